@@ -1,0 +1,1 @@
+"""The inbox of a messaging platform as one service."""

@@ -1,0 +1,142 @@
+"""What can go wrong, in the words of the service: no gRPC status, no Redis exception.
+
+    ServiceError
+    ├── MalformedRequestError
+    ├── InvalidFieldError
+    │   └── CursorError
+    │       └── CursorMismatchError
+    ├── FilterError
+    │   ├── FilterSyntaxError
+    │   ├── UnknownFieldError
+    │   ├── FilterValueError
+    │   ├── UnsupportedFilterError
+    │   ├── FilterTooLargeError
+    │   └── FilterTooBroadError
+    ├── NotFoundError
+    │   ├── ConversationNotFoundError
+    │   ├── MessageNotFoundError
+    │   ├── TagNotFoundError
+    │   └── ChannelNotFoundError
+    ├── UnknownMethodError
+    ├── StoreUnavailableError
+    ├── OutOfTimeError
+    └── ConfigurationError
+
+`interceptors` maps them to gRPC statuses, in one table.
+"""
+
+
+class ServiceError(Exception):
+    """Base of everything that a caller may be told."""
+
+    def __init__(self, message: str, **metadata: str) -> None:
+        super().__init__(message)
+        self.message = message
+        """One sentence for a person."""
+        self.metadata = metadata
+        """Facts for a program."""
+
+
+class MalformedRequestError(ServiceError):
+    """Raised when a request is not what its message type asks for."""
+
+
+class InvalidFieldError(ServiceError):
+    """Raised when a field of a request is missing, malformed or out of range."""
+
+    def __init__(self, field: str, description: str) -> None:
+        super().__init__(f"{field}: {description}", field=field)
+        self.field = field
+        """Path of the field in the request."""
+        self.description = description
+        """What is wrong with it."""
+
+
+class CursorError(InvalidFieldError):
+    """Raised when a cursor is damaged or out of range."""
+
+
+class CursorMismatchError(CursorError):
+    """Raised when a cursor belongs to another filter or call."""
+
+
+class FilterError(ServiceError):
+    """Base of what can be wrong with a filter."""
+
+    def __init__(self, message: str, position: int, **metadata: str) -> None:
+        super().__init__(message, position=str(position), **metadata)
+        self.position = position
+        """Where in the filter, in code points from 0."""
+
+
+class FilterSyntaxError(FilterError):
+    """Raised when a filter does not parse."""
+
+
+class UnknownFieldError(FilterError):
+    """Raised when a filter names a field that does not exist."""
+
+
+class FilterValueError(FilterError):
+    """Raised when a filter asks a field for something that it cannot hold."""
+
+
+class UnsupportedFilterError(FilterError):
+    """Raised when a filter uses what the service does not have."""
+
+
+class FilterTooLargeError(FilterError):
+    """Raised when a filter has too many bytes, levels or clauses."""
+
+
+class FilterTooBroadError(FilterError):
+    """Raised when the patterns of a filter match too many words, or a phrase has too many candidates."""
+
+
+class NotFoundError(ServiceError):
+    """Base of the errors for something that is not there."""
+
+    kind = "resource"
+
+    def __init__(self, id: str) -> None:
+        super().__init__(f"no {self.kind} has the id {id}", id=id)
+
+
+class ConversationNotFoundError(NotFoundError):
+    """Raised when no conversation has the id."""
+
+    kind = "conversation"
+
+
+class MessageNotFoundError(NotFoundError):
+    """Raised when no message has the id."""
+
+    kind = "message"
+
+
+class TagNotFoundError(NotFoundError):
+    """Raised when no tag has the id."""
+
+    kind = "tag"
+
+
+class ChannelNotFoundError(NotFoundError):
+    """Raised when no channel has the id."""
+
+    kind = "channel"
+
+
+class UnknownMethodError(ServiceError):
+    """Raised when a method is called that no service has."""
+
+
+class StoreUnavailableError(ServiceError):
+    """Raised when Redis cannot be reached, is loading, or builds its index."""
+
+
+class OutOfTimeError(ServiceError):
+    """Raised when a call, or the search inside it, ran out of time."""
+
+
+class ConfigurationError(ServiceError):
+    """Raised at start-up when settings or Redis are not as the service needs them."""

@@ -1,0 +1,88 @@
+"""How text becomes index terms.
+
+Both sides use it: `store` when it writes a document, `filters` when it looks for one. Text is split into words and
+lower-cased as Lucene's WhitespaceTokenizer and LowerCaseFilter do in Java. A word becomes one ASCII term that the
+search engine neither splits, folds, stems nor reads as syntax, behind a prefix for its field: one TEXT field of the
+index holds the terms of all text fields.
+"""
+
+import hashlib
+import re
+from base64 import b32encode
+from functools import lru_cache
+
+__all__ = [
+    "NAME_EXISTS",
+    "TAGS_EXIST",
+    "lower",
+    "metadata_exists",
+    "metadata_term",
+    "name_term",
+    "split_words",
+]
+
+# Java's Character.isWhitespace: no-break spaces (U+00A0, U+2007, U+202F) and U+0085 belong to a word.
+_WORD = re.compile("[^\t-\r\x1c-\x20\u1680\u2000-\u2006\u2008-\u200a\u2028\u2029\u205f\u3000]+")
+
+# RediSearch cuts terms at 128 bytes without a word; a longer term is replaced by its hash.
+_MAX_ENCODED_BYTES = 100
+
+NAME_EXISTS = "xn"
+"""Term of every document whose display name has a word."""
+
+TAGS_EXIST = "xt"
+"""Term of every document that has a tag."""
+
+
+def lower(text: str) -> str:
+    """Return text in lower case as Java's Character.toLowerCase gives it: per code point, without context."""
+    if text.isascii():
+        return text.lower()
+    return "".join(map(_lower_code_point, text))
+
+
+@lru_cache(maxsize=4096)
+def _lower_code_point(character: str) -> str:
+    if character == "\u0130":
+        return "i"
+    lowered = character.lower()
+    return lowered if len(lowered) == 1 else character
+
+
+def split_words(text: str) -> list[str]:
+    """Return the words of text in order, in lower case."""
+    return _WORD.findall(lower(text))
+
+
+def name_term(word: str) -> str:
+    """Return the index term of a word of the display name."""
+    return _term("n", word)
+
+
+def metadata_term(path: str, word: str) -> str:
+    """Return the index term of a word of the metadata leaf at a dotted path, without the leading `metadata.`."""
+    return _term(f"m{_path_hash(path)}", word)
+
+
+def metadata_exists(path: str) -> str:
+    """Return the term of every document that has a word in the metadata leaf at a dotted path."""
+    return f"x{_path_hash(path)}"
+
+
+def _term(prefix: str, word: str) -> str:
+    if word.isascii() and word.isalnum():
+        encoded = word
+    else:
+        # A lone surrogate can stand in a filter only, where it matches nothing.
+        encoded = "_" + word.encode("utf-8", "surrogatepass").hex()
+    if len(encoded) > _MAX_ENCODED_BYTES:
+        digest = hashlib.sha1(word.encode("utf-8", "surrogatepass"), usedforsecurity=False)
+        encoded = "__" + digest.hexdigest()
+    return prefix + encoded
+
+
+@lru_cache(maxsize=65536)
+def _path_hash(path: str) -> str:
+    """60 bits as 12 characters: a fixed length, so that no path's terms can be taken for another's."""
+    digest = hashlib.sha1(path.encode("utf-8", "surrogatepass"), usedforsecurity=False).digest()
+    return b32encode(digest)[:12].decode("ascii").lower()
