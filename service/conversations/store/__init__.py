@@ -1,0 +1,123 @@
+"""All of Redis: keys, functions, index, documents, cursors."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from conversations.errors import ConfigurationError
+from conversations.settings import Settings
+from conversations.store import index
+from conversations.store.channels import Channels
+from conversations.store.client import Client, connect
+from conversations.store.conversations import ConversationPage, Conversations
+from conversations.store.documents import EVERY_TAG, ConversationPatch, IncomingMessage, to_json
+from conversations.store.export import Export
+from conversations.store.functions import load_library
+from conversations.store.ingest import ConversationChanged, Happening, Ingest, Patched, Read
+from conversations.store.messages import MessagePage, Messages
+from conversations.store.partitions import Partitions
+from conversations.store.requirements import check_server
+from conversations.store.tags import Tags
+
+__all__ = [
+    "EVERY_TAG",
+    "ConversationChanged",
+    "ConversationPage",
+    "ConversationPatch",
+    "Happening",
+    "IncomingMessage",
+    "MessagePage",
+    "Patched",
+    "Read",
+    "Store",
+    "open_store",
+    "to_json",
+]
+
+# What a Redis was set up with: number of partitions, version of the index's schema.
+_SETUP_KEY = "conversations:setup"
+
+
+class Store:
+    """The store, with a part for each kind of thing in it."""
+
+    def __init__(self, client: Client, partitions: Partitions, settings: Settings) -> None:
+        self._client = client
+        self._partitions = partitions
+        self.conversations = Conversations(
+            client,
+            partitions,
+            search_timeout_ms=settings.search_timeout_ms,
+            max_filter_words=settings.max_filter_words,
+        )
+        self.messages = Messages(client, partitions)
+        self.channels = Channels(client, partitions)
+        self.tags = Tags(client, partitions)
+        self.ingest = Ingest(client, self.conversations, self.messages, self.channels, self.tags)
+        self.export = Export(client, partitions, self.tags)
+
+    async def index_progress(self) -> float:
+        """Return which part of the documents is indexed: 1.0 when filters find all of them.
+
+        Raises:
+            StoreUnavailableError: Redis gives no answer.
+        """
+        parts = [await self._client.guard(index.progress(self._client.redis, p)) for p in self._partitions]
+        if 0.0 in parts:
+            # Somebody emptied Redis: what is written from now on has to be found.
+            await self._client.guard(_set_up(self._client.redis, self._partitions, any_schema=True))
+        return sum(parts) / len(parts)
+
+    async def rebuild_index(self) -> AsyncIterator[float]:
+        """Build fresh indexes beside the live ones and swap them in.
+
+        Yields:
+            Which part is done, from 0.0 to 1.0.
+        """
+        for done, partition in enumerate(self._partitions):
+            async for part in index.rebuild_index(self._client.redis, partition):
+                yield (done + part) / len(self._partitions)
+        await self._client.redis.hset(_SETUP_KEY, "schema", index.SCHEMA_VERSION)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._client.close()
+
+
+async def open_store(settings: Settings, *, any_schema: bool = False) -> Store:
+    """Return the store of a Redis, set up if it is empty. The index may still be building.
+
+    Args:
+        settings: Which Redis, and its limits.
+        any_schema: Take an index of another version too, to rebuild it.
+
+    Raises:
+        ConfigurationError: The URL or the server is not as the service needs it.
+        StoreUnavailableError: Redis gives no answer or is still loading.
+    """
+    client = connect(settings.redis_url.get_secret_value(), settings.redis_timeout_ms)
+    try:
+        await client.guard(check_server(client.redis))
+        partitions = Partitions(await client.guard(_partition_count(client.redis, settings.partitions)))
+        await client.guard(_set_up(client.redis, partitions, any_schema=any_schema))
+    except BaseException:
+        await client.close()
+        raise
+    return Store(client, partitions, settings)
+
+
+async def _partition_count(redis: Any, wanted: int) -> int:
+    """Return the number of partitions that Redis was set up with; an empty one is set up with `wanted`."""
+    await redis.hsetnx(_SETUP_KEY, "partitions", wanted)
+    return int(await redis.hget(_SETUP_KEY, "partitions"))
+
+
+async def _set_up(redis: Any, partitions: Partitions, *, any_schema: bool) -> None:
+    """Bring setup, library and indexes to where they are not; what is there stays."""
+    await redis.hsetnx(_SETUP_KEY, "partitions", len(partitions))
+    await redis.hsetnx(_SETUP_KEY, "schema", index.SCHEMA_VERSION)
+    schema = (await redis.hget(_SETUP_KEY, "schema")).decode()
+    if schema != index.SCHEMA_VERSION and not any_schema:
+        raise ConfigurationError("The index was made by another version: run `conversations reindex` first.")
+    await load_library(redis)
+    for partition in partitions:
+        await index.create_index(redis, partition)

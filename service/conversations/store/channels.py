@@ -1,0 +1,79 @@
+"""Channels: written by events, read in lists and beside every conversation."""
+
+from conversations.errors import ChannelNotFoundError
+from conversations.store.client import Client
+from conversations.store.documents import channel_head, channel_metadata, dump_json, load_json, to_json
+from conversations.store.functions import Call, Steps
+from conversations.store.merge import JsonObject, add_patch, apply_changes
+from conversations.store.partitions import Partitions
+from conversations.v1 import channel_pb2
+
+__all__ = ["Channels"]
+
+
+class Channels:
+    """All channels. A channel's home partition orders its changes; every other one keeps a copy."""
+
+    def __init__(self, client: Client, partitions: Partitions) -> None:
+        self._client = client
+        self._partitions = partitions
+
+    async def list_all(self) -> list[channel_pb2.Channel]:
+        """Return all channels, by source, then by id."""
+        return sorted((await self._find()).values(), key=lambda channel: (channel.source, channel.id))
+
+    async def get(self, id: str) -> channel_pb2.Channel:
+        """Return one channel.
+
+        Raises:
+            ChannelNotFoundError: There is none.
+        """
+        found = await self._find(id)
+        if not found:
+            raise ChannelNotFoundError(id)
+        return found[id]
+
+    async def _find(self, *ids: str) -> dict[str, channel_pb2.Channel]:
+        replies = await self._client.call_all([Call(p, "list_channels", ids) for p in self._partitions])
+        newest: dict[bytes, tuple[int, bytes]] = {}
+        for reply in replies:
+            for id, version, stored in zip(reply[::3], reply[1::3], reply[2::3], strict=True):
+                newest[id] = max(newest.get(id, (-1, b"")), (int(version), stored))
+        return {id.decode(): channel_pb2.Channel.FromString(stored) for id, (_, stored) in newest.items()}
+
+    def put_steps(self, channel: channel_pb2.Channel) -> Steps[None]:
+        """Replace what is known of a channel; what metadata events changed stays."""
+        own = to_json(channel.metadata)
+        return self._change_steps(channel.id, channel_head(channel), own, {})
+
+    def patch_steps(self, id: str, patch: JsonObject) -> Steps[None]:
+        """Change a channel's metadata, whether it came yet or not."""
+        return self._change_steps(id, b"", None, patch)
+
+    async def patch(self, id: str, patch: JsonObject) -> None:
+        """Change the metadata of a channel.
+
+        Raises:
+            ChannelNotFoundError: There is none.
+        """
+        await self.get(id)
+        await self._client.run(self.patch_steps(id, patch))
+
+    def _change_steps(self, id: str, head: bytes, own: JsonObject | None, patch: JsonObject) -> Steps[None]:
+        home = self._partitions.of(id)
+        while True:
+            version, old_own, old_changes, old_head = yield Call(home, "read_channel", (id,))
+            new_own = load_json(old_own) if own is None else own
+            changes = add_patch(load_json(old_changes), patch)
+            args = (
+                head or old_head,
+                channel_metadata(apply_changes(new_own, changes)),
+                dump_json(new_own),
+                dump_json(changes),
+            )
+            next_version = int(version) + 1
+            if (yield Call(home, "write_channel", (id, next_version, "home", *args)))[0] == b"ok":
+                break
+        for partition in self._partitions:
+            if partition != home:
+                yield Call(partition, "write_channel", (id, next_version, "copy", *args))

@@ -1,0 +1,314 @@
+"""Conversations: read, list, change."""
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from operator import itemgetter
+from typing import Any, Protocol
+
+from conversations.errors import ConversationNotFoundError, FilterTooBroadError, TagNotFoundError
+from conversations.store.client import Client
+from conversations.store.cursors import Cursor, Direction, decode_cursor, encode_cursor
+from conversations.store.dictionary import Dictionary, Pattern
+from conversations.store.documents import (
+    ConversationPatch,
+    IncomingMessage,
+    document_parts,
+    dump_json,
+    load_json,
+    message_bytes,
+    to_json,
+    to_struct,
+)
+from conversations.store.functions import Call, Steps
+from conversations.store.merge import apply_changes, merge_patch
+from conversations.store.partitions import Partitions
+
+_KEPT_QUERIES = 256
+
+__all__ = ["CompiledFilter", "ConversationPage", "Conversations", "PhraseCheck", "SearchQuery"]
+
+
+class PhraseCheck(Protocol):
+    """A loose phrase that RediSearch cannot say: its candidates are checked one by one."""
+
+    @property
+    def candidates(self) -> str:
+        """RediSearch query for a superset."""
+        ...
+
+    @property
+    def terms(self) -> tuple[str, ...]:
+        """Index terms in order."""
+        ...
+
+    @property
+    def slop(self) -> int:
+        """How far apart they may be."""
+        ...
+
+
+class SearchQuery(Protocol):
+    """A query as RediSearch reads it."""
+
+    @property
+    def text(self) -> str:
+        """Dialect 2; phrase check i stands in it as `<<i>>`."""
+        ...
+
+    @property
+    def phrase_checks(self) -> Sequence[PhraseCheck]:
+        """In the order of their numbers."""
+        ...
+
+
+class CompiledFilter(Protocol):
+    """What the store has to know of a filter."""
+
+    @property
+    def text(self) -> str:
+        """The filter as it was written."""
+        ...
+
+    @property
+    def matches_all(self) -> bool:
+        """True where every conversation matches."""
+        ...
+
+    @property
+    def patterns(self) -> Sequence[Pattern]:
+        """What has to be looked up in dictionaries first."""
+        ...
+
+    def query(self, words: Mapping[Any, Sequence[str]], max_words: int) -> SearchQuery:
+        """Return the query, given the words that each pattern matches."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationPage:
+    """A page of conversations, newest message first."""
+
+    items: list[bytes]
+    """Conversation messages, serialised."""
+    previous_cursor: str
+    next_cursor: str
+    filtered_total: int
+    total: int
+    unread: int
+    """Conversations with unread messages."""
+
+
+class Conversations:
+    """All conversations."""
+
+    def __init__(
+        self, client: Client, partitions: Partitions, *, search_timeout_ms: int, max_filter_words: int
+    ) -> None:
+        self._client = client
+        self._partitions = partitions
+        self._search_timeout_ms = search_timeout_ms
+        self._max_filter_words = max_filter_words
+        self._dictionaries: list[dict[str, Dictionary]] = [{} for _ in partitions]
+        self._queries: OrderedDict[tuple[int, str], tuple[tuple[str, ...], SearchQuery]] = OrderedDict()
+
+    async def get(self, id: str) -> bytes:
+        """Return one Conversation, serialised.
+
+        Raises:
+            ConversationNotFoundError: There is none.
+        """
+        found: bytes | None = await self._client.call(Call(self._partitions.of(id), "get_conversation", (id,)))
+        if found is None:
+            raise ConversationNotFoundError(id)
+        return found
+
+    async def list_page(self, compiled: CompiledFilter, cursor_text: str, limit: int) -> ConversationPage:
+        """Return a page of the conversations that match.
+
+        Args:
+            compiled: The filter.
+            cursor_text: Cursor of another page with the same filter; empty for the newest.
+            limit: The most conversations to return, 1 to 100.
+
+        Raises:
+            CursorError: The cursor is damaged or of another list.
+            FilterTooBroadError: The filter's patterns match too many words.
+            OutOfTimeError: The search took too long.
+        """
+        scope = f"conversations {compiled.text}"
+        cursor = decode_cursor(scope, cursor_text)
+        if cursor.offset:
+            cursor = await self._place_at(compiled, cursor.offset)
+        args = (cursor.direction, cursor.at_ms, cursor.key, limit + 1)
+        replies = await self._search(compiled, "list_conversations", args)
+        total, matches, unread, behind = (sum(reply[i] for reply in replies) for i in range(1, 5))
+        newer = cursor.direction == "newer"
+        rows = [(int(r[i]), r[i + 1], r[i + 2]) for r in replies for i in range(5, len(r), 3)]
+        rows.sort(key=itemgetter(0, 1), reverse=not newer)
+        more = len(rows) > limit
+        del rows[limit:]
+        if newer:
+            rows.reverse()
+        older, newest = (behind > 0, more) if newer else (more, behind > 0)
+
+        def cursor_at(direction: Direction, row: tuple[int, bytes, bytes] | None) -> str:
+            if row is None:
+                return encode_cursor(scope, direction, cursor.at_ms, _beside(direction, cursor.key))
+            return encode_cursor(scope, direction, str(row[0]), row[1].decode())
+
+        first, last = (rows[0], rows[-1]) if rows else (None, None)
+        return ConversationPage(
+            items=[row[2] for row in rows],
+            previous_cursor=cursor_at("newer", first) if newest else "",
+            next_cursor=cursor_at("older", last) if older else "",
+            filtered_total=matches,
+            total=total,
+            unread=unread,
+        )
+
+    async def _place_at(self, compiled: CompiledFilter, offset: int) -> Cursor:
+        """Return the place behind the first `offset` matches."""
+        if len(self._partitions) == 1:
+            replies = await self._search(compiled, "list_places", (offset - 1, 1))
+            skip = 0
+        else:
+            replies = await self._search(compiled, "list_places", (0, offset))
+            skip = offset - 1
+        places = [(int(r[i]), r[i + 1]) for r in replies for i in range(1, len(r), 2)]
+        places.sort(reverse=True)
+        if skip < len(places):
+            at_ms, id = places[skip]
+            return Cursor("older", str(at_ms), id.decode())
+        # Behind the last one there is nothing: no conversation is older than this.
+        return Cursor("older", "-999999999999999", "")
+
+    async def _search(self, compiled: CompiledFilter, function: str, args: tuple[str | int, ...]) -> list[Any]:
+        """Call a function that searches in every partition, until none lacks words."""
+        replies: dict[int, Any] = {}
+        while len(replies) < len(self._partitions):
+            asked = [p for p in self._partitions if p not in replies]
+            calls = [Call(p, function, args + self._search_args(compiled, p)) for p in asked]
+            for partition, reply in zip(asked, await self._client.call_all(calls), strict=True):
+                match reply[0]:
+                    case b"stale":
+                        self._learn(compiled, partition, reply[1:])
+                    case b"broad":
+                        raise FilterTooBroadError(
+                            f"{reply[1]} conversations have the words of a loose phrase; "
+                            f"at most {self._max_filter_words} are checked",
+                            0,
+                            candidates=str(reply[1]),
+                            limit=str(self._max_filter_words),
+                        )
+                    case _:
+                        replies[partition] = reply
+        return [replies[p] for p in self._partitions]
+
+    def _search_args(self, compiled: CompiledFilter, partition: int) -> tuple[str | int, ...]:
+        if compiled.matches_all:
+            return (self._search_timeout_ms, self._max_filter_words, "", 0, 0)
+        dictionaries = {
+            p.field: self._dictionaries[partition].setdefault(p.field, Dictionary()) for p in compiled.patterns
+        }
+        query = self._query(compiled, partition, dictionaries)
+        args: list[str | int] = [self._search_timeout_ms, self._max_filter_words, query.text, len(dictionaries)]
+        for field, dictionary in dictionaries.items():
+            args += [field, dictionary.size, dictionary.last_score]
+        args.append(len(query.phrase_checks))
+        for check in query.phrase_checks:
+            args.extend((check.candidates, check.slop, len(check.terms), *check.terms))
+        return tuple(args)
+
+    def _query(self, compiled: CompiledFilter, partition: int, dictionaries: Mapping[str, Dictionary]) -> SearchQuery:
+        """Return the query for a partition's dictionaries as they are known."""
+        scores = tuple(dictionary.last_score for dictionary in dictionaries.values())
+        kept = self._queries.get((partition, compiled.text))
+        if kept is not None and kept[0] == scores:
+            return kept[1]
+        words = {pattern: dictionaries[pattern.field].search(pattern) for pattern in compiled.patterns}
+        query = compiled.query(words, self._max_filter_words)
+        self._queries[partition, compiled.text] = (scores, query)
+        if len(self._queries) > _KEPT_QUERIES:
+            self._queries.popitem(last=False)
+        return query
+
+    def _learn(self, compiled: CompiledFilter, partition: int, lacking: Sequence[Sequence[Any]]) -> None:
+        """Take in the words that a partition has beyond those known of it."""
+        dictionaries = self._dictionaries[partition]
+        fields = dict.fromkeys(pattern.field for pattern in compiled.patterns)
+        for field, (known, last_score, *words) in zip(fields, lacking, strict=True):
+            if known == 0:
+                dictionaries[field] = Dictionary()
+            if words:
+                dictionaries[field].extend((word.decode() for word in words), last_score.decode())
+
+    async def mark_read(self, id: str, now_ms: int) -> None:
+        """Mark every message so far as read."""
+        reply = await self._client.call(Call(self._partitions.of(id), "mark_read", (id, now_ms, "1")))
+        _check(reply, id)
+
+    async def tag(self, id: str, tag_id: str) -> None:
+        """Put a tag on a conversation."""
+        reply = await self._client.call(Call(self._partitions.of(id), "change_tags", (id, tag_id, "add")))
+        _check(reply, id, tag_id)
+
+    async def untag(self, id: str, tag_id: str) -> None:
+        """Take a tag off a conversation."""
+        reply = await self._client.call(Call(self._partitions.of(id), "change_tags", (id, tag_id, "remove")))
+        _check(reply, id, tag_id)
+
+    async def set_state(self, id: str, state: str | None) -> None:
+        """Set the state, `OPEN` or `CLOSED`, or remove it."""
+        reply = await self._client.call(Call(self._partitions.of(id), "change_state", (id, state or "-")))
+        _check(reply, id)
+
+    async def patch(self, id: str, patch: ConversationPatch) -> None:
+        """Change the metadata of a conversation that exists."""
+        await self._client.run(self.patch_steps(id, patch, must_exist=True))
+
+    def patch_steps(self, id: str, patch: ConversationPatch, *, must_exist: bool = False) -> Steps[None]:
+        """Change a conversation's metadata; without `must_exist` it may wait for the conversation."""
+        partition = self._partitions.of(id)
+        while True:
+            version, text, exists = yield Call(partition, "read_document", (id,))
+            if must_exist and exists == b"0":
+                raise ConversationNotFoundError(id)
+            document = merge_patch(load_json(text), patch.document)
+            parts, words = document_parts(document)
+            added, removed = patch.added_tags, patch.removed_tags
+            args = (id, version, dump_json(document), *parts, patch.state, len(added), *added, len(removed), *removed)
+            if (yield Call(partition, "commit_document", (*args, *words)))[0] == b"ok":
+                return
+
+    def message_steps(self, incoming: IncomingMessage) -> Steps[None]:
+        """Add a message or replace the one with its id."""
+        partition = self._partitions.of(incoming.conversation_id)
+        message = incoming.message
+        stored, version = message.SerializeToString(), b"0"
+        while True:
+            args = (incoming.conversation_id, incoming.id, incoming.sent_at_ms, int(message.from_contact))
+            reply = yield Call(partition, "add_message", (*args, incoming.channel_id, incoming.source, stored, version))
+            if reply[0] == b"ok":
+                return
+            version = reply[1]
+            metadata = apply_changes(to_json(message.metadata), load_json(reply[2]))
+            stored = message_bytes(message, to_struct(metadata))
+
+    def receipt_steps(self, id: str, read_at_ms: int) -> Steps[None]:
+        """Mark the messages up to a time as read; waits for the conversation if need be."""
+        yield Call(self._partitions.of(id), "mark_read", (id, read_at_ms, "0"))
+
+
+def _beside(direction: Direction, id: str) -> str:
+    """Return a key right beside an id, so that going on from there in a direction meets the id first."""
+    if direction == "older" or not id:
+        return id + "~"
+    return id[:-1] + chr(ord(id[-1]) - 1) + "~"
+
+
+def _check(reply: Sequence[bytes], id: str, tag_id: str = "") -> None:
+    if reply[0] == b"missing":
+        raise ConversationNotFoundError(id)
+    if reply[0] == b"deleted":
+        raise TagNotFoundError(tag_id)

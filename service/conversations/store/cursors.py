@@ -1,0 +1,74 @@
+"""Cursors: a place in an order, as an opaque string bound to the list that it came from."""
+
+import json
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Literal
+
+from conversations.errors import CursorError, CursorMismatchError
+
+__all__ = ["MAX_OFFSET", "Cursor", "Direction", "decode_cursor", "encode_cursor"]
+
+MAX_OFFSET = 100_000
+"""The largest cursor that is an offset."""
+
+Direction = Literal["older", "newer"]
+_DIGEST_BYTES = 9
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """A place to go on from: behind the item with this time and key, or behind so many items."""
+
+    direction: Direction
+    at_ms: str = ""
+    """Time of the item, in milliseconds; empty at the newest."""
+    key: str = ""
+    """What tells items of one time apart."""
+    offset: int = 0
+    """Items to pass over from the newest, for a cursor of digits alone."""
+
+
+def encode_cursor(scope: str, direction: Direction, at_ms: str, key: str) -> str:
+    """Return a cursor for the list that `scope` describes."""
+    payload = json.dumps([direction[0], at_ms, key], separators=(",", ":")).encode()
+    return _spell(_digest(scope.encode()) + _digest(payload) + payload)
+
+
+def decode_cursor(scope: str, text: str) -> Cursor:
+    """Return what a cursor says.
+
+    Raises:
+        CursorError: It is damaged, or an offset above MAX_OFFSET.
+        CursorMismatchError: It belongs to another list.
+    """
+    if not text:
+        return Cursor("older")
+    if text.isascii() and text.isdigit():
+        if len(text) > len(str(MAX_OFFSET)) or int(text) > MAX_OFFSET:
+            raise CursorError("cursor", f"an offset may be {MAX_OFFSET} at most; follow next_cursor instead")
+        return Cursor("older", offset=int(text))
+    try:
+        raw = urlsafe_b64decode(text[1:] + "=" * (-(len(text) - 1) % 4)) if text[0] == "c" else b""
+    except ValueError:
+        raw = b""
+    payload = raw[2 * _DIGEST_BYTES :]
+    if raw[_DIGEST_BYTES : 2 * _DIGEST_BYTES] != _digest(payload) or _spell(raw) != text:
+        raise CursorError("cursor", "is damaged; use next_cursor or previous_cursor as they were answered")
+    if raw[:_DIGEST_BYTES] != _digest(scope.encode()):
+        raise CursorMismatchError("cursor", "belongs to another list; leave it out to start anew")
+    direction, at_ms, key = json.loads(payload)
+    return Cursor("older" if direction == "o" else "newer", at_ms, key)
+
+
+def _spell(raw: bytes) -> str:
+    """The one spelling of a cursor's bytes: base64 has several for a last character, and reads over others.
+
+    The first character keeps it from being digits alone, which would be an offset.
+    """
+    return "c" + urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def _digest(data: bytes) -> bytes:
+    return blake2b(data, digest_size=_DIGEST_BYTES).digest()

@@ -1,0 +1,66 @@
+"""Word dictionaries: the words in use in a field, mirrored from Redis piece by piece.
+
+Redis appends new words; a mirror asks only for what it has not seen. Words lie in blocks of text, one a line, which a
+pattern searches with the speed of `str.find` and `re`. What a pattern found in a full block is kept.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from typing import Protocol
+
+__all__ = ["Dictionary", "Pattern"]
+
+_BLOCK_WORDS = 4096
+_KEPT_PATTERNS = 64
+
+
+class Pattern(Protocol):
+    """Words to look for; equal patterns find equal words."""
+
+    @property
+    def field(self) -> str:
+        """Name of the dictionary."""
+        ...
+
+    def search(self, block: str) -> list[str]:
+        """Return the matching words of a block: each word of it stands between line feeds."""
+        ...
+
+
+class Dictionary:
+    """The words of one field in one partition, in the order in which they came."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        """Words known."""
+        self.last_score = "0"
+        """What Redis keeps beside the last of them."""
+        self._blocks: list[str] = []
+        self._last: list[str] = []
+        self._last_block = "\n"
+        self._found: OrderedDict[Pattern, list[list[str]]] = OrderedDict()
+
+    def extend(self, words: Iterable[str], last_score: str) -> None:
+        """Append the words that Redis has beyond `size`."""
+        self.last_score = last_score
+        for word in words:
+            self._last.append(word)
+            self.size += 1
+            if len(self._last) == _BLOCK_WORDS:
+                self._blocks.append(_block(self._last))
+                self._last = []
+        self._last_block = _block(self._last)
+
+    def search(self, pattern: Pattern) -> list[str]:
+        """Return the words that match."""
+        found = self._found.setdefault(pattern, [])
+        self._found.move_to_end(pattern)
+        if len(self._found) > _KEPT_PATTERNS:
+            self._found.popitem(last=False)
+        for block in self._blocks[len(found) :]:
+            found.append(pattern.search(block))
+        return [word for words in found for word in words] + pattern.search(self._last_block)
+
+
+def _block(words: list[str]) -> str:
+    return "\n".join(["", *words, ""]) if words else "\n"

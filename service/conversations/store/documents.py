@@ -1,0 +1,177 @@
+"""The two shapes of what is stored: protobuf messages on the outside, parts of Redis hashes on the inside."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from google.protobuf.struct_pb2 import Struct
+
+from conversations import terms
+from conversations.store.merge import JsonObject
+from conversations.v1 import channel_pb2, conversation_pb2, message_pb2
+
+__all__ = [
+    "EVERY_TAG",
+    "ConversationPatch",
+    "IncomingMessage",
+    "channel_head",
+    "channel_metadata",
+    "document_parts",
+    "dump_json",
+    "load_json",
+    "message_bytes",
+    "to_json",
+    "to_struct",
+]
+
+# A word of no field, between the values of an array: no phrase reaches from one value into the next.
+_GAP = "g"
+
+EVERY_TAG = "*"
+"""Stands for all tags where tags are removed."""
+
+
+@dataclass(frozen=True, slots=True)
+class IncomingMessage:
+    """A message that a source reports."""
+
+    id: str
+    conversation_id: str
+    channel_id: str
+    source: str
+    sent_at_ms: int
+    message: message_pb2.Message
+    """As it will be answered, with the metadata that came with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationPatch:
+    """A change of a conversation's metadata."""
+
+    document: JsonObject = field(default_factory=dict)
+    """Patch of everything but tags and state."""
+    state: str = ""
+    """OPEN or CLOSED; `-` removes the state, empty keeps it."""
+    added_tags: tuple[str, ...] = ()
+    removed_tags: tuple[str, ...] = ()
+    """Ids, or EVERY_TAG."""
+
+
+def to_json(struct: Struct) -> JsonObject:
+    """Return a Struct as a plain object; whole numbers become integers."""
+    return {key: _value_to_json(value) for key, value in struct.fields.items()}
+
+
+def _value_to_json(value: Any) -> Any:
+    match value.WhichOneof("kind"):
+        case "string_value":
+            return value.string_value
+        case "number_value":
+            number = value.number_value
+            return int(number) if number.is_integer() and abs(number) <= 2**53 else number
+        case "bool_value":
+            return value.bool_value
+        case "struct_value":
+            return to_json(value.struct_value)
+        case "list_value":
+            return [_value_to_json(item) for item in value.list_value.values]
+        case _:
+            return None
+
+
+def to_struct(document: JsonObject) -> Struct:
+    """Return a plain object as a Struct."""
+    struct = Struct()
+    struct.update(document)
+    return struct
+
+
+def dump_json(document: JsonObject) -> str:
+    """Return an object as compact JSON text."""
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":"))
+
+
+def load_json(text: bytes) -> JsonObject:
+    """Return the object of a JSON text; no text is an empty object."""
+    document: JsonObject = json.loads(text) if text else {}
+    return document
+
+
+def message_bytes(message: message_pb2.Message, metadata: Struct) -> bytes:
+    """Return the stored bytes of a message with its metadata as it is now."""
+    stored = message_pb2.Message()
+    stored.CopyFrom(message)
+    stored.metadata.CopyFrom(metadata)
+    return stored.SerializeToString()
+
+
+def channel_head(channel: channel_pb2.Channel) -> bytes:
+    """Return the bytes of a channel save its metadata."""
+    head = channel_pb2.Channel()
+    head.CopyFrom(channel)
+    head.ClearField("metadata")
+    return head.SerializeToString()
+
+
+def channel_metadata(metadata: JsonObject) -> bytes:
+    """Return the bytes of a channel's metadata field."""
+    return channel_pb2.Channel(metadata=to_struct(metadata)).SerializeToString()
+
+
+def document_parts(document: JsonObject) -> tuple[list[str | bytes], list[str]]:
+    """Return what is stored beside a conversation's metadata document.
+
+    Returns:
+        Contact.display_name, Contact.avatar_url, ConversationMetadata.user_data as protobuf bytes, and the index
+        terms of name and leaves, each empty where there is nothing; then words behind their dictionary's name.
+    """
+    contact = document.get("contact", {})
+    name = contact.get("display_name")
+    name_bytes = avatar_bytes = user_data = b""
+    words: dict[tuple[str, str], None] = {}
+    name_terms = []
+    if name is not None:
+        name_bytes = conversation_pb2.Contact(display_name=name).SerializeToString()
+        for word in terms.split_words(name):
+            name_terms.append(terms.name_term(word))
+            words["display_name", word] = None
+    if "avatar_url" in contact:
+        avatar_bytes = conversation_pb2.Contact(avatar_url=contact["avatar_url"]).SerializeToString()
+    if "user_data" in document:
+        metadata = conversation_pb2.ConversationMetadata(user_data=to_struct(document["user_data"]))
+        user_data = metadata.SerializeToString()
+    leaf_terms: list[str] = []
+    seen = set()
+    for path, text in _leaves(document, ()):
+        leaf_words = terms.split_words(text)
+        if not leaf_words:
+            continue
+        if path in seen:
+            leaf_terms.append(_GAP)
+        else:
+            seen.add(path)
+            leaf_terms.append(terms.metadata_exists(path))
+        for word in leaf_words:
+            leaf_terms.append(terms.metadata_term(path, word))
+            words[f"metadata.{path}", word] = None
+    parts: list[str | bytes] = [name_bytes, avatar_bytes, user_data, " ".join(name_terms), " ".join(leaf_terms)]
+    return parts, [part for pair in words for part in pair]
+
+
+def _leaves(value: Any, path: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    """Yield dotted path and text of every leaf; the values of an array stand at the array's path."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _leaves(inner, (*path, key))
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _leaves(inner, path)
+    elif value is not None:
+        yield ".".join(path), _leaf_text(value)
+
+
+def _leaf_text(value: str | bool | int | float) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return value if isinstance(value, str) else repr(value)

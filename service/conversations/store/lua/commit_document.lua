@@ -1,0 +1,40 @@
+-- Commits a change of a conversation's metadata, if nobody else changed the document since it was read.
+--
+-- Keeps: all parts of one change become visible together. A conversation without a message keeps them until then.
+-- Tags that were deleted are left out.
+--
+-- ARGV: conversation id, version that was read, JSON of the document, Contact.display_name, Contact.avatar_url and
+--       ConversationMetadata.user_data as protobuf bytes ("" for each that is not set), index terms of the name and
+--       of the document's leaves, change of state ("" keeps, "-" removes, OPEN, CLOSED), number of tag ids to add,
+--       these, number of tag ids to remove, these, then words of the document, each behind its field's name
+-- Returns: {"ok"} or {"conflict"}.
+redis.register_function("commit_document", function(keys, argv)
+  local p, id = keys[1], argv[1]
+  local key = conversation_key(p, id)
+  local c = read_hash(key)
+  if (c.version or "0") ~= argv[2] then return { "conflict" } end
+  c.version = integer(tonumber(argv[2]) + 1)
+  local parts = { document = argv[3], contact_name = argv[4], contact_avatar = argv[5], user_data = argv[6],
+    name_terms = argv[7], metadata_terms = argv[8] }
+  for name, value in pairs(parts) do
+    if value ~= "" then
+      c[name] = value
+    elseif c[name] then
+      c[name] = nil
+      redis.call("HDEL", key, name)
+    end
+  end
+  change_state(p, id, c, argv[9])
+  local next = 10
+  local tags = {}
+  for _ = 1, 2 do
+    local ids = {}
+    for i = 1, tonumber(argv[next]) do ids[i] = argv[next + i] end
+    next = next + #ids + 1
+    tags[#tags + 1] = ids
+  end
+  change_tags(p, id, c, tags[1], tags[2])
+  for i = next, #argv, 2 do add_word(p, argv[i], argv[i + 1]) end
+  save(p, id, c)
+  return { "ok" }
+end)
