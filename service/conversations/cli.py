@@ -1,0 +1,221 @@
+"""The `conversations` command: reads arguments, calls a room, prints."""
+
+import asyncio
+import logging
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any
+
+import click
+from pydantic import SecretStr, ValidationError
+
+from conversations.errors import FilterError, ServiceError
+from conversations.settings import Settings
+
+__all__ = ["main"]
+
+_INTERRUPTED = 130
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="conversation-service", prog_name="conversations")
+def main() -> None:
+    """The inbox of a messaging platform as one service.
+
+    Start with `conversations up --demo`, then ask http://127.0.0.1:8080/conversations.list.
+    """
+
+
+@main.command()
+@click.option(
+    "--http-port", default=8080, show_default=True, help="Port of Envoy: JSON, gRPC and gRPC-Web. 0: any free."
+)
+@click.option("--grpc-port", default=50051, show_default=True, help="Port that all workers share. 0: any free.")
+@click.option("--redis-url", help="An existing Redis with the search module; without it one is started.")
+@click.option(
+    "--data-dir",
+    default=".data",
+    show_default=True,
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Where the started Redis keeps its data, and all their logs.",
+)
+@click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 64), help="gRPC worker processes.")
+@click.option(
+    "--partitions",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1, 64),
+    help="Partitions of an empty Redis; one with data keeps its own.",
+)
+@click.option(
+    "--cors-origin",
+    "cors_origins",
+    multiple=True,
+    help="Origin whose web pages may call, as https://inbox.example.org; `*` for all. May be repeated.",
+)
+@click.option("--demo", is_flag=True, help="Load a small demo data set into an empty store, and print how to ask it.")
+def up(**options: Any) -> None:
+    """Run everything on this machine: Redis with RediSearch, gRPC workers, Envoy.
+
+    Prints `ready http://... grpc://...` once all of them answer. Ctrl-C stops what was started.
+    """
+    from conversations.local.up import UpOptions
+    from conversations.local.up import up as run
+
+    sys.exit(run(UpOptions(**options)))
+
+
+@main.command()
+def serve() -> None:
+    """Run one gRPC server, for production.
+
+    Settings come from CONVERSATIONS_* variables; see `conversations settings`. SIGTERM stops it gracefully: it says
+    NOT_SERVING, waits, and lets running calls finish.
+    """
+    settings = _settings()
+    logging.basicConfig(
+        level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
+    )
+    from conversations.server import serve as run
+
+    _run(run(settings))
+
+
+@main.command()
+def settings() -> None:
+    """Print the settings of `serve`: variable, value now, meaning."""
+    current = _settings()
+    for name, field in Settings.model_fields.items():
+        click.echo(f"CONVERSATIONS_{name.upper()}={getattr(current, name)}")
+        click.echo(click.wrap_text(" ".join((field.description or "").split()), 88, "    ", "    "))
+
+
+@main.command("import")
+@click.argument("file", metavar="FILE")
+@click.option("--target", default="127.0.0.1:50051", show_default=True, help="gRPC address of a running server.")
+def import_(file: str, target: str) -> None:
+    """Send the event log FILE to a running server; `-` is standard input.
+
+    An event log is JSON lines. A line that is bad is named with its number and the rest goes on; the exit code is 1
+    then. It is safe to import a log again.
+    """
+    from conversations.importer import run_import
+
+    sys.exit(run_import(file, target))
+
+
+_redis_url = click.option("--redis-url", help="The Redis; without it, the one that runs under --data-dir.")
+_data_dir = click.option(
+    "--data-dir",
+    default=".data",
+    show_default=True,
+    type=click.Path(path_type=Path, file_okay=False),
+    help="The --data-dir of a running `conversations up`.",
+)
+
+
+@main.command()
+@_redis_url
+@_data_dir
+@click.option(
+    "--output",
+    "-o",
+    type=click.File("w", "utf-8", lazy=True),
+    default="-",
+    help="File to write; default: standard output.",
+)
+def export(redis_url: str | None, data_dir: Path, output: Any) -> None:
+    """Write everything as an event log that `import` restores."""
+    _run(_export(_redis_settings(redis_url, data_dir), output))
+
+
+async def _export(settings: Settings, output: Any) -> None:
+    from conversations.store import open_store
+
+    store = await open_store(settings)
+    try:
+        with _progress(await store.export.count(), "exporting") as bar:
+            async for conversations, lines in store.export.batches():
+                output.writelines(f"{line}\n" for line in lines)
+                bar.update(conversations)
+    finally:
+        await store.close()
+
+
+@main.command()
+@_redis_url
+@_data_dir
+def reindex(redis_url: str | None, data_dir: Path) -> None:
+    """Build a fresh index beside the live one and swap it in, while the service runs."""
+    _run(_reindex(_redis_settings(redis_url, data_dir)))
+    click.echo("the fresh index is live")
+
+
+async def _reindex(settings: Settings) -> None:
+    from conversations.store import open_store
+
+    store = await open_store(settings, any_schema=True)
+    try:
+        with _progress(1000, "indexing") as bar:
+            async for part in store.rebuild_index():
+                bar.update(int(1000 * part) - bar.pos)
+    finally:
+        await store.close()
+
+
+@main.command()
+@click.argument("text", metavar="FILTER")
+def explain(text: str) -> None:
+    """Show how FILTER is understood, field by field, and the RediSearch query; or what is wrong with it, and where."""
+    from conversations.filters import compile_filter
+    from conversations.filters import explain as explain_filter
+
+    try:
+        compiled = compile_filter(text)
+    except FilterError as error:
+        click.echo(text, err=True)
+        click.echo(" " * error.position + "^", err=True)
+        raise click.ClickException(error.message) from error
+    click.echo(explain_filter(compiled))
+
+
+def _progress(length: int, label: str) -> Any:
+    """A bar on a terminal, nothing elsewhere."""
+    return click.progressbar(length=length, label=label, file=sys.stderr, hidden=not sys.stderr.isatty())
+
+
+def _settings(**values: Any) -> Settings:
+    try:
+        return Settings(**values)
+    except ValidationError as error:
+        wrong = "; ".join(f"CONVERSATIONS_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors())
+        raise click.ClickException(f"settings are wrong: {wrong}") from error
+
+
+def _redis_settings(redis_url: str | None, data_dir: Path) -> Settings:
+    """Return settings for the Redis that a command is to work on."""
+    if redis_url is None:
+        from conversations.local.redis import running_url
+
+        redis_url = running_url(data_dir)
+    if redis_url is None:
+        raise click.ClickException(
+            f"no Redis runs under {data_dir}: start `conversations up`, or name one with --redis-url"
+        )
+    return _settings(redis_url=SecretStr(redis_url))
+
+
+def _run(task: Coroutine[Any, Any, None]) -> None:
+    """Run a task; an error of ours ends in one sentence, Ctrl-C in silence."""
+    try:
+        if sys.platform == "win32":
+            asyncio.run(task)
+        else:
+            import uvloop
+
+            uvloop.run(task)
+    except ServiceError as error:
+        raise click.ClickException(error.message) from error
+    except KeyboardInterrupt:
+        sys.exit(_INTERRUPTED)

@@ -1,0 +1,34 @@
+"""MetadataService."""
+
+from google.protobuf.empty_pb2 import Empty
+
+from conversations.errors import InvalidFieldError
+from conversations.servicers.requests import check_free_data, read_id
+from conversations.store import ConversationPatch, Store, to_json
+from conversations.v1 import metadata_service_pb2 as pb
+
+__all__ = ["MetadataServicer"]
+
+
+class MetadataServicer:
+    """Free data on conversations, messages and channels."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def UpsertMetadata(self, request: pb.UpsertMetadataRequest) -> Empty:
+        id = read_id(request.id, "id")
+        if not request.HasField("data"):
+            raise InvalidFieldError("data", "is missing")
+        check_free_data(request.data, "data")
+        patch = {"user_data": to_json(request.data)}
+        match request.subject:
+            case "conversation":
+                await self._store.conversations.patch(id, ConversationPatch(patch))
+            case "message":
+                await self._store.messages.patch(id, patch)
+            case "channel":
+                await self._store.channels.patch(id, patch)
+            case _:
+                raise InvalidFieldError("subject", "has to be conversation, message or channel")
+        return Empty()

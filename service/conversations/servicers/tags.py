@@ -1,0 +1,39 @@
+"""TagService."""
+
+from google.protobuf.empty_pb2 import Empty
+
+from conversations.servicers.events import MAX_TAG_NAME
+from conversations.servicers.requests import check_name, read_color, read_id
+from conversations.store import Store
+from conversations.v1 import tag_pb2
+from conversations.v1 import tag_service_pb2 as pb
+
+__all__ = ["TagServicer"]
+
+
+class TagServicer:
+    """The tags that conversations can have."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def CreateTag(self, request: pb.CreateTagRequest) -> tag_pb2.Tag:
+        check_name(request.name, "name", MAX_TAG_NAME)
+        return await self._store.tags.create(request.name, read_color(request.color, "color"))
+
+    async def UpdateTag(self, request: pb.UpdateTagRequest) -> Empty:
+        id, name, color = read_id(request.id, "id"), None, None
+        if request.HasField("name"):
+            check_name(request.name, "name", MAX_TAG_NAME)
+            name = request.name
+        if request.HasField("color"):
+            color = read_color(request.color, "color")
+        await self._store.tags.update(id, name, color)
+        return Empty()
+
+    async def DeleteTag(self, request: pb.DeleteTagRequest) -> Empty:
+        await self._store.tags.delete(read_id(request.id, "id"))
+        return Empty()
+
+    async def ListTags(self, _request: pb.ListTagsRequest) -> pb.ListTagsResponse:
+        return pb.ListTagsResponse(tags=await self._store.tags.list_all())
