@@ -1,0 +1,131 @@
+"""Typed expressions: what a filter asks, with its fields, types and values."""
+
+import dataclasses
+from dataclasses import dataclass
+from enum import Enum
+
+from conversations.filters.fields import Field
+from conversations.filters.patterns import WordPattern
+
+__all__ = [
+    "Boolean",
+    "BoundClause",
+    "BoundExpression",
+    "Everything",
+    "Exists",
+    "IdPrefix",
+    "Nothing",
+    "NumberRange",
+    "Occur",
+    "Pattern",
+    "Term",
+    "WordPhrase",
+    "any_of",
+]
+
+
+class Occur(Enum):
+    """What a clause does in its group."""
+
+    REQUIRED = "required"
+    OPTIONAL = "optional"
+    PROHIBITED = "prohibited"
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """Conversations with a word in a field."""
+
+    field: Field
+    word: str
+    position: int = dataclasses.field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class WordPhrase:
+    """Conversations with words after one another in a field: two or more."""
+
+    field: Field
+    words: tuple[str, ...]
+    slop: int
+    position: int = dataclasses.field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """Conversations with a word that a pattern matches."""
+
+    field: Field
+    pattern: WordPattern
+    position: int = dataclasses.field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class IdPrefix:
+    """Conversations whose id starts with a text of hexadecimal digits and hyphens."""
+
+    field: Field
+    text: str
+    position: int = dataclasses.field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class NumberRange:
+    """Conversations whose number lies between two, both included; a bound that is None is open."""
+
+    field: Field
+    low: int | None
+    high: int | None
+    position: int = dataclasses.field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Exists:
+    """Conversations that have a value in a field."""
+
+    field: Field
+    position: int = dataclasses.field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Everything:
+    """All conversations."""
+
+    position: int = dataclasses.field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Nothing:
+    """No conversation."""
+
+    field: Field | None
+    reason: str
+    """Why, for a person."""
+    position: int = dataclasses.field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class BoundClause:
+    """A part of a boolean expression."""
+
+    occur: Occur
+    expression: "BoundExpression"
+
+
+@dataclass(frozen=True, slots=True)
+class Boolean:
+    """What all required clauses match, or any optional one where none is required, less what is prohibited."""
+
+    clauses: tuple[BoundClause, ...]
+    """At least one."""
+    position: int = dataclasses.field(compare=False)
+
+
+BoundExpression = Term | WordPhrase | Pattern | IdPrefix | NumberRange | Exists | Everything | Nothing | Boolean
+
+
+def any_of(parts: list[BoundExpression], position: int) -> BoundExpression | None:
+    """Return what any of some parts matches; None if there are none."""
+    if len(parts) < 2:
+        return parts[0] if parts else None
+    return Boolean(tuple(BoundClause(Occur.OPTIONAL, part) for part in parts), position)

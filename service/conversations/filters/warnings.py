@@ -1,0 +1,65 @@
+"""What in a filter may not mean what its author thinks."""
+
+import re
+from collections.abc import Iterator
+
+from conversations.filters.fields import FIELDS
+from conversations.filters.numbers import compared
+from conversations.filters.parser import Clause, Conjunction, Group, Wildcard, Word
+
+__all__ = ["warnings_for"]
+
+
+def warnings_for(query: Group) -> tuple[str, ...]:
+    """Return a sentence for each trap that a filter may have stepped into."""
+    return tuple(_warnings(query))
+
+
+def _warnings(group: Group) -> Iterator[str]:
+    if _mixes(group.clauses):
+        yield (
+            f"at position {group.position}: AND binds no tighter than OR: it makes the clauses beside it required,"
+            " and those left optional change nothing; use parentheses"
+        )
+    for clause in group.clauses:
+        match clause.expression:
+            case Group() as inner:
+                yield from _warnings(inner)
+            case Wildcard(text, position) if text != "*" and text[0] in "*?":
+                yield f"at position {position}: `{text}` starts with a wildcard: every word of the field is looked at"
+            case Word(text, position):
+                warning = _word_warning(text, clause)
+                if warning:
+                    yield f"at position {position}: {warning}"
+
+
+def _mixes(clauses: tuple[Clause, ...]) -> bool:
+    """Whether there is an AND, and beside it an OR or a clause that is left optional."""
+    joined = [clause.conjunction is Conjunction.AND for clause in clauses]
+    if True not in joined:
+        return False
+    if any(clause.conjunction is Conjunction.OR for clause in clauses):
+        return True
+    beside = zip(clauses, joined, [*joined[1:], False], strict=True)
+    return any(clause.modifier is None and not (before or after) for clause, before, after in beside)
+
+
+_COMPARISON = re.compile(r"([A-Za-z_.]+)(>=|<=|>|<|==?)(.+)")
+_UUID = re.compile("[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_NAMES = frozenset(name for field in FIELDS for name in (field.name, *field.aliases))
+
+
+def _word_warning(text: str, clause: Clause) -> str | None:
+    if clause.field is not None and text[0] != "'":
+        if clause.field.text in ("display_name", "displayName") and _UUID.fullmatch(text):
+            return f"`{text}` looks like an id, and is looked for in the name; ask `id:`, `channel_id:` or `tag_ids:`"
+        return None
+    comparison = _COMPARISON.fullmatch(text)
+    if comparison is not None and (comparison[1] in _NAMES or comparison[1].startswith("metadata.")):
+        asked = compared(comparison[2], comparison[3])
+        return f"`{text}` is looked for as a word; to ask the field, write `{comparison[1]}:{asked}`"
+    if text[0] == "'":
+        return f"the quote in `{text}` is a part of the word; a phrase is in double quotes"
+    if text in ("and", "or", "not"):
+        return f"`{text}` is looked for as a word; the operator is in upper case, `{text.upper()}`"
+    return None

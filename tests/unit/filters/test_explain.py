@@ -1,0 +1,71 @@
+"""A filter as a person reads it."""
+
+import pytest
+
+from conversations.filters import Explanation, compile_filter, explain, explain_text, render
+
+
+def test_tree() -> None:
+    text = 'source:Facebook AND NOT (unread_count:{2 TO *] OR metadata.k:"A b"~2)'
+    assert explain(compile_filter(text)) == Explanation(
+        "group",
+        "required",
+        0,
+        children=(
+            Explanation("word", "required", 7, "source", "keyword", "facebook"),
+            Explanation(
+                "group",
+                "prohibited",
+                25,
+                children=(
+                    Explanation("range", "optional", 38, "unread_count", "number", "[3 TO *]"),
+                    Explanation("phrase", "optional", 61, "metadata.k", "metadata", '"a b"~2'),
+                ),
+            ),
+        ),
+    )
+
+
+def test_lines() -> None:
+    text = "+ada~1 -created_at:2019-01-01 tag_ids:* (id:e* *:*)"
+    assert render(explain(compile_filter(text))).splitlines() == [
+        "group",
+        "  required group",
+        "    optional nothing id (keyword) no id looks like that",
+        "    optional fuzzy display_name (text) ada~1",
+        "  prohibited range created_at (number) [2019-01-01T00:00:00.000Z TO 2019-01-01T23:59:59.999Z]",
+        "  optional exists tag_ids (text) *",
+        "  optional group",
+        "    optional prefix id (keyword) e*",
+        "    optional everything",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("", "everything"),
+        ('""', "nothing there is no word in the filter"),
+        ("displayName:Ada", "word display_name (text) ada"),
+        (r"display_name:a\**", r"prefix display_name (text) a\**"),
+        (r"display_name:a*b?\?", r"wildcard display_name (text) a*b?\?"),
+        ('display_name:["*" TO b}', 'range display_name (text) ["*" TO b}'),
+        ('display_name:{* TO "b c"]', 'range display_name (text) {* TO "b c"]'),
+        ("display_name:/A.b/", "regex display_name (text) /a.b/"),
+        ("last_message_at:[* TO 9000000000000000]", "range last_message_at (number) [* TO 9000000000000000]"),
+        ("unread_count:*", "exists unread_count (number) *"),
+    ],
+)
+def test_line(text: str, line: str) -> None:
+    assert render(explain(compile_filter(text))) == line
+
+
+def test_everything_that_can_be_said() -> None:
+    text = 'display_name:x* OR (a AND display_name:x*) OR "a b c"~2'
+    lines = explain_text(compile_filter(text)).splitlines()
+    assert lines[0] == "group"
+    assert lines[-3:] == [
+        "query: (((@x:(na)) (@x:(npattern1)))|(@x:(npattern1))|(<<0>>))",
+        "  <<0>> stands for the documents of @x:(na nb nc) with the words in order",
+        "  pattern1 stands for the words of display_name that match x*",
+    ]

@@ -1,0 +1,95 @@
+"""Patterns against blocks of words."""
+
+import re
+from random import Random
+
+import pytest
+
+from conversations.filters.patterns import (
+    MAX_FLOATING,
+    Between,
+    Glob,
+    Near,
+    Predicate,
+    RegularExpression,
+    StartsWith,
+    WordPattern,
+)
+
+WORDS = ["ada", "adam", "a*b", "anna", "b", "bada", "éa", "é", "🦊", "👩\u200d💻", "\\", "a.c", "abc", "x" * 200 + "y"]
+
+
+def search(predicate: Predicate, words: list[str]) -> list[str]:
+    return WordPattern("display_name", predicate, 0).search("\n" + "".join(word + "\n" for word in words))
+
+
+@pytest.mark.parametrize(
+    ("predicate", "expected"),
+    [
+        (StartsWith("ad"), ["ada", "adam"]),
+        (StartsWith("a."), ["a.c"]),
+        (StartsWith("\\"), ["\\"]),
+        (StartsWith("x" * 150), ["x" * 200 + "y"]),
+        (Glob(("", "a")), ["ada", "anna", "bada", "éa"]),
+        (Glob(("", "da", "")), ["ada", "adam", "bada"]),
+        (Glob(("", "d", "")), ["ada", "adam", "bada"]),
+        (Glob(("a", "a")), ["ada", "anna"]),
+        (Glob(("\n",)), ["b", "é", "🦊", "\\"]),
+        (Glob(("\n\n\n",)), ["ada", "a*b", "👩\u200d💻", "a.c", "abc"]),
+        (Glob(("a*", "")), ["a*b"]),
+        (Glob(("", "ada", "a")), []),
+        (Glob(("a", "\n", "a")), ["ada", "anna"]),
+        (Glob(("", "x" * 100, "x" * 99 + "y")), ["x" * 200 + "y"]),
+        (Glob(("", "x" * 101, "x" * 100 + "y")), []),
+        (Near("ada", 1), ["ada", "adam", "bada"]),
+        (Near("daa", 1), ["ada"]),
+        (Near("🦊", 1), ["b", "é", "🦊", "\\"]),
+        (Near("abc", 1), ["a.c", "abc"]),
+        (Between("b", "c", True, True), ["b", "bada"]),
+        (Between("b", None, False, False), ["bada", "éa", "é", "🦊", "👩\u200d💻", "x" * 200 + "y"]),
+        (Between(None, "a.c", True, False), ["\\", "a*b"]),
+        (Between("ada", "adam", False, True), ["adam"]),
+        (RegularExpression("a.*a|é"), ["ada", "anna", "é"]),
+    ],
+)
+def test_search(predicate: Predicate, expected: list[str]) -> None:
+    found = search(predicate, WORDS)
+    # Near ones come by their distance.
+    assert sorted(found) == sorted(expected)
+
+
+@pytest.mark.parametrize(
+    "predicate",
+    [
+        StartsWith("a"),
+        Glob(("", "a")),
+        Glob(("a", "b", "")),
+        Near("a", 1),
+        Between(None, "z", True, True),
+        RegularExpression("@"),
+    ],
+)
+def test_no_words(predicate: Predicate) -> None:
+    assert search(predicate, []) == []
+
+
+def test_globs_agree_with_a_backtracking_expression() -> None:
+    random = Random(4)
+    words = ["".join(random.choices("ab🦊", k=random.randint(1, 9))) for _ in range(300)]
+    for _ in range(300):
+        segments = tuple("".join(random.choices("ab\n🦊", k=random.randint(0, 3))) for _ in range(random.randint(1, 5)))
+        expression = re.compile(".*".join(re.escape(segment).replace("\\\n", ".") for segment in segments))
+        assert search(Glob(segments), words) == [word for word in words if expression.fullmatch(word)], segments
+
+
+def test_long_segments_agree_too() -> None:
+    words = ["a" * length + "b" * (length % 3) + "a" * (length % 5) for length in range(1, 200)]
+    segment = "a" * (MAX_FLOATING + 1) + "b"
+    expression = re.compile(f"a.*{segment}.*.a")
+    assert search(Glob(("a", segment, "\na")), words) == [word for word in words if expression.fullmatch(word)]
+
+
+def test_equal_whatever_the_position() -> None:
+    assert WordPattern("id", StartsWith("a"), 1) == WordPattern("id", StartsWith("a"), 2)
+    assert len({WordPattern("id", StartsWith("a"), 1), WordPattern("id", StartsWith("a"), 2)}) == 1
+    assert WordPattern("id", StartsWith("a"), 1) != WordPattern("source", StartsWith("a"), 1)
