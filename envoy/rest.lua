@@ -1,0 +1,65 @@
+-- Makes HTTP of what the transcoder makes of gRPC: the success status of the route, no gRPC header left over, and no
+-- error without details.
+
+local GRPC_HEADERS = {
+  "grpc-status", "grpc-message", "grpc-status-details-bin", "grpc-accept-encoding", "grpc-encoding",
+  "x-envoy-upstream-service-time",
+}
+
+-- What the gRPC library refuses before the service sees it has no details: a message above the server's limit, a call
+-- past its deadline, a server that stops. By HTTP status as the transcoder gives it: code, reason, message.
+local UNEXPLAINED = {
+  ["429"] = { 8, "REQUEST_TOO_LARGE", "the request is too large" },
+  ["503"] = { 14, "NO_SERVER", "no server takes calls now; try again" },
+  ["504"] = { 4, "OUT_OF_TIME", "the call ran out of time" },
+}
+local NO_DETAILS = '"details":%[%]}%s*$'
+local ERROR = '{"code":%d,"message":"%s","details":[{"@type":"type.googleapis.com/google.rpc.ErrorInfo",'
+  .. '"reason":"%s","domain":"conversations.v1","metadata":{}}%s]}'
+local RETRY = ',{"@type":"type.googleapis.com/google.rpc.RetryInfo","retry_delay":"1s"}'
+
+-- The transcoder would bind a query parameter to the field of its name: requests are their bodies alone.
+function envoy_on_request(handle)
+  local headers = handle:headers()
+  local path = headers:get(":path")
+  local query = path:find("?", 1, true)
+  if query ~= nil and headers:get(":method") == "POST" then
+    headers:replace(":path", path:sub(1, query - 1))
+  end
+end
+
+local function explain(handle, status)
+  local error = UNEXPLAINED[status]
+  if error == nil then return end
+  -- Nothing here limits a rate: RESOURCE_EXHAUSTED speaks of size. Headers change before the body is read.
+  if status == "429" then handle:headers():replace(":status", "413") end
+  local body = handle:body(true)
+  if not body:getBytes(0, body:length()):find(NO_DETAILS) then return end
+  local code, reason, message = error[1], error[2], error[3]
+  body:setBytes(ERROR:format(code, message, reason, code == 14 and RETRY or ""))
+end
+
+function envoy_on_response(handle)
+  local headers = handle:headers()
+  if headers:get("content-type") ~= "application/json" then return end
+  for _, name in ipairs(GRPC_HEADERS) do headers:remove(name) end
+
+  local status = headers:get(":status")
+  if status ~= "200" then return explain(handle, status) end
+  local success_status = handle:metadata():get("success_status")
+  if success_status == nil or success_status == "200" then return end
+  headers:replace(":status", success_status)
+  if success_status ~= "204" then return end
+
+  -- The transcoder's `{}` behind a 204 would be read as the start of the next answer. After the body was read, what
+  -- was fetched of the headers before is dead.
+  headers:remove("content-type")
+  local body = handle:body(true)
+  if body ~= nil then body:setBytes("") end
+  local trailers = handle:trailers()
+  if trailers ~= nil then
+    trailers:remove("grpc-status")
+    trailers:remove("grpc-message")
+  end
+  handle:headers():remove("content-length")
+end

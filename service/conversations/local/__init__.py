@@ -1,0 +1,1 @@
+"""The laptop stack of `conversations up`: engines, embedded Redis, Envoy, workers, demo data."""

@@ -1,0 +1,320 @@
+"""`up`: Redis, workers and Envoy on one machine, started in order, watched, and stopped together.
+
+    redis    embedded, unless a URL is given
+    workers  fresh processes of `serve`: one port for all of them, and one of its own for each
+    envoy    in front of the workers' own ports
+
+Each is a child of this process. When one ends by itself, the others are stopped.
+"""
+
+import asyncio
+import os
+import shlex
+import signal
+import socket
+import sys
+from collections.abc import Awaitable, Coroutine, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc.aio
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+
+from conversations.local import demo
+from conversations.local.data_directory import DataDirectory, DirectoryInUseError, open_data_directory
+from conversations.local.engines import EngineError, find_envoy, find_redis, private_directory
+from conversations.local.envoy import EnvoySettings, render
+from conversations.local.envoy_process import drain, envoy_command, wait_until_healthy
+from conversations.local.processes import Child, ChildDiedError, start_child
+from conversations.local.redis import keep_flushed, redis_command, wait_until_loaded
+
+__all__ = ["UpOptions", "up"]
+
+_HOST = "127.0.0.1"
+_POLL_SECONDS = 0.05
+_QUIET_SECONDS = 3.0
+
+# All together below the 10 seconds that a stop may take.
+_ENVOY_DRAIN_SECONDS = 2.0
+_ENVOY_STOP_SECONDS = 1.0
+_WORKER_GRACE_SECONDS = 2.0
+_WORKER_STOP_SECONDS = 3.0
+_REDIS_STOP_SECONDS = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class UpOptions:
+    """What `up` is asked for."""
+
+    data_dir: Path
+    """Folder of data and logs; made when it is not there."""
+    http_port: int = 8080
+    """Port of Envoy; 0 picks a free one."""
+    grpc_port: int = 50051
+    """Port that all workers share; 0 picks a free one."""
+    redis_url: str | None = None
+    """A Redis that runs already; None starts an embedded one."""
+    workers: int = 1
+    demo: bool = False
+    """Load the demo data if there are no conversations, and say what to try."""
+    cors_origins: Sequence[str] = ()
+    """Origins whose pages may call; `*` is every origin."""
+    partitions: int = 1
+    """Partitions of an empty Redis."""
+    appendfsync: str = "everysec"
+    """When changes in the embedded Redis are forced to the disk: `everysec`, or `always` before they are acknowledged.
+    Both survive the end of any process; `everysec` may lose the last second when the machine fails."""
+
+
+class _StartError(Exception):
+    """Raised when something stands in the way of starting; says what, and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Ports:
+    """Ports that were free when they were looked at."""
+
+    http: int
+    grpc: int
+    workers: Sequence[int]
+
+
+def up(options: UpOptions) -> int:
+    """Run everything until a signal, or until a child ends.
+
+    Prints one line on stdout, `ready http://... grpc://...`, once all answer; all else goes to stderr.
+
+    Returns:
+        Exit code: 0 after SIGINT or SIGTERM, 1 when it could not start or a child ended by itself.
+    """
+    try:
+        with open_data_directory(options.data_dir) as directory, private_directory() as sockets:
+            asyncio.run(_run(options, directory, sockets))
+    except (_StartError, ChildDiedError, DirectoryInUseError, EngineError) as error:
+        _tell(f"error: {error}")
+        return 1
+    except OSError as error:
+        _tell(f"error: {error.filename or options.data_dir}: {error.strerror or error}")
+        return 1
+    return 0
+
+
+async def _run(options: UpOptions, directory: DataDirectory, sockets: Path) -> None:
+    stopped = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    with ExitStack() as announcements:
+        stack = _Stack(options, directory, sockets, announcements)
+        try:
+            await _first_of(stopped.wait(), stack.death(), stack.serve())
+        finally:
+            # A second Ctrl-C changes nothing: this ends in time.
+            await stack.stop()
+
+
+async def _first_of(*parts: Coroutine[Any, Any, Any]) -> None:
+    """Wait until one of the parts ends, then cancel the others; an earlier part's error goes before a later one's."""
+    tasks = [asyncio.create_task(part) for part in parts]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    for task in tasks:
+        if task in done:
+            task.result()
+
+
+class _Stack:
+    """The children. They stop in the opposite order of their starting."""
+
+    def __init__(self, options: UpOptions, directory: DataDirectory, sockets: Path, announcements: ExitStack) -> None:
+        self._options = options
+        self._directory = directory
+        self._sockets = sockets
+        self._announcements = announcements
+        self._redis: list[Child] = []
+        self._workers: list[Child] = []
+        self._envoy: list[Child] = []
+        self._tasks: list[asyncio.Task[None]] = []
+        self._deaths: asyncio.Queue[ChildDiedError] = asyncio.Queue()
+
+    async def serve(self) -> None:
+        """Start everything, say so, and go on until cancelled."""
+        ports = _find_ports(self._options)
+        redis_url = self._options.redis_url or await self._start_redis()
+        await self._start_workers(redis_url, ports)
+        await self._start_envoy(ports)
+        loaded = await self._load_demo(ports) if self._options.demo else 0
+        print(f"ready http://{_HOST}:{ports.http} grpc://{_HOST}:{ports.grpc}", flush=True)
+        if self._options.demo:
+            _tell(_things_to_try(ports, loaded))
+        await asyncio.Event().wait()
+
+    async def death(self) -> None:
+        """Wait until a child ends.
+
+        Raises:
+            ChildDiedError: One did.
+        """
+        raise await self._deaths.get()
+
+    async def stop(self) -> None:
+        """Stop all children, within 10 seconds."""
+        for task in self._tasks:
+            task.cancel()
+        if self._envoy and self._envoy[0].runs:
+            await drain(self._admin_socket, _ENVOY_DRAIN_SECONDS)
+        await _stop(self._envoy, _ENVOY_STOP_SECONDS)
+        await _stop(self._workers, _WORKER_STOP_SECONDS)
+        await _stop(self._redis, _REDIS_STOP_SECONDS)
+
+    @property
+    def _admin_socket(self) -> Path:
+        return self._sockets / "envoy.sock"
+
+    async def _start_redis(self) -> str:
+        engine, socket_path = find_redis(), self._sockets / "redis.sock"
+        command = redis_command(engine, self._directory.redis, socket_path, self._options.appendfsync)
+        child = await start_child("redis", command, self._directory.logs, keep_open=[self._directory.lock])
+        self._directory.add_holder(child.process.pid)
+        self._redis.append(self._watched(child))
+        if self._options.appendfsync == "everysec":
+            self._tasks.append(asyncio.create_task(keep_flushed(self._directory.redis)))
+        url = f"unix://{socket_path}"
+        await _waiting_for("redis to answer", wait_until_loaded(url, _tell))
+        self._announcements.enter_context(self._directory.announced_redis(url))
+        return url
+
+    async def _start_workers(self, redis_url: str, ports: _Ports) -> None:
+        for number, own_port in enumerate(ports.workers, 1):
+            environment = {
+                "CONVERSATIONS_REDIS_URL": redis_url,
+                "CONVERSATIONS_HOST": _HOST,
+                "CONVERSATIONS_PORT": str(ports.grpc),
+                "CONVERSATIONS_OWN_PORT": str(own_port),
+                "CONVERSATIONS_PARTITIONS": str(self._options.partitions),
+                # Nobody has to be told to go elsewhere: Envoy stops first.
+                "CONVERSATIONS_DRAIN_SECONDS": "0",
+                "CONVERSATIONS_GRACE_SECONDS": str(_WORKER_GRACE_SECONDS),
+            }
+            command = [sys.executable, "-m", "conversations", "serve"]
+            child = await start_child(f"worker {number}", command, self._directory.logs, environment=environment)
+            self._workers.append(self._watched(child))
+        for number, own_port in enumerate(ports.workers, 1):
+            await _waiting_for(f"worker {number} to serve", _wait_until_serving(own_port))
+        await _waiting_for("the workers' shared port to answer", _wait_until_serving(ports.grpc))
+
+    async def _start_envoy(self, ports: _Ports) -> None:
+        configuration = self._directory.path / "envoy.yaml"
+        settings = EnvoySettings(
+            host=_HOST,
+            port=ports.http,
+            worker_ports=ports.workers,
+            admin_socket=self._admin_socket,
+            access_log=self._directory.logs / "access.log",
+            cors_origins=self._options.cors_origins,
+        )
+        configuration.write_text(render(settings))
+        child = await start_child("envoy", envoy_command(find_envoy(), configuration), self._directory.logs)
+        self._envoy.append(self._watched(child))
+        await _waiting_for("envoy to answer", wait_until_healthy(_HOST, ports.http))
+
+    async def _load_demo(self, ports: _Ports) -> int:
+        try:
+            return await demo.load(f"{_HOST}:{ports.grpc}")
+        except grpc.aio.AioRpcError as error:
+            raise _StartError(f"the demo data could not be loaded: {error.details()}") from error
+
+    def _watched(self, child: Child) -> Child:
+        self._tasks.append(asyncio.create_task(self._watch(child)))
+        return child
+
+    async def _watch(self, child: Child) -> None:
+        try:
+            await child.watch()
+        except ChildDiedError as error:
+            self._deaths.put_nowait(error)
+
+
+def _find_ports(options: UpOptions) -> _Ports:
+    """Raises `_StartError` when a port that was asked for is in use."""
+    with ExitStack() as sockets:
+        # Held until all are found, so that none is found twice.
+        http = _bound(sockets, options.http_port, "--http-port")
+        shared = _bound(sockets, options.grpc_port, "--grpc-port")
+        return _Ports(http, shared, [_bound(sockets, 0, "") for _ in range(options.workers)])
+
+
+def _bound(sockets: ExitStack, port: int, option: str) -> int:
+    probe = sockets.enter_context(closing(socket.socket()))
+    # Connections of an earlier run that linger do not keep the port; a server that listens does.
+    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        probe.bind((_HOST, port))
+        # Two sockets may be bound to the same port, but only one may listen.
+        probe.listen()
+    except OSError as error:
+        raise _StartError(f"port {port} cannot be used: {error.strerror}; choose another with {option}") from error
+    bound: int = probe.getsockname()[1]
+    return bound
+
+
+async def _wait_until_serving(port: int) -> None:
+    """Wait until the gRPC server on a port says that it serves."""
+    options = [("grpc.initial_reconnect_backoff_ms", 100), ("grpc.max_reconnect_backoff_ms", 200)]
+    async with grpc.aio.insecure_channel(f"{_HOST}:{port}", options) as channel:
+        check = channel.unary_unary(
+            "/grpc.health.v1.Health/Check", HealthCheckRequest.SerializeToString, HealthCheckResponse.FromString
+        )
+        while True:
+            try:
+                answer = await check(HealthCheckRequest(), timeout=2)
+                if answer.status == HealthCheckResponse.SERVING:
+                    return
+            except grpc.aio.AioRpcError:
+                pass
+            await asyncio.sleep(_POLL_SECONDS)
+
+
+async def _waiting_for(what: str, awaitable: Awaitable[None]) -> None:
+    """Wait, and say for what when it takes long."""
+    timer = asyncio.get_running_loop().call_later(_QUIET_SECONDS, _tell, f"waiting for {what}")
+    try:
+        await awaitable
+    finally:
+        timer.cancel()
+
+
+async def _stop(children: Sequence[Child], patience_seconds: float) -> None:
+    await asyncio.gather(*(child.stop(patience_seconds) for child in children))
+
+
+def _tell(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)
+
+
+def _things_to_try(ports: _Ports, loaded: int) -> str:
+    programs = Path(os.path.relpath(Path(sys.executable).parent))
+    http = f"http://{_HOST}:{ports.http}"
+    snippet = (
+        "import grpc; "
+        "from conversations.v1.conversation_service_pb2 import ListConversationsRequest as Request; "
+        "from conversations.v1.conversation_service_pb2_grpc import ConversationServiceStub as Stub; "
+        f'print(Stub(grpc.insecure_channel("{_HOST}:{ports.grpc}")).ListConversations(Request(page_size=1)))'
+    )
+    call = [
+        *(str(programs / "buf"), "curl", "--http2-prior-knowledge", "--protocol", "grpc"),
+        *("-d", '{"filters": "source:facebook", "page_size": 1}'),
+        f"{http}/conversations.v1.ConversationService/ListConversations",
+    ]
+    commands = [
+        ["curl", f"{http}/conversations.list", "-d", '{"filters": "unread_count:[1 TO *]", "page_size": 1}'],
+        call,
+        [str(programs / "python"), "-c", snippet],
+    ]
+    lines = [f"loaded {loaded} demo conversations"] if loaded else []
+    return "\n\n".join([*lines, "Try:", *(f"  {shlex.join(command)}" for command in commands), "Ctrl-C stops all."])

@@ -1,0 +1,180 @@
+"""What the tests of several rooms stand on: a real Redis, and the whole stack of `conversations up`."""
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import grpc
+import pytest
+import redis
+from pydantic import SecretStr
+
+from conversations.local.engines import find_redis, throwaway_redis
+from conversations.settings import Settings
+from conversations.store import open_store
+
+START_SECONDS = 90.0
+STOP_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class RedisServer:
+    """A running Redis with search."""
+
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """A running `conversations up`."""
+
+    http_url: str
+    """`http://127.0.0.1:PORT` of Envoy."""
+    grpc_target: str
+    """`127.0.0.1:PORT` that all workers share."""
+    data_dir: Path
+    process: "subprocess.Popen[str]"
+
+    @property
+    def envoy_target(self) -> str:
+        """`127.0.0.1:PORT` of Envoy, for gRPC through it."""
+        return self.http_url.removeprefix("http://")
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisServer]:
+    """A Redis of the tests' own that keeps nothing on disk."""
+    with throwaway_redis(find_redis()) as url:
+        yield RedisServer(url)
+
+
+@pytest.fixture
+def redis_url(redis_server: RedisServer) -> str:
+    """URL of an empty Redis: no keys, no index, no functions."""
+    with redis.Redis.from_url(redis_server.url) as client:
+        client.flushall()
+        client.function_flush()
+    return redis_server.url
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def start_stack(data_dir: Path, *options: str) -> Stack:
+    """Run `conversations up` on free ports until it is ready.
+
+    Raises:
+        AssertionError: It ended instead; the message holds what it wrote to stderr.
+    """
+    command = [sys.executable, "-m", "conversations", "up", "--http-port", "0", "--grpc-port", "0"]
+    data_dir.mkdir(exist_ok=True)
+    errors = data_dir / "up.stderr"
+    with errors.open("w") as stderr:
+        process = subprocess.Popen(
+            [*command, "--data-dir", str(data_dir), *options],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+        )
+    assert process.stdout is not None
+    with ExitStack() as on_failure:
+        on_failure.callback(process.stdout.close)
+        on_failure.callback(process.wait)
+        on_failure.callback(process.terminate)
+        ready = process.stdout.readline().split()
+        assert len(ready) == 3, errors.read_text()
+        on_failure.pop_all()
+    return Stack(ready[1], ready[2].removeprefix("grpc://"), data_dir, process)
+
+
+def stop_stack(stack: Stack, signal_number: int = signal.SIGTERM) -> int:
+    """Stop a stack, if it still runs, and return its exit code."""
+    stack.process.send_signal(signal_number)
+    assert stack.process.stdout is not None
+    with stack.process.stdout:
+        return stack.process.wait(STOP_SECONDS)
+
+
+@pytest.fixture
+def run_up(tmp_path: Path) -> Iterator[Callable[..., Stack]]:
+    """A function that runs `conversations up` with options, always on the same data directory."""
+    started: list[Stack] = []
+
+    def run(*options: str) -> Stack:
+        started.append(start_stack(tmp_path / "data", *options))
+        return started[-1]
+
+    yield run
+    for running in started:
+        stop_stack(running)
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The whole service, as `conversations up --workers 2` runs it, empty at first."""
+    running = start_stack(tmp_path_factory.mktemp("stack"), "--workers", "2")
+    yield running
+    stop_stack(running)
+
+
+@dataclass(frozen=True, slots=True)
+class GrpcServer:
+    """A running `conversations serve` on a Redis of its own."""
+
+    target: str
+    """`127.0.0.1:PORT`."""
+    redis_url: str
+    partitions: int
+
+    def flush(self) -> None:
+        """Empty the store."""
+        with redis.Redis.from_url(self.redis_url) as client:
+            client.flushall()
+        asyncio.run(self._set_up())
+
+    async def _set_up(self) -> None:
+        store = await open_store(Settings(redis_url=SecretStr(self.redis_url), partitions=self.partitions))
+        await store.close()
+
+
+@pytest.fixture(scope="session")
+def grpc_server() -> Iterator[Callable[[int], GrpcServer]]:
+    """A function that gives the gRPC server for a number of partitions, started at the first call."""
+    with ExitStack() as cleanup:
+
+        @cache
+        def start(partitions: int) -> GrpcServer:
+            url = cleanup.enter_context(throwaway_redis(find_redis()))
+            port = free_port()
+            process = subprocess.Popen(
+                [sys.executable, "-m", "conversations", "serve"],
+                env={
+                    **os.environ,
+                    "CONVERSATIONS_REDIS_URL": url,
+                    "CONVERSATIONS_PORT": str(port),
+                    "CONVERSATIONS_PARTITIONS": str(partitions),
+                    "CONVERSATIONS_DRAIN_SECONDS": "0",
+                    "CONVERSATIONS_LOG_LEVEL": "WARNING",
+                },
+            )
+            cleanup.callback(process.wait, 10)
+            cleanup.callback(process.terminate)
+            with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+                grpc.channel_ready_future(channel).result(START_SECONDS)
+            return GrpcServer(f"127.0.0.1:{port}", url, partitions)
+
+        yield start

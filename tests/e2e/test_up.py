@@ -1,0 +1,222 @@
+"""`conversations up` as a whole: what it starts, what it says, and how it ends."""
+
+import json
+import os
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from http.client import HTTPException
+from pathlib import Path
+from uuid import UUID
+
+import grpc
+import pytest
+import redis
+from tests.conftest import Stack, start_stack, stop_stack
+from tests.rest import Rest
+
+from conversations.local.engines import find_redis, throwaway_redis
+from conversations.v1.conversation_service_pb2 import ListConversationsRequest
+from conversations.v1.conversation_service_pb2_grpc import ConversationServiceStub
+
+RunUp = Callable[..., Stack]
+
+
+def children(stack: Stack) -> dict[str, int]:
+    """Return the process ids of what a stack has started, by a word of their command."""
+    table = subprocess.run(["ps", "-A", "-ww", "-o", "ppid=,pid=,args="], capture_output=True, text=True, check=True)
+    found = {}
+    for line in table.stdout.splitlines():
+        parent, pid, command = line.split(None, 2)
+        if int(parent) == stack.process.pid:
+            word = next(word for word in ("redis-server", "serve", "envoy") if word in command)
+            found[word] = int(pid)
+    return found
+
+
+def lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def stderr_of(stack: Stack) -> str:
+    return (stack.data_dir / "up.stderr").read_text()
+
+
+def event(number: int) -> dict[str, object]:
+    """A message that makes conversation `number`."""
+    message = {
+        "id": str(UUID(int=number)),
+        "conversation_id": str(UUID(int=number)),
+        "channel_id": str(UUID(int=1)),
+        "sender": {"id": "1"},
+        "content": {"text": "Hello"},
+        "from_contact": True,
+        "sent_at": "2019-01-07T09:01:44.000Z",
+        "source": "facebook",
+    }
+    return {"message": message}
+
+
+def test_all_ports_answer(stack: Stack) -> None:
+    with Rest(stack.http_url) as rest:
+        assert rest.request("GET", "/healthz").status == 200
+        assert rest.post("/conversations.list").status == 200
+    for target in (stack.grpc_target, stack.envoy_target):
+        with grpc.insecure_channel(target) as channel:
+            answer = ConversationServiceStub(channel).ListConversations(ListConversationsRequest())
+            assert answer.HasField("pagination_data")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signal_stops_all_in_time(run_up: RunUp, number: int) -> None:
+    stack = run_up()
+    pids = children(stack).values()
+    assert len(pids) == 3
+    started = time.monotonic()
+    stack.process.send_signal(number)
+    assert stack.process.stdout is not None
+    assert stack.process.stdout.read() == "", "the ready line is all that stdout gets"
+    assert stack.process.wait() == 0
+    assert time.monotonic() - started < 10
+    assert not [pid for pid in pids if lives(pid)]
+    assert not (stack.data_dir / "redis.url").exists()
+
+
+@pytest.mark.parametrize(("word", "name"), [("redis-server", "redis"), ("serve", "worker 1"), ("envoy", "envoy")])
+def test_death_of_a_child_is_said_and_ends_all(run_up: RunUp, word: str, name: str) -> None:
+    stack = run_up()
+    pids = children(stack)
+    os.kill(pids[word], signal.SIGKILL)
+    assert stack.process.wait(15) == 1
+    assert f"error: {name} (process {pids[word]}) was killed by SIGKILL" in stderr_of(stack)
+    assert not [pid for pid in pids.values() if lives(pid)]
+
+
+def test_what_was_acknowledged_outlives_a_killed_redis(run_up: RunUp) -> None:
+    stack = run_up()
+    redis_pid = children(stack)["redis-server"]
+    acknowledged = 0
+    killer = threading.Timer(1.5, os.kill, [redis_pid, signal.SIGKILL])
+    killer.start()
+    with Rest(stack.http_url) as rest:
+        while True:
+            numbers = range(acknowledged + 2, acknowledged + 102)
+            try:
+                answer = rest.post("/events.ingest", {"events": [event(number) for number in numbers]})
+            except (OSError, HTTPException):
+                break
+            if answer.status != 200:
+                break
+            assert answer.json == {"accepted": 100, "rejected": []}
+            acknowledged += 100
+    killer.join()
+    assert acknowledged
+    assert stack.process.wait(15) == 1
+
+    with Rest(run_up().http_url) as rest:
+        page = rest.post("/conversations.list", {"filters": "source:facebook"}).json["pagination_data"]
+    # The last call may have been applied in part, and was not acknowledged.
+    assert acknowledged <= page["filtered_total"] <= acknowledged + 100
+    assert page["total"] == page["filtered_total"]
+
+
+def test_killed_supervisor_leaves_nothing_in_the_way(run_up: RunUp) -> None:
+    stack = run_up()
+    pids = children(stack).values()
+    stack.process.kill()
+    deadline = time.monotonic() + 15
+    while any(lives(pid) for pid in pids):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    with Rest(run_up().http_url) as rest:
+        assert rest.request("GET", "/healthz").status == 200
+
+
+def run_to_the_end(*options: str) -> tuple[int, str, str]:
+    command = [sys.executable, "-m", "conversations", "up", *options]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return ended.returncode, ended.stdout, ended.stderr
+
+
+def test_second_one_on_the_directory_is_refused(stack: Stack) -> None:
+    code, out, err = run_to_the_end("--data-dir", str(stack.data_dir), "--http-port", "0", "--grpc-port", "0")
+    assert (code, out) == (1, "")
+    assert f"error: data directory {stack.data_dir} is in use by process {stack.process.pid}" in err
+
+
+@pytest.mark.parametrize("option", ["--http-port", "--grpc-port"])
+def test_port_in_use_is_said_before_anything_starts(tmp_path: Path, option: str) -> None:
+    other = {"--http-port": "--grpc-port", "--grpc-port": "--http-port"}[option]
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        code, out, err = run_to_the_end("--data-dir", str(tmp_path), option, str(port), other, "0")
+    assert (code, out) == (1, "")
+    assert err == f"error: port {port} cannot be used: Address already in use; choose another with {option}\n"
+    assert not (tmp_path / "logs").exists()
+
+
+def test_redis_without_search_is_refused_in_the_words_of_the_worker(tmp_path: Path) -> None:
+    redis_socket = tmp_path / "redis.sock"
+    command = [str(find_redis().server), "--port", "0", "--unixsocket", str(redis_socket), "--save", ""]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL) as plain_redis:
+        try:
+            code, out, err = run_to_the_end(
+                *("--data-dir", str(tmp_path / "data"), "--http-port", "0", "--grpc-port", "0"),
+                *("--redis-url", f"unix://{redis_socket}"),
+            )
+        finally:
+            plain_redis.terminate()
+    assert (code, out) == (1, "")
+    assert "error: worker 1" in err
+    assert "search" in err.splitlines()[-2].lower()
+
+
+def test_health_follows_a_redis_that_goes_away(run_up: RunUp) -> None:
+    with throwaway_redis(find_redis()) as url:
+        stack = run_up("--redis-url", url)
+        with redis.Redis.from_url(url) as client:
+            client.shutdown(nosave=True)
+        deadline = time.monotonic() + 15
+        with Rest(stack.http_url) as rest:
+            while (answer := rest.request("GET", "/healthz")).status == 200:
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+            assert (answer.status, answer.json["code"]) == (503, 14)
+            assert rest.post("/conversations.list").status == 503
+        assert stack.process.poll() is None, "a Redis that it did not start is none of its children"
+
+
+def test_demo_is_loaded_once_and_its_commands_work(tmp_path: Path) -> None:
+    totals = []
+    for _ in range(2):
+        stack = start_stack(tmp_path / "data", "--demo")
+        try:
+            with Rest(stack.http_url) as rest:
+                totals.append(rest.post("/conversations.list", {}).json["pagination_data"]["total"])
+            curl, buf_curl, python = commands_of(stack)
+            assert curl[:2] == ["curl", f"{stack.http_url}/conversations.list"]
+            with Rest(stack.http_url) as rest:
+                assert rest.post("/conversations.list", json.loads(curl[-1])).json["data"]
+            for command in (buf_curl, python):
+                shown = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+                assert "facebook" in shown.stdout or "twilio" in shown.stdout or "data {" in shown.stdout
+        finally:
+            assert stop_stack(stack) == 0
+    assert totals[0] == totals[1] >= 50
+
+
+def commands_of(stack: Stack) -> list[list[str]]:
+    """Return the commands that `up --demo` says to try."""
+    return [shlex.split(line) for line in stderr_of(stack).splitlines() if line.startswith("  ")]
