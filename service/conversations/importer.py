@@ -1,0 +1,389 @@
+"""Sends an event log to a running server: JSON lines in, batches of events out, in order and in constant memory.
+
+    log --read_batches--> batches (in a thread) --import_events--> IngestEvents, one batch at a time
+
+While one batch is on its way, the next one is parsed.
+"""
+
+import asyncio
+import concurrent.futures
+import gzip
+import io
+import itertools
+import os
+import re
+import stat
+import sys
+import threading
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import click
+import grpc.aio
+from google.protobuf import json_format
+from google.protobuf.message import DecodeError, EncodeError
+
+from conversations.v1.event_pb2 import Event
+from conversations.v1.ingest_service_pb2 import IngestEventsRequest, IngestEventsResponse
+
+__all__ = [
+    "Batch",
+    "EncodedEvent",
+    "ImportReporter",
+    "ImportStoppedError",
+    "ImportSummary",
+    "RejectedLine",
+    "import_events",
+    "parse_line",
+    "read_batches",
+    "run_import",
+]
+
+MAX_BATCH_LINES = 1000
+MAX_BATCH_BYTES = 2 * 1024 * 1024
+MAX_LINE_BYTES = 4 * 1024 * 1024
+
+_METHOD = "/conversations.v1.IngestService/IngestEvents"
+_CALL_SECONDS = 60.0
+_FIRST_PAUSE_SECONDS = 0.1
+_LONGEST_PAUSE_SECONDS = 5.0
+
+# gRPC itself waits up to two minutes between attempts to connect; the pauses here are enough.
+_CHANNEL_OPTIONS = [
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+]
+
+_TRANSIENT = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}
+# A single event can make the server refuse the whole request with these.
+_ABOUT_THE_EVENTS = {
+    grpc.StatusCode.INVALID_ARGUMENT,
+    grpc.StatusCode.RESOURCE_EXHAUSTED,
+    grpc.StatusCode.INTERNAL,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedEvent:
+    """A line that holds an event."""
+
+    number: int
+    """Number of the line, from 1."""
+    request: bytes
+    """The event as an IngestEventsRequest of its own, serialised. Several, joined, are a request of them all."""
+
+
+@dataclass(frozen=True, slots=True)
+class RejectedLine:
+    """A line that was not applied."""
+
+    number: int
+    """Number of the line, from 1."""
+    reason: str
+    """One sentence for a person."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Consecutive lines of a log, blank ones left out."""
+
+    lines: list[EncodedEvent | RejectedLine]
+    """At least one."""
+    bytes_read: int
+    """How much of the file is read so far, in bytes as stored; 0 for a pipe."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImportSummary:
+    """How far an import got."""
+
+    imported: int = 0
+    """Events that the server applied."""
+    rejected: int = 0
+    """Lines that were not."""
+    last_line: int = 0
+    """Everything up to this line is acknowledged: applied or rejected."""
+    bytes_read: int = 0
+    """How much of the file is read so far, in bytes as stored; 0 for a pipe."""
+
+
+class ImportReporter(Protocol):
+    """Hears what happens during an import, in the order of the lines."""
+
+    def rejected(self, line: RejectedLine) -> None:
+        """Take a line that was not applied."""
+
+    def acknowledged(self, summary: ImportSummary) -> None:
+        """Take how far the import got; called after each batch."""
+
+    def waiting(self, reason: str) -> None:
+        """Take why the server does not answer; called before each further attempt."""
+
+
+class ImportStoppedError(Exception):
+    """Raised when the server cannot be reached for too long, or refuses whatever it is sent."""
+
+
+def parse_line(number: int, line: bytes) -> EncodedEvent | RejectedLine:
+    """Return the event of a line, or why there is none.
+
+    Args:
+        number: Number of the line, from 1.
+        line: Proto3 JSON of an Event, with or without the line break.
+    """
+    if len(line) > MAX_LINE_BYTES:
+        return RejectedLine(number, f"longer than {MAX_LINE_BYTES} bytes")
+    try:
+        event = json_format.Parse(line.decode(), Event())
+        request = IngestEventsRequest(events=[event]).SerializeToString()
+        # Protobuf writes deeper messages than it reads; one such event would spoil the whole request.
+        IngestEventsRequest.FromString(request)
+        return EncodedEvent(number, request)
+    except UnicodeDecodeError as error:
+        return RejectedLine(number, f"not UTF-8: {error.reason} at byte {error.start}")
+    except json_format.ParseError as error:
+        return RejectedLine(number, _readable(str(error)))
+    except (DecodeError, EncodeError, RecursionError):
+        return RejectedLine(number, "nested too deep")
+
+
+def _readable(text: str) -> str:
+    """Return the first line of a parser's message, without line numbers of its own."""
+    first = text.splitlines()[0].rstrip(".:")
+    return re.sub(r": line 1 (column \d+) \(char \d+\)", r" at \1", first)
+
+
+def read_batches(file: io.BufferedReader) -> Iterator[Batch]:
+    """Yield the lines of a file, gzipped or not, in batches of at most 1000 lines and about 2 MiB of events.
+
+    Closes the file at its end, in the thread that reads: nobody else can while a read is waiting for input.
+
+    Raises:
+        OSError, EOFError, zlib.error: The file cannot be read or unpacked.
+    """
+    lines: list[EncodedEvent | RejectedLine] = []
+    size = 0
+    with file:
+        for number, text in _numbered_lines(_unpacked(file)):
+            if text.isspace():
+                continue
+            line = parse_line(number, text)
+            line_size = len(line.request) if isinstance(line, EncodedEvent) else 0
+            if lines and (len(lines) == MAX_BATCH_LINES or size + line_size > MAX_BATCH_BYTES):
+                yield Batch(lines, _position(file))
+                lines, size = [], 0
+            lines.append(line)
+            size += line_size
+        if lines:
+            yield Batch(lines, _position(file))
+
+
+def _unpacked(file: io.BufferedReader) -> io.BufferedIOBase:
+    return gzip.GzipFile(fileobj=file) if file.peek(2).startswith(b"\x1f\x8b") else file
+
+
+def _position(file: io.BufferedReader) -> int:
+    return file.tell() if file.seekable() else 0
+
+
+def _numbered_lines(log: io.BufferedIOBase) -> Iterator[tuple[int, bytes]]:
+    """Yield the lines, from 1; of one that is longer than MAX_LINE_BYTES, a first part that still is."""
+    number = 0
+    while line := log.readline(MAX_LINE_BYTES + 1):
+        number += 1
+        yield number, line
+        while len(line) > MAX_LINE_BYTES and not line.endswith(b"\n"):
+            line = log.readline(MAX_LINE_BYTES + 1)
+
+
+async def import_events(
+    batches: Iterator[Batch], target: str, reporter: ImportReporter, *, patience_seconds: float = 60.0
+) -> ImportSummary:
+    """Send every event to a server, in order.
+
+    Args:
+        batches: What `read_batches` yields. Its errors pass through.
+        target: `host:port` of the server.
+        reporter: Hears of progress, rejected lines and waiting.
+        patience_seconds: How long to go on trying when the server does not answer. Events may come twice, so a
+            batch is sent again whatever became of it.
+
+    Raises:
+        ImportStoppedError: The server could not be reached for too long, or refuses every call.
+    """
+    summary = ImportSummary()
+    async with grpc.aio.insecure_channel(target, options=_CHANNEL_OPTIONS) as channel:
+        sender = _Sender(channel, reporter, patience_seconds)
+        batch = await _next_batch(batches)
+        while batch is not None:
+            following = _next_batch(batches)
+            rejected = await _settle(batch, sender)
+            for line in rejected:
+                reporter.rejected(line)
+            summary = _advanced(summary, batch, len(rejected))
+            reporter.acknowledged(summary)
+            batch = await following
+    return summary
+
+
+def _next_batch(batches: Iterator[Batch]) -> asyncio.Future[Batch | None]:
+    """Start to parse the next batch; None is the end.
+
+    The thread is a daemon: one that waits for standard input must not keep an interrupted program alive.
+    """
+    outcome: concurrent.futures.Future[Batch | None] = concurrent.futures.Future()
+    outcome.set_running_or_notify_cancel()
+
+    def parse() -> None:
+        try:
+            outcome.set_result(next(batches, None))
+        except Exception as error:
+            outcome.set_exception(error)
+
+    threading.Thread(target=parse, daemon=True).start()
+    return asyncio.wrap_future(outcome)
+
+
+async def _settle(batch: Batch, sender: "_Sender") -> list[RejectedLine]:
+    """Have every event of the batch applied or rejected; return the rejected lines in order."""
+    events = [line for line in batch.lines if isinstance(line, EncodedEvent)]
+    rejected = [line for line in batch.lines if isinstance(line, RejectedLine)]
+    if events:
+        rejected += await sender.send(events)
+    return sorted(rejected, key=lambda line: line.number)
+
+
+def _advanced(summary: ImportSummary, batch: Batch, rejected: int) -> ImportSummary:
+    return ImportSummary(
+        imported=summary.imported + len(batch.lines) - rejected,
+        rejected=summary.rejected + rejected,
+        last_line=batch.lines[-1].number,
+        bytes_read=batch.bytes_read,
+    )
+
+
+class _Sender:
+    """Sends events until the server has answered for each of them."""
+
+    def __init__(self, channel: grpc.aio.Channel, reporter: ImportReporter, patience_seconds: float) -> None:
+        self._ingest: grpc.aio.UnaryUnaryMultiCallable[bytes, IngestEventsResponse] = channel.unary_unary(
+            _METHOD, response_deserializer=IngestEventsResponse.FromString
+        )
+        self._reporter = reporter
+        self._patience_seconds = patience_seconds
+
+    async def send(self, events: list[EncodedEvent]) -> list[RejectedLine]:
+        """Return the lines that the server rejected. A request that is refused as a whole is sent in halves."""
+        try:
+            response = await self._call(b"".join(event.request for event in events))
+        except grpc.aio.AioRpcError as error:
+            reason = f"{error.code().name}: {error.details()}"
+            if error.code() not in _ABOUT_THE_EVENTS:
+                raise ImportStoppedError(reason) from error
+            if len(events) == 1:
+                return [RejectedLine(events[0].number, reason)]
+            middle = len(events) // 2
+            return await self.send(events[:middle]) + await self.send(events[middle:])
+        return [RejectedLine(events[item.index].number, f"{item.code}: {item.message}") for item in response.rejected]
+
+    async def _call(self, request: bytes) -> IngestEventsResponse:
+        give_up_at = time.monotonic() + self._patience_seconds
+        pause = _FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                return await self._ingest(request, timeout=_CALL_SECONDS)
+            except grpc.aio.AioRpcError as error:
+                if error.code() not in _TRANSIENT or time.monotonic() + pause > give_up_at:
+                    raise
+                self._reporter.waiting(f"{error.code().name}: {error.details()}")
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+
+
+def run_import(path: str, target: str) -> int:
+    """Import a log and tell the terminal about it; return the exit code.
+
+    Args:
+        path: File of JSON lines, as it is or gzipped; `-` is standard input.
+        target: `host:port` of the server, with or without `grpc://`.
+
+    Returns:
+        0 when every line was applied, 1 when one was rejected, 130 when interrupted.
+
+    Raises:
+        click.ClickException: The file cannot be read, or the server does not take the events.
+    """
+    console = _Console()
+    try:
+        summary = console.follow(_open(path), target.removeprefix("grpc://"))
+    except KeyboardInterrupt:
+        click.echo(f"interrupted; {console.position}", err=True)
+        return 130
+    except ImportStoppedError as error:
+        raise click.ClickException(f"{error}; {console.position}") from error
+    except (OSError, EOFError, zlib.error) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise click.ClickException(f"cannot read {path!r}: {reason}; {console.position}") from error
+    click.echo(f"imported {summary.imported} events, {summary.rejected} rejected")
+    return 1 if summary.rejected else 0
+
+
+def _open(path: str) -> io.BufferedReader:
+    try:
+        # Standard input's own object would be locked by the reading thread when Python shuts down.
+        return open(0, "rb", closefd=False) if path == "-" else open(path, "rb")
+    except OSError as error:
+        raise click.FileError(path, error.strerror) from error
+
+
+class _Console:
+    """Tells the terminal about an import."""
+
+    def __init__(self) -> None:
+        self._summary = ImportSummary()
+        self._on_terminal = sys.stderr.isatty()
+        self._advance: Callable[[], None] = lambda: None
+        self._waiting_for = ""
+
+    @property
+    def position(self) -> str:
+        """How far the import got, in words."""
+        return f"everything up to line {self._summary.last_line} is acknowledged"
+
+    def follow(self, file: io.BufferedReader, target: str) -> ImportSummary:
+        """Import a file with a progress bar, by bytes where the size is known."""
+        status = os.fstat(file.fileno())
+        size = status.st_size if stat.S_ISREG(status.st_mode) else None
+        with click.progressbar(
+            itertools.repeat(None),
+            length=size,
+            label="importing",
+            file=sys.stderr,
+            hidden=not self._on_terminal,
+            item_show_func=lambda _: f"{self._summary.imported} events",
+        ) as bar:
+            self._advance = lambda: bar.update(self._summary.bytes_read - bar.pos if size else 1)
+            return asyncio.run(import_events(read_batches(file), target, self))
+
+    def rejected(self, line: RejectedLine) -> None:
+        """Name a line and what is wrong with it."""
+        self._say(f"line {line.number}: {line.reason}")
+
+    def acknowledged(self, summary: ImportSummary) -> None:
+        """Move the progress bar."""
+        self._summary = summary
+        self._waiting_for = ""
+        self._advance()
+
+    def waiting(self, reason: str) -> None:
+        """Say once why nothing moves."""
+        if reason != self._waiting_for:
+            self._say(f"waiting for the server: {reason}")
+        self._waiting_for = reason
+
+    def _say(self, text: str) -> None:
+        # On a terminal the progress bar may stand in the line.
+        click.echo(f"\r\x1b[K{text}" if self._on_terminal else text, err=True)
