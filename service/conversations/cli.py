@@ -54,6 +54,13 @@ def main() -> None:
     multiple=True,
     help="Origin whose web pages may call, as https://inbox.example.org; `*` for all. May be repeated.",
 )
+@click.option(
+    "--appendfsync",
+    default="everysec",
+    show_default=True,
+    type=click.Choice(["everysec", "always"]),
+    help="When the started Redis flushes its log to the disk: once a second, or before each answer.",
+)
 @click.option("--demo", is_flag=True, help="Load a small demo data set into an empty store, and print how to ask it.")
 def up(**options: Any) -> None:
     """Run everything on this machine: Redis with RediSearch, gRPC workers, Envoy.
@@ -168,16 +175,14 @@ async def _reindex(settings: Settings) -> None:
 @click.argument("text", metavar="FILTER")
 def explain(text: str) -> None:
     """Show how FILTER is understood, field by field, and the RediSearch query; or what is wrong with it, and where."""
-    from conversations.filters import compile_filter
-    from conversations.filters import explain as explain_filter
+    from conversations.filters import compile_filter, explain_text
 
     try:
-        compiled = compile_filter(text)
+        click.echo(explain_text(compile_filter(text)))
     except FilterError as error:
         click.echo(text, err=True)
         click.echo(" " * error.position + "^", err=True)
         raise click.ClickException(error.message) from error
-    click.echo(explain_filter(compiled))
 
 
 def _progress(length: int, label: str) -> Any:

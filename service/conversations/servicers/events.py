@@ -6,6 +6,7 @@ from conversations.errors import InvalidFieldError
 from conversations.servicers.requests import (
     check_free_data,
     check_name,
+    check_text,
     read_color,
     read_id,
     read_source,
@@ -63,6 +64,7 @@ def _channel(channel: channel_pb2.Channel) -> channel_pb2.Channel:
     checked.CopyFrom(channel)
     checked.id = read_id(channel.id, "channel.id")
     checked.source = read_source(channel.source, "channel.source")
+    check_text(channel.source_channel_id, "channel.source_channel_id")
     check_free_data(channel.metadata, "channel.metadata")
     return checked
 
@@ -76,6 +78,8 @@ def _message(event: event_pb2.MessageEvent) -> IncomingMessage:
     sent_at_ms = read_time(event.sent_at, "message.sent_at")
     check_free_data(event.content, "message.content")
     check_free_data(event.metadata, "message.metadata")
+    for name in ("id", "name", "avatar_url"):
+        check_text(getattr(event.sender, name), f"message.sender.{name}")
     delivery_state = event.delivery_state or message_pb2.Message.DELIVERED
     if delivery_state not in message_pb2.Message.DeliveryState.values():
         raise InvalidFieldError("message.delivery_state", "has to be PENDING, FAILED or DELIVERED")
@@ -121,6 +125,7 @@ def _conversation_patch(patch: dict[str, Any]) -> ConversationPatch:
     for name in ("display_name", "avatar_url"):
         if not isinstance(contact.get(name, ""), str | None):
             raise InvalidFieldError(f"metadata.metadata.contact.{name}", "has to be text or null")
+        check_text(contact.get(name) or "", f"metadata.metadata.contact.{name}")
     if contact.get("display_name") is not None:
         check_name(contact["display_name"], "metadata.metadata.contact.display_name", MAX_DISPLAY_NAME)
     state = ""

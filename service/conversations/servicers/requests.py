@@ -14,6 +14,7 @@ from conversations.times import parse_time
 __all__ = [
     "check_free_data",
     "check_name",
+    "check_text",
     "now_ms",
     "read_color",
     "read_id",
@@ -27,6 +28,9 @@ MAX_LEVELS: Final = 20
 
 MAX_BYTES: Final = 64 * 1024
 """How large one piece of free data may be, as protobuf: a page of 100 conversations has to fit into one answer."""
+
+MAX_TEXT: Final = 2048
+"""Characters of a text that comes beside free data: an address, a sender's name."""
 
 _DEFAULT_PAGE_SIZE = 20
 _MAX_PAGE_SIZE = 100
@@ -60,6 +64,12 @@ def check_name(value: str, field: str, max_length: int) -> None:
         raise InvalidFieldError(field, "must not be blank")
     if len(value) > max_length:
         raise InvalidFieldError(field, f"may have {max_length} characters at most")
+
+
+def check_text(value: str, field: str) -> None:
+    """Refuse a text that is too long."""
+    if len(value) > MAX_TEXT:
+        raise InvalidFieldError(field, f"may have {MAX_TEXT} characters at most")
 
 
 def read_color(value: str, field: str) -> str:

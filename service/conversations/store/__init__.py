@@ -11,7 +11,7 @@ from conversations.store.client import Client, connect
 from conversations.store.conversations import ConversationPage, Conversations
 from conversations.store.documents import EVERY_TAG, ConversationPatch, IncomingMessage, to_json
 from conversations.store.export import Export
-from conversations.store.functions import load_library
+from conversations.store.functions import has_library, load_library
 from conversations.store.ingest import ConversationChanged, Happening, Ingest, Patched, Read
 from conversations.store.messages import MessagePage, Messages
 from conversations.store.partitions import Partitions
@@ -61,11 +61,17 @@ class Store:
         Raises:
             StoreUnavailableError: Redis gives no answer.
         """
-        parts = [await self._client.guard(index.progress(self._client.redis, p)) for p in self._partitions]
-        if 0.0 in parts:
-            # Somebody emptied Redis: what is written from now on has to be found.
-            await self._client.guard(_set_up(self._client.redis, self._partitions, any_schema=True))
-        return sum(parts) / len(parts)
+        return await self._client.guard(self._index_progress())
+
+    async def _index_progress(self) -> float:
+        redis = self._client.redis
+        complete = await has_library(redis)
+        parts = [await index.progress(redis, partition) for partition in self._partitions]
+        if complete and 0.0 not in parts:
+            return sum(parts) / len(parts)
+        # Somebody emptied Redis, or it came back without its data: what is written from now on has to be found.
+        await _set_up(redis, self._partitions, any_schema=True)
+        return 0.0
 
     async def rebuild_index(self) -> AsyncIterator[float]:
         """Build fresh indexes beside the live ones and swap them in.

@@ -2,7 +2,7 @@
 
 from conversations.errors import ChannelNotFoundError
 from conversations.store.client import Client
-from conversations.store.documents import channel_head, channel_metadata, dump_json, load_json, to_json
+from conversations.store.documents import channel_head, channel_metadata, dump_document, dump_json, load_json, to_json
 from conversations.store.functions import Call, Steps
 from conversations.store.merge import JsonObject, add_patch, apply_changes
 from conversations.store.partitions import Partitions
@@ -69,7 +69,7 @@ class Channels:
                 head or old_head,
                 channel_metadata(apply_changes(new_own, changes)),
                 dump_json(new_own),
-                dump_json(changes),
+                dump_document(changes),
             )
             next_version = int(version) + 1
             if (yield Call(home, "write_channel", (id, next_version, "home", *args)))[0] == b"ok":

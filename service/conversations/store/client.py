@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 from collections.abc import Awaitable, Sequence
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -32,6 +33,10 @@ _UNAVAILABLE = (
     exceptions.TryAgainError,
     OSError,
 )
+
+
+# Errors of a Redis that will answer again: it is loading, cannot write, or lost functions or index, which come back.
+_NOT_NOW = re.compile("^(MISCONF|NOREPLICAS|LOADING|CLUSTERDOWN)|no such index|unknown index|function not found", re.I)
 
 
 def connect(url: str, timeout_ms: int) -> "Client":
@@ -164,8 +169,11 @@ class Client:
 
     async def guard(self, exchange: Awaitable[_T]) -> _T:
         """Wait for an exchange, shielded from the caller's end, and translate what Redis says of errors."""
+        task = asyncio.ensure_future(exchange)
+        # Nobody asks for the outcome when the caller has gone; asyncio would log an error that was not looked at.
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
         try:
-            return await asyncio.shield(asyncio.ensure_future(exchange))
+            return await asyncio.shield(task)
         except _UNAVAILABLE as error:
             logger.warning("redis is unavailable: %s: %s", type(error).__name__, error)
             raise StoreUnavailableError("the store is unavailable for now") from error
@@ -173,7 +181,7 @@ class Client:
             text = str(error)
             if "Timeout limit was reached" in text:
                 raise OutOfTimeError("the search ran out of time") from error
-            if text.startswith(("MISCONF", "NOREPLICAS", "LOADING", "CLUSTERDOWN")) or "no such index" in text.lower():
+            if _NOT_NOW.search(text):
                 logger.warning("redis refuses: %s", text)
                 raise StoreUnavailableError("the store is unavailable for now") from error
             raise

@@ -8,13 +8,13 @@ from typing import Any, Protocol
 
 from conversations.errors import ConversationNotFoundError, FilterTooBroadError, TagNotFoundError
 from conversations.store.client import Client
-from conversations.store.cursors import Cursor, Direction, decode_cursor, encode_cursor
+from conversations.store.cursors import BEFORE_ALL_MS, Cursor, cursors_of_empty_page, decode_cursor, encode_cursor
 from conversations.store.dictionary import Dictionary, Pattern
 from conversations.store.documents import (
     ConversationPatch,
     IncomingMessage,
     document_parts,
-    dump_json,
+    dump_document,
     load_json,
     message_bytes,
     to_json,
@@ -99,6 +99,19 @@ class ConversationPage:
     """Conversations with unread messages."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """A search as one partition is asked for it."""
+
+    partition: int
+    args: tuple[str | int, ...]
+    """As read_search in list_conversations.lua reads them."""
+    known: Mapping[str, tuple[int, str]]
+    """Of each dictionary that was used, how many words were known and the score of the last."""
+    refusal: FilterTooBroadError | None = None
+    """Why there is no query, if what is known is true."""
+
+
 class Conversations:
     """All conversations."""
 
@@ -152,16 +165,16 @@ class Conversations:
             rows.reverse()
         older, newest = (behind > 0, more) if newer else (more, behind > 0)
 
-        def cursor_at(direction: Direction, row: tuple[int, bytes, bytes] | None) -> str:
-            if row is None:
-                return encode_cursor(scope, direction, cursor.at_ms, _beside(direction, cursor.key))
-            return encode_cursor(scope, direction, str(row[0]), row[1].decode())
-
-        first, last = (rows[0], rows[-1]) if rows else (None, None)
+        if rows:
+            (first_ms, first, _), (last_ms, last, _) = rows[0], rows[-1]
+            previous_cursor = encode_cursor(scope, "newer", str(first_ms), first.decode()) if newest else ""
+            next_cursor = encode_cursor(scope, "older", str(last_ms), last.decode()) if older else ""
+        else:
+            previous_cursor, next_cursor = cursors_of_empty_page(scope, cursor, behind)
         return ConversationPage(
             items=[row[2] for row in rows],
-            previous_cursor=cursor_at("newer", first) if newest else "",
-            next_cursor=cursor_at("older", last) if older else "",
+            previous_cursor=previous_cursor,
+            next_cursor=next_cursor,
             filtered_total=matches,
             total=total,
             unread=unread,
@@ -180,45 +193,57 @@ class Conversations:
         if skip < len(places):
             at_ms, id = places[skip]
             return Cursor("older", str(at_ms), id.decode())
-        # Behind the last one there is nothing: no conversation is older than this.
-        return Cursor("older", "-999999999999999", "")
+        return Cursor("older", BEFORE_ALL_MS)
 
     async def _search(self, compiled: CompiledFilter, function: str, args: tuple[str | int, ...]) -> list[Any]:
         """Call a function that searches in every partition, until none lacks words."""
         replies: dict[int, Any] = {}
         while len(replies) < len(self._partitions):
-            asked = [p for p in self._partitions if p not in replies]
-            calls = [Call(p, function, args + self._search_args(compiled, p)) for p in asked]
-            for partition, reply in zip(asked, await self._client.call_all(calls), strict=True):
+            asked = [self._ask(compiled, p) for p in self._partitions if p not in replies]
+            calls = [Call(question.partition, function, args + question.args) for question in asked]
+            for question, reply in zip(asked, await self._client.call_all(calls), strict=True):
                 match reply[0]:
                     case b"stale":
-                        self._learn(compiled, partition, reply[1:])
+                        self._learn(question, reply[1:])
                     case b"broad":
-                        raise FilterTooBroadError(
-                            f"{reply[1]} conversations have the words of a loose phrase; "
-                            f"at most {self._max_filter_words} are checked",
-                            0,
-                            candidates=str(reply[1]),
-                            limit=str(self._max_filter_words),
-                        )
+                        raise self._too_broad(reply[1])
+                    case _ if question.refusal is not None:
+                        raise question.refusal
                     case _:
-                        replies[partition] = reply
+                        replies[question.partition] = reply
         return [replies[p] for p in self._partitions]
 
-    def _search_args(self, compiled: CompiledFilter, partition: int) -> tuple[str | int, ...]:
+    def _too_broad(self, candidates: int) -> FilterTooBroadError:
+        limit = self._max_filter_words
+        return FilterTooBroadError(
+            f"{candidates} conversations have the words of a loose phrase; at most {limit} are checked",
+            0,
+            candidates=str(candidates),
+            limit=str(limit),
+        )
+
+    def _ask(self, compiled: CompiledFilter, partition: int) -> "_Question":
+        """Put a filter into a partition's terms, with the words that are known of it."""
         if compiled.matches_all:
-            return (self._search_timeout_ms, self._max_filter_words, "", 0, 0)
-        dictionaries = {
-            p.field: self._dictionaries[partition].setdefault(p.field, Dictionary()) for p in compiled.patterns
-        }
-        query = self._query(compiled, partition, dictionaries)
-        args: list[str | int] = [self._search_timeout_ms, self._max_filter_words, query.text, len(dictionaries)]
-        for field, dictionary in dictionaries.items():
-            args += [field, dictionary.size, dictionary.last_score]
-        args.append(len(query.phrase_checks))
-        for check in query.phrase_checks:
-            args.extend((check.candidates, check.slop, len(check.terms), *check.terms))
-        return tuple(args)
+            return _Question(partition, (self._search_timeout_ms, self._max_filter_words, "", 0, 0), {})
+        mirrors = self._dictionaries[partition]
+        dictionaries = {pattern.field: mirrors.setdefault(pattern.field, Dictionary()) for pattern in compiled.patterns}
+        known = {field: (dictionary.size, dictionary.last_score) for field, dictionary in dictionaries.items()}
+        text, refusal = "", None
+        checks: Sequence[PhraseCheck] = ()
+        try:
+            query = self._query(compiled, partition, dictionaries)
+            text, checks = query.text, query.phrase_checks
+        except FilterTooBroadError as error:
+            # Words may have gone since: Redis is asked whether what is known is still true.
+            refusal = error
+        args: list[str | int] = [self._search_timeout_ms, self._max_filter_words, text, len(known)]
+        for field, (size, last_score) in known.items():
+            args += [field, size, last_score]
+        args.append(len(checks))
+        for check in checks:
+            args += [check.candidates, check.slop, len(check.terms), *check.terms]
+        return _Question(partition, tuple(args), known, refusal)
 
     def _query(self, compiled: CompiledFilter, partition: int, dictionaries: Mapping[str, Dictionary]) -> SearchQuery:
         """Return the query for a partition's dictionaries as they are known."""
@@ -233,15 +258,17 @@ class Conversations:
             self._queries.popitem(last=False)
         return query
 
-    def _learn(self, compiled: CompiledFilter, partition: int, lacking: Sequence[Sequence[Any]]) -> None:
-        """Take in the words that a partition has beyond those known of it."""
-        dictionaries = self._dictionaries[partition]
-        fields = dict.fromkeys(pattern.field for pattern in compiled.patterns)
-        for field, (known, last_score, *words) in zip(fields, lacking, strict=True):
-            if known == 0:
-                dictionaries[field] = Dictionary()
+    def _learn(self, question: "_Question", lacking: Sequence[Sequence[Any]]) -> None:
+        """Take in the words that a partition has beyond those that were known when it was asked."""
+        mirrors = self._dictionaries[question.partition]
+        for (field, known), (kept, last_score, *words) in zip(question.known.items(), lacking, strict=True):
+            mirror = mirrors[field]
+            if (mirror.size, mirror.last_score) != known:
+                continue  # another call has learned meanwhile
+            if kept == 0:
+                mirror = mirrors[field] = Dictionary()
             if words:
-                dictionaries[field].extend((word.decode() for word in words), last_score.decode())
+                mirror.extend((word.decode() for word in words), last_score.decode())
 
     async def mark_read(self, id: str, now_ms: int) -> None:
         """Mark every message so far as read."""
@@ -277,7 +304,17 @@ class Conversations:
             document = merge_patch(load_json(text), patch.document)
             parts, words = document_parts(document)
             added, removed = patch.added_tags, patch.removed_tags
-            args = (id, version, dump_json(document), *parts, patch.state, len(added), *added, len(removed), *removed)
+            args = (
+                id,
+                version,
+                dump_document(document),
+                *parts,
+                patch.state,
+                len(added),
+                *added,
+                len(removed),
+                *removed,
+            )
             if (yield Call(partition, "commit_document", (*args, *words)))[0] == b"ok":
                 return
 
@@ -298,13 +335,6 @@ class Conversations:
     def receipt_steps(self, id: str, read_at_ms: int) -> Steps[None]:
         """Mark the messages up to a time as read; waits for the conversation if need be."""
         yield Call(self._partitions.of(id), "mark_read", (id, read_at_ms, "0"))
-
-
-def _beside(direction: Direction, id: str) -> str:
-    """Return a key right beside an id, so that going on from there in a direction meets the id first."""
-    if direction == "older" or not id:
-        return id + "~"
-    return id[:-1] + chr(ord(id[-1]) - 1) + "~"
 
 
 def _check(reply: Sequence[bytes], id: str, tag_id: str = "") -> None:

@@ -8,10 +8,21 @@ from typing import Literal
 
 from conversations.errors import CursorError, CursorMismatchError
 
-__all__ = ["MAX_OFFSET", "Cursor", "Direction", "decode_cursor", "encode_cursor"]
+__all__ = [
+    "BEFORE_ALL_MS",
+    "MAX_OFFSET",
+    "Cursor",
+    "Direction",
+    "cursors_of_empty_page",
+    "decode_cursor",
+    "encode_cursor",
+]
 
 MAX_OFFSET = 100_000
 """The largest cursor that is an offset."""
+
+BEFORE_ALL_MS = "-999999999999999"
+"""A time that nothing is older than."""
 
 Direction = Literal["older", "newer"]
 _DIGEST_BYTES = 9
@@ -34,6 +45,15 @@ def encode_cursor(scope: str, direction: Direction, at_ms: str, key: str) -> str
     """Return a cursor for the list that `scope` describes."""
     payload = json.dumps([direction[0], at_ms, key], separators=(",", ":")).encode()
     return _spell(_digest(scope.encode()) + _digest(payload) + payload)
+
+
+def cursors_of_empty_page(scope: str, cursor: Cursor, behind: int) -> tuple[str, str]:
+    """Return previous and next cursor of a page that nothing is left for, with so many items on its other side."""
+    if not behind:
+        return "", ""
+    if cursor.direction == "older":
+        return encode_cursor(scope, "newer", BEFORE_ALL_MS, ""), ""
+    return "", encode_cursor(scope, "older", "", "")
 
 
 def decode_cursor(scope: str, text: str) -> Cursor:

@@ -8,6 +8,7 @@ from typing import Any
 from google.protobuf.struct_pb2 import Struct
 
 from conversations import terms
+from conversations.errors import InvalidFieldError
 from conversations.store.merge import JsonObject
 from conversations.v1 import channel_pb2, conversation_pb2, message_pb2
 
@@ -18,6 +19,7 @@ __all__ = [
     "channel_head",
     "channel_metadata",
     "document_parts",
+    "dump_document",
     "dump_json",
     "load_json",
     "message_bytes",
@@ -27,6 +29,9 @@ __all__ = [
 
 # A word of no field, between the values of an array: no phrase reaches from one value into the next.
 _GAP = "g"
+
+MAX_DOCUMENT_BYTES = 64 * 1024
+"""How large the metadata of one thing may grow, as JSON: a page of 100 conversations has to fit into one answer."""
 
 EVERY_TAG = "*"
 """Stands for all tags where tags are removed."""
@@ -90,6 +95,18 @@ def to_struct(document: JsonObject) -> Struct:
 def dump_json(document: JsonObject) -> str:
     """Return an object as compact JSON text."""
     return json.dumps(document, ensure_ascii=False, separators=(",", ":"))
+
+
+def dump_document(document: JsonObject) -> str:
+    """Return JSON text of a document that changes have built up.
+
+    Raises:
+        InvalidFieldError: It has grown beyond MAX_DOCUMENT_BYTES.
+    """
+    text = dump_json(document)
+    if len(text.encode()) > MAX_DOCUMENT_BYTES:
+        raise InvalidFieldError("metadata", f"would grow beyond {MAX_DOCUMENT_BYTES} bytes")
+    return text
 
 
 def load_json(text: bytes) -> JsonObject:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from conversations import terms
 
-__all__ = ["Call", "Steps", "load_library"]
+__all__ = ["Call", "Steps", "has_library", "load_library"]
 
 _LIBRARY = "conversations"
 _T = TypeVar("_T")
@@ -64,6 +64,11 @@ async def load_library(redis: Any) -> None:
     loaded = await redis.execute_command("FUNCTION", "LIST", "LIBRARYNAME", _LIBRARY, "WITHCODE")
     if code.encode() not in _flatten(loaded):
         await redis.execute_command("FUNCTION", "LOAD", "REPLACE", code)
+
+
+async def has_library(redis: Any) -> bool:
+    """Return whether Redis has some version of the library."""
+    return bool(await redis.execute_command("FUNCTION", "LIST", "LIBRARYNAME", _LIBRARY))
 
 
 def _flatten(reply: Any) -> list[Any]:

@@ -5,7 +5,8 @@ Source:
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from hashlib import sha256
 from typing import Any
 
@@ -61,21 +62,54 @@ async def _create(redis: Any, partition: int, number: int) -> str:
 
 
 async def create_index(redis: Any, partition: int) -> None:
-    """Create a partition's index, unless it is there."""
-    if await _info(redis, _alias(partition)) is not None:
+    """Create a partition's index, unless there is one. Where there are documents already, `progress` makes it live."""
+    if await _own_indexes(redis, partition):
         return
-    try:
+    empty = not await redis.exists(f"recent:{{{partition}}}")
+    with _ignored("already exists"):
         name = await _create(redis, partition, 1)
-        await redis.execute_command("FT.ALIASADD", _alias(partition), name)
-    except exceptions.ResponseError as error:
-        # Another worker was faster.
-        if "already exists" not in str(error).lower():
-            raise
+        if empty:
+            await redis.execute_command("FT.ALIASADD", _alias(partition), name)
 
 
 async def progress(redis: Any, partition: int) -> float:
-    """Return which part of a partition's documents is indexed, 1.0 when all are; 0.0 without an index."""
-    return _part_indexed(await _info(redis, _alias(partition)))
+    """Return which part of a partition's documents is indexed: 1.0 when the index is complete and live.
+
+    An index without its alias is not live: nothing is found in it, rather than a part. It gets the alias once it is
+    complete.
+    """
+    info = await _info(redis, _alias(partition))
+    if info is not None:
+        return _part_indexed(info)
+    names = await _own_indexes(redis, partition)
+    if not names:
+        return 0.0
+    part = _part_indexed(await _info(redis, names[-1]))
+    if part >= 1.0:
+        with _ignored("already exists"):
+            await redis.execute_command("FT.ALIASADD", _alias(partition), names[-1])
+    return part
+
+
+async def _own_indexes(redis: Any, partition: int) -> list[str]:
+    """Return the names of a partition's indexes, the newest last."""
+    start = f"{_alias(partition)}:v"
+    names = [_text(name) for name in await redis.execute_command("FT._LIST")]
+    return sorted((name for name in names if name.startswith(start)), key=_number)
+
+
+def _number(name: str) -> int:
+    return int(name.rpartition("v")[2])
+
+
+@contextmanager
+def _ignored(text: str) -> Iterator[None]:
+    """Pass over an error that says that another worker was faster."""
+    try:
+        yield
+    except exceptions.ResponseError as error:
+        if text not in str(error).lower():
+            raise
 
 
 def _part_indexed(info: dict[str, Any] | None) -> float:
@@ -92,10 +126,8 @@ async def rebuild_index(redis: Any, partition: int) -> AsyncIterator[float]:
         Which part is done, up to 1.0 when the fresh index is live.
     """
     live = await _info(redis, _alias(partition))
-    names = [_text(name) for name in await redis.execute_command("FT._LIST")]
-    own = [name for name in names if name.startswith(f"{_alias(partition)}:v")]
-    number = 1 + max((int(name.rpartition("v")[2]) for name in own), default=0)
-    name = await _create(redis, partition, number)
+    own = await _own_indexes(redis, partition)
+    name = await _create(redis, partition, _number(own[-1]) + 1 if own else 1)
     while (part := _part_indexed(await _info(redis, name))) < 1.0:
         yield part
         await asyncio.sleep(0.1)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Literal
 
+from conversations.errors import InvalidFieldError
 from conversations.store.channels import Channels
 from conversations.store.client import Client
 from conversations.store.conversations import Conversations
@@ -59,18 +60,23 @@ class Ingest:
         self._channels = channels
         self._tags = tags
 
-    async def apply(self, happenings: Sequence[Happening]) -> None:
+    async def apply(self, happenings: Sequence[Happening]) -> dict[int, InvalidFieldError]:
         """Apply events; when it returns, every reader sees them.
 
         Events of different subjects do not depend on each other, save that conversations get a deleted tag again only
         after the event that brings it back.
+
+        Returns:
+            By index, the events that were refused for what they would have made of what is stored.
         """
-        for _, run in groupby(happenings, key=lambda happening: isinstance(happening, tag_pb2.Tag)):
-            lanes: dict[str, list[Steps[None]]] = {}
-            for happening in run:
+        refused: dict[int, InvalidFieldError] = {}
+        for _, run in groupby(enumerate(happenings), key=lambda numbered: isinstance(numbered[1], tag_pb2.Tag)):
+            lanes: dict[str, list[tuple[int, Steps[None]]]] = {}
+            for index, happening in run:
                 subject, steps = self._steps(happening)
-                lanes.setdefault(subject, []).append(steps)
-            await self._client.run_all([_in_turn(steps) for steps in lanes.values()])
+                lanes.setdefault(subject, []).append((index, steps))
+            await self._client.run_all([_in_turn(lane, refused) for lane in lanes.values()])
+        return refused
 
     def _steps(self, happening: Happening) -> tuple[str, Steps[None]]:
         """Return what an event is about, and what it does."""
@@ -92,6 +98,9 @@ class Ingest:
                 return happening.id, self._channels.patch_steps(happening.id, happening.patch)
 
 
-def _in_turn(steps: Sequence[Steps[None]]) -> Steps[None]:
-    for step in steps:
-        yield from step
+def _in_turn(lane: Sequence[tuple[int, Steps[None]]], refused: dict[int, InvalidFieldError]) -> Steps[None]:
+    for index, steps in lane:
+        try:
+            yield from steps
+        except InvalidFieldError as error:
+            refused[index] = error

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from conversations.errors import ConversationNotFoundError, MessageNotFoundError
 from conversations.store.client import Client
-from conversations.store.cursors import decode_cursor, encode_cursor
-from conversations.store.documents import dump_json, load_json, message_bytes, to_json, to_struct
+from conversations.store.cursors import cursors_of_empty_page, decode_cursor, encode_cursor
+from conversations.store.documents import dump_document, load_json, message_bytes, to_json, to_struct
 from conversations.store.functions import Call, Steps
 from conversations.store.merge import JsonObject, add_patch, merge_patch
 from conversations.store.partitions import Partitions
@@ -54,7 +54,7 @@ class Messages:
             rows.reverse()
         has_older, has_newer = (behind > 0, more) if newer else (more, behind > 0)
         if not rows:
-            return MessagePage([], "", "", total)
+            return MessagePage([], *cursors_of_empty_page(scope, cursor, behind), total)
         oldest, newest = rows[0], rows[-1]
         return MessagePage(
             items=[row[2] for row in rows],
@@ -85,7 +85,7 @@ class Messages:
         for partition in self._partitions:
             while True:
                 version, text, *messages = yield Call(partition, "read_message_changes", (id,))
-                args: list[str | bytes] = [id, version, dump_json(add_patch(load_json(text), patch))]
+                args: list[str | bytes] = [id, version, dump_document(add_patch(load_json(text), patch))]
                 for conversation_id, old in zip(messages[::2], messages[1::2], strict=True):
                     args += [conversation_id, old, _patched(old, patch)]
                 if (yield Call(partition, "commit_message_changes", tuple(args)))[0] == b"ok":

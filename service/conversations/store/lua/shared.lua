@@ -228,6 +228,7 @@ local function change_state(p, id, c, change)
   elseif change ~= "" then
     c.state = change
     add_word(p, "state", string.lower(change))
+    add_word(p, "metadata.state", string.lower(change))
   end
 end
 
