@@ -28,7 +28,24 @@ function envoy_on_request(handle)
   end
 end
 
+-- The transcoder names a field of a wrong type in its text only: `page_size: invalid value "many" for type TYPE_INT32`.
+local WRONG_TYPE = '"message":"([%w_.%[%]]+): (invalid value .-)"[,}]'
+local VIOLATION = '{"@type":"type.googleapis.com/google.rpc.BadRequest","field_violations":'
+  .. '[{"field":"%s","description":"%s"}]}'
+
+local function name_field(handle)
+  local body = handle:body(true)
+  local text = body:getBytes(0, body:length())
+  local field, description = text:match(WRONG_TYPE)
+  if field == nil or text:find("BadRequest", 1, true) then return end
+  local violation = VIOLATION:format(field, description)
+  body:setBytes((text:gsub('("details":%[{.-"reason":"MALFORMED_REQUEST".-})%]', function(details)
+    return details .. "," .. violation .. "]"
+  end)))
+end
+
 local function explain(handle, status)
+  if status == "400" then return name_field(handle) end
   local error = UNEXPLAINED[status]
   if error == nil then return end
   -- Nothing here limits a rate: RESOURCE_EXHAUSTED speaks of size. Headers change before the body is read.

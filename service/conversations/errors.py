@@ -17,6 +17,7 @@
     │   ├── MessageNotFoundError
     │   ├── TagNotFoundError
     │   └── ChannelNotFoundError
+    ├── RequestTooLargeError
     ├── UnknownMethodError
     ├── StoreUnavailableError
     ├── OutOfTimeError
@@ -124,6 +125,10 @@ class ChannelNotFoundError(NotFoundError):
     """Raised when no channel has the id."""
 
     kind = "channel"
+
+
+class RequestTooLargeError(ServiceError):
+    """Raised when a request is larger than the server takes."""
 
 
 class UnknownMethodError(ServiceError):

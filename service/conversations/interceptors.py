@@ -21,6 +21,7 @@ logger = logging.getLogger(__name__)
 DOMAIN = "conversations.v1"
 """Domain of every ErrorInfo."""
 
+_MAX_TEXT_BYTES = 500
 _RETRY_DELAY = Duration(seconds=1)
 _MALFORMED = "the request is not a message of the method's type"
 
@@ -39,6 +40,7 @@ _STATUSES: dict[type[ServiceError], tuple[grpc.StatusCode, str]] = {
     errors.MessageNotFoundError: (grpc.StatusCode.NOT_FOUND, "MESSAGE_NOT_FOUND"),
     errors.TagNotFoundError: (grpc.StatusCode.NOT_FOUND, "TAG_NOT_FOUND"),
     errors.ChannelNotFoundError: (grpc.StatusCode.NOT_FOUND, "CHANNEL_NOT_FOUND"),
+    errors.RequestTooLargeError: (grpc.StatusCode.RESOURCE_EXHAUSTED, "REQUEST_TOO_LARGE"),
     errors.UnknownMethodError: (grpc.StatusCode.UNIMPLEMENTED, "UNKNOWN_METHOD"),
     errors.StoreUnavailableError: (grpc.StatusCode.UNAVAILABLE, "STORE_UNAVAILABLE"),
     errors.OutOfTimeError: (grpc.StatusCode.DEADLINE_EXCEEDED, "OUT_OF_TIME"),
@@ -49,20 +51,31 @@ _DEFECT = (grpc.StatusCode.INTERNAL, "INTERNAL_ERROR")
 def to_status(error: ServiceError) -> status_pb2.Status:
     """Return the status that a caller sees for an error; an error that is not in the table is a defect of ours."""
     code, reason = next((_STATUSES[kind] for kind in type(error).__mro__ if kind in _STATUSES), _DEFECT)
-    details: list[Message] = [error_details_pb2.ErrorInfo(reason=reason, domain=DOMAIN, metadata=error.metadata)]
+    metadata = {key: _shortened(value) for key, value in error.metadata.items()}
+    message = _shortened(error.message)
+    details: list[Message] = [error_details_pb2.ErrorInfo(reason=reason, domain=DOMAIN, metadata=metadata)]
     match error:
         case errors.InvalidFieldError():
-            details.append(_bad_request(error.field, error.description))
+            details.append(_bad_request(error.field, _shortened(error.description)))
         case errors.FilterError():
-            details.append(_bad_request("filters", error.message))
+            details.append(_bad_request("filters", message))
         case errors.StoreUnavailableError():
             details.append(error_details_pb2.RetryInfo(retry_delay=_RETRY_DELAY))
-    status = status_pb2.Status(code=code.value[0], message=error.message)
+    status = status_pb2.Status(code=code.value[0], message=message)
     for detail in details:
         packed = AnyMessage()
         packed.Pack(detail)
         status.details.append(packed)
     return status
+
+
+def _shortened(text: str) -> str:
+    """Leave out the middle of a long text: trailers of more than 8 KiB make the whole call fail."""
+    data = text.encode()
+    if len(data) <= _MAX_TEXT_BYTES:
+        return text
+    half = _MAX_TEXT_BYTES // 2
+    return data[:half].decode(errors="ignore") + " … " + data[-half:].decode(errors="ignore")
 
 
 def _bad_request(field: str, description: str) -> error_details_pb2.BadRequest:
@@ -84,16 +97,22 @@ def _serialize(response: Message | bytes) -> bytes:
 
 
 def method_handler(
-    name: str, request_type: type[Message], method: Callable[[Any], Awaitable[Message | bytes]]
+    name: str,
+    parse: Callable[[bytes], Any],
+    method: Callable[[Any], Awaitable[Message | bytes]],
+    max_request_bytes: int,
 ) -> "grpc.RpcMethodHandler[bytes, Message | bytes]":
     """Return the handler of a unary method.
 
-    The request is parsed here and not by gRPC, which would answer INTERNAL for bytes that are no message.
+    The request is measured and parsed here and not by gRPC, which would answer INTERNAL for bytes that are no message,
+    and no details for a request that is too large.
     """
 
     async def handle(data: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> Message | bytes:
         try:
-            request = request_type.FromString(data)
+            if len(data) > max_request_bytes:
+                raise errors.RequestTooLargeError(f"a request may have {max_request_bytes} bytes at most")
+            request = parse(data)
             remaining = context.time_remaining()
             if remaining is None:
                 return await method(request)

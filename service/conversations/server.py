@@ -49,7 +49,8 @@ class Server:
         self._health = health.aio.HealthServicer()
         self._server = grpc.aio.server(
             options=[
-                ("grpc.max_receive_message_length", settings.max_request_bytes),
+                # `method_handler` measures, and says so with details; this is for what is far beyond.
+                ("grpc.max_receive_message_length", 2 * settings.max_request_bytes),
                 ("grpc.so_reuseport", 1),
                 # A client may keep an idle connection open by pings, once every ten seconds.
                 ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
@@ -62,7 +63,10 @@ class Server:
             servicer = servicer_type(store)
             handlers = {
                 method.name: method_handler(
-                    f"{name}/{method.name}", GetMessageClass(method.input_type), getattr(servicer, method.name)
+                    f"{name}/{method.name}",
+                    getattr(servicer, f"parse_{method.name}", GetMessageClass(method.input_type).FromString),
+                    getattr(servicer, method.name),
+                    settings.max_request_bytes,
                 )
                 for method in descriptor.methods
             }

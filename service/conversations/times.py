@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 __all__ = ["format_time", "parse_time"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_RFC3339 = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d):(\d\d)(?:\.(\d+))?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+_RFC3339 = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d):(\d\d)(?:\.(\d+))?([Zz]|[+-]\d\d:[0-5]\d)", re.ASCII)
 
 
 def parse_time(text: str) -> int:
@@ -20,7 +20,11 @@ def parse_time(text: str) -> int:
         raise ValueError("not an RFC 3339 time")
     date, minute, second, fraction, zone = match.groups()
     leap = second == "60"
-    moment = datetime.fromisoformat(f"{date}T{minute}:{'59' if leap else second}{'+00:00' if zone in 'Zz' else zone}")
+    try:
+        zone = "+00:00" if zone in "Zz" else zone
+        moment = datetime.fromisoformat(f"{date}T{minute}:{'59' if leap else second}{zone}")
+    except ValueError:
+        raise ValueError("not an RFC 3339 time") from None
     ms = (moment - _EPOCH) // timedelta(milliseconds=1)
     ms += 1000 if leap else int((fraction or "")[:3].ljust(3, "0"))
     if not _MIN_MS <= ms <= _MAX_MS:

@@ -1,6 +1,7 @@
 """The gRPC services: a request comes in, rooms are asked, a response goes out.
 
-A method returns its response message, or the bytes of one where the store keeps them ready.
+A method returns its response message, or the bytes of one where the store keeps them ready. Where a request is not
+simply parsed as its message, a `parse_` beside the method says how.
 """
 
 from conversations.servicers.channels import ChannelServicer

@@ -106,7 +106,8 @@ def _message(event: event_pb2.MessageEvent) -> IncomingMessage:
 
 def _metadata(event: event_pb2.MetadataEvent) -> Happening:
     id = read_id(event.id, "metadata.id")
-    check_free_data(event.metadata, "metadata.metadata")
+    # What counts in a conversation is the depth of what is free, `user_data`: it stands one level down.
+    check_free_data(event.metadata, "metadata.metadata", level=0 if event.subject == "conversation" else 1)
     patch = to_json(event.metadata)
     match event.subject:
         case "conversation":

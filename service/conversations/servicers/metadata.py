@@ -20,7 +20,8 @@ class MetadataServicer:
         id = read_id(request.id, "id")
         if not request.HasField("data"):
             raise InvalidFieldError("data", "is missing")
-        check_free_data(request.data, "data")
+        # It becomes `user_data`: free data of its own in a conversation, a part of the metadata elsewhere.
+        check_free_data(request.data, "data", level=1 if request.subject == "conversation" else 2)
         patch = {"user_data": to_json(request.data)}
         match request.subject:
             case "conversation":

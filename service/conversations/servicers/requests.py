@@ -96,11 +96,17 @@ def read_source(value: str, field: str) -> str:
     return value
 
 
-def check_free_data(struct: Struct, field: str) -> None:
-    """Refuse free data that is too large, is nested too deep or has a number that JSON does not have."""
+def check_free_data(struct: Struct, field: str, level: int = 1) -> None:
+    """Refuse free data that is too large, is nested too deep or has a number that JSON does not have.
+
+    Args:
+        struct: The data.
+        field: What it is called in the error.
+        level: The level that its own keys are on.
+    """
     if struct.ByteSize() > MAX_BYTES:
         raise InvalidFieldError(field, f"is too large: {MAX_BYTES} bytes at most")
-    _check_fields(struct, field, 1)
+    _check_fields(struct, field, level)
 
 
 def _check_fields(struct: Struct, field: str, level: int) -> None:

@@ -1,8 +1,10 @@
 """Protobuf bytes put together from serialised parts: parsing them only to serialise again would cost most of a list."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
-__all__ = ["page_bytes"]
+from google.protobuf.message import DecodeError
+
+__all__ = ["page_bytes", "split_items"]
 
 
 def page_bytes(items: Iterable[bytes], pagination_data: bytes) -> bytes:
@@ -16,6 +18,31 @@ def page_bytes(items: Iterable[bytes], pagination_data: bytes) -> bytes:
         parts += (b"\x0a", _varint(len(item)), item)
     parts += (b"\x12", _varint(len(pagination_data)), pagination_data)
     return b"".join(parts)
+
+
+def split_items(data: bytes) -> Iterator[bytes]:
+    """Yield the serialised items of a message that has nothing but a repeated message in field 1.
+
+    Raises:
+        DecodeError: It has something else.
+    """
+    at = 0
+    while at < len(data):
+        if data[at] != 0x0A:
+            raise DecodeError("not field 1")
+        size, shift = 0, 0
+        while True:
+            at += 1
+            if at >= len(data) or shift > 28:
+                raise DecodeError("a length is cut off")
+            size |= (data[at] & 0x7F) << shift
+            shift += 7
+            if data[at] < 0x80:
+                break
+        at += 1 + size
+        if at > len(data):
+            raise DecodeError("an item is cut off")
+        yield data[at - size : at]
 
 
 def _varint(number: int) -> bytes:

@@ -7,7 +7,7 @@ from conversations.errors import ConfigurationError
 from conversations.settings import Settings
 from conversations.store import index
 from conversations.store.channels import Channels
-from conversations.store.client import Client, connect
+from conversations.store.client import Client, connect, translated_errors
 from conversations.store.conversations import ConversationPage, Conversations
 from conversations.store.documents import EVERY_TAG, ConversationPatch, IncomingMessage, to_json
 from conversations.store.export import Export
@@ -79,10 +79,11 @@ class Store:
         Yields:
             Which part is done, from 0.0 to 1.0.
         """
-        for done, partition in enumerate(self._partitions):
-            async for part in index.rebuild_index(self._client.redis, partition):
-                yield (done + part) / len(self._partitions)
-        await self._client.redis.hset(_SETUP_KEY, "schema", index.SCHEMA_VERSION)
+        with translated_errors():
+            for done, partition in enumerate(self._partitions):
+                async for part in index.rebuild_index(self._client.redis, partition):
+                    yield (done + part) / len(self._partitions)
+            await self._client.redis.hset(_SETUP_KEY, "schema", index.SCHEMA_VERSION)
 
     async def close(self) -> None:
         """Close all connections."""

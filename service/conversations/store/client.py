@@ -3,9 +3,10 @@
 import asyncio
 import logging
 import re
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from redis import exceptions
 from redis.asyncio import Redis, RedisCluster
@@ -17,10 +18,12 @@ from redis.backoff import ExponentialBackoff
 from conversations.errors import ConfigurationError, OutOfTimeError, StoreUnavailableError
 from conversations.store.functions import Call, Steps
 
-__all__ = ["Client", "connect"]
+__all__ = ["Client", "connect", "translated_errors"]
 
 logger = logging.getLogger(__name__)
 _T = TypeVar("_T")
+_MAX_PORT = 65535
+_MAX_EXCHANGES = 64
 
 _UNAVAILABLE = (
     exceptions.ConnectionError,
@@ -36,7 +39,9 @@ _UNAVAILABLE = (
 
 
 # Errors of a Redis that will answer again: it is loading, cannot write, or lost functions or index, which come back.
-_NOT_NOW = re.compile("^(MISCONF|NOREPLICAS|LOADING|CLUSTERDOWN)|no such index|unknown index|function not found", re.I)
+_NOT_NOW = re.compile(
+    "^(MISCONF|NOREPLICAS|LOADING|CLUSTERDOWN|BUSY)\\b|no such index|unknown index|function not found", re.I
+)
 
 
 def connect(url: str, timeout_ms: int) -> "Client":
@@ -44,73 +49,81 @@ def connect(url: str, timeout_ms: int) -> "Client":
 
     Args:
         url: `redis://`, `rediss://` or `unix://` as redis-py reads them, or with several hosts
-            `redis+sentinel://[user:password@]host:port,host:port/service[/db]` and
+            `redis+sentinel://[user:password@]host:port,host:port/service` and
             `redis+cluster://[user:password@]host:port,host:port`; `rediss+...` for TLS.
         timeout_ms: The longest wait for a connection and for an answer.
 
     Raises:
-        ConfigurationError: The URL is none of these.
+        ConfigurationError: The URL is none of these. The text never quotes the URL, which may hold a password.
     """
-    options: dict[str, Any] = {
-        "socket_timeout": timeout_ms / 1000,
-        "socket_connect_timeout": timeout_ms / 1000,
-        "health_check_interval": 0,
-    }
-    scheme = url.split("://", 1)[0]
+    options: dict[str, Any] = {"socket_timeout": timeout_ms / 1000, "socket_connect_timeout": timeout_ms / 1000}
+    scheme = url.split("://", 1)[0] if "://" in url else ""
     try:
         if scheme in ("redis", "rediss", "unix"):
-            return Client(Redis.from_url(url, retry=Retry(ExponentialBackoff(cap=0.1, base=0.01), 1), **options))
+            redis = Redis.from_url(url, retry=Retry(ExponentialBackoff(cap=0.1, base=0.01), 1), **options)
+            if redis.connection_pool.connection_kwargs.get("db", 0):
+                raise ConfigurationError(
+                    "The Redis URL names a database other than 0, the only one that can be searched."
+                )
+            return Client(redis)
         if scheme in ("redis+sentinel", "rediss+sentinel"):
-            return Client(_sentinel(url, options))
+            return Client(_sentinel(urlsplit(url), options))
         if scheme in ("redis+cluster", "rediss+cluster"):
-            return Client(_cluster(url, options))
-    except ValueError as error:
-        raise ConfigurationError(f"the Redis URL cannot be read: {error}") from error
+            return Client(_cluster(urlsplit(url), options))
+    except (ValueError, TypeError):
+        # Their texts quote the URL.
+        raise ConfigurationError(
+            "The Redis URL cannot be read: is a host missing, or a port not a number up to 65535? Special characters "
+            "in a user or password are written as %XX."
+        ) from None
     raise ConfigurationError(
-        f"the Redis URL starts with {scheme!r}; it has to start with redis://, rediss://, unix://, "
-        "redis+sentinel:// or redis+cluster://"
+        "The Redis URL has to start with redis://, rediss://, unix://, redis+sentinel:// or redis+cluster://."
     )
 
 
-def _parts(url: str) -> tuple[list[tuple[str, int]], dict[str, Any], list[str]]:
-    """Split a URL of several hosts into hosts, connection options and path."""
-    split = urlsplit(url)
+_HOST = re.compile(r"(\[[^\]]+\]|[^:\[\]]+)(?::(\d{1,5}))?")
+
+
+def _hosts(split: SplitResult, default_port: int) -> tuple[list[tuple[str, int]], dict[str, Any]]:
+    """Take a URL of several hosts apart: addresses, then user, password and TLS."""
+    if split.query or split.fragment:
+        raise ValueError("options are not read")
     credentials, _, hosts = split.netloc.rpartition("@")
     username, _, password = credentials.partition(":")
-    options: dict[str, Any] = dict(parse_qsl(split.query))
+    options: dict[str, Any] = {"ssl": True} if split.scheme.startswith("rediss") else {}
     if username:
         options["username"] = unquote(username)
     if password:
         options["password"] = unquote(password)
-    if split.scheme.startswith("rediss"):
-        options["ssl"] = True
-    default_port = 26379 if "sentinel" in split.scheme else 6379
     addresses = []
     for host in hosts.split(","):
-        name, _, port = host.rpartition(":") if ":" in host else (host, "", "")
-        if not name:
-            raise ValueError("a host is missing")
-        addresses.append((name.strip("[]"), int(port) if port else default_port))
-    return addresses, options, [unquote(part) for part in split.path.split("/") if part]
+        match = _HOST.fullmatch(host)
+        if match is None or int(match[2] or default_port) > _MAX_PORT:
+            raise ValueError("not a host")
+        addresses.append((match[1].strip("[]"), int(match[2] or default_port)))
+    return addresses, options
 
 
-def _sentinel(url: str, options: dict[str, Any]) -> "Redis":
-    hosts, credentials, path = _parts(url)
-    if not path:
-        raise ValueError("a Sentinel URL ends with the name of the service: redis+sentinel://host:26379/mymaster")
-    db = int(path[1]) if len(path) > 1 else 0
+def _sentinel(split: SplitResult, options: dict[str, Any]) -> "Redis":
+    hosts, credentials = _hosts(split, 26379)
+    service, _, db = unquote(split.path.strip("/")).partition("/")
+    if not service:
+        raise ConfigurationError(
+            "A Sentinel URL ends with the name of the service, as in redis+sentinel://host:26379/mymaster."
+        )
+    if db not in ("", "0"):
+        raise ConfigurationError("The Redis URL names a database other than 0, the only one that can be searched.")
     sentinel: Any = Sentinel(  # type: ignore[no-untyped-call]
         hosts, sentinel_kwargs=options | {"ssl": credentials.get("ssl", False)}
     )
-    master: Redis = sentinel.master_for(path[0], db=db, **credentials, **options)
+    master: Redis = sentinel.master_for(service, db=0, **credentials, **options)
     return master
 
 
-def _cluster(url: str, options: dict[str, Any]) -> "RedisCluster":
-    hosts, credentials, path = _parts(url)
-    if path and path != ["0"]:
-        raise ValueError("a Redis Cluster has no databases but 0")
-    options = {name: value for name, value in options.items() if name != "health_check_interval"}
+def _cluster(split: SplitResult, options: dict[str, Any]) -> "RedisCluster":
+    hosts, credentials = _hosts(split, 6379)
+    if split.path.strip("/") not in ("", "0"):
+        raise ConfigurationError("A Redis Cluster has no databases but 0.")
     return RedisCluster(startup_nodes=[ClusterNode(*host) for host in hosts], **credentials, **options)
 
 
@@ -119,6 +132,8 @@ class Client:
 
     def __init__(self, redis: "Redis | RedisCluster") -> None:
         self.redis: Any = redis
+        # Redis does one thing at a time: more connections would only wait there, and redis-py refuses over 100.
+        self._slots = asyncio.Semaphore(_MAX_EXCHANGES)
 
     async def call(self, call: Call) -> Any:
         """Return the reply of one call.
@@ -169,23 +184,49 @@ class Client:
 
     async def guard(self, exchange: Awaitable[_T]) -> _T:
         """Wait for an exchange, shielded from the caller's end, and translate what Redis says of errors."""
+        await self._slots.acquire()
         task = asyncio.ensure_future(exchange)
-        # Nobody asks for the outcome when the caller has gone; asyncio would log an error that was not looked at.
-        task.add_done_callback(lambda done: done.cancelled() or done.exception())
-        try:
+        task.add_done_callback(self._end_exchange)
+        with translated_errors():
             return await asyncio.shield(task)
-        except _UNAVAILABLE as error:
-            logger.warning("redis is unavailable: %s: %s", type(error).__name__, error)
-            raise StoreUnavailableError("the store is unavailable for now") from error
-        except exceptions.ResponseError as error:
-            text = str(error)
-            if "Timeout limit was reached" in text:
-                raise OutOfTimeError("the search ran out of time") from error
-            if _NOT_NOW.search(text):
-                logger.warning("redis refuses: %s", text)
-                raise StoreUnavailableError("the store is unavailable for now") from error
-            raise
+
+    def _end_exchange(self, exchange: "asyncio.Future[Any]") -> None:
+        self._slots.release()
+        if not exchange.cancelled():
+            # Nobody asks for the outcome when the caller has gone; asyncio would log an error that was not looked at.
+            exchange.exception()
 
     async def close(self) -> None:
         """Close all connections."""
         await self.redis.aclose()
+
+
+@contextmanager
+def translated_errors() -> Iterator[None]:
+    """Turn an error of Redis into one of ours."""
+    try:
+        yield
+    except _UNAVAILABLE as error:
+        if _is_refused(error):
+            raise ConfigurationError("Redis refuses the user or password of its URL.") from error
+        logger.warning("redis is unavailable: %s: %s", type(error).__name__, error)
+        raise StoreUnavailableError("the store is unavailable for now") from error
+    except exceptions.NoPermissionError as error:
+        raise ConfigurationError(f"Redis gives the user of its URL too few rights: {error}") from error
+    except exceptions.ResponseError as error:
+        text = str(error)
+        if "Timeout limit was reached" in text:
+            raise OutOfTimeError("the search ran out of time") from error
+        if _NOT_NOW.search(text):
+            logger.warning("redis refuses: %s", text)
+            raise StoreUnavailableError("the store is unavailable for now") from error
+        raise
+
+
+def _is_refused(error: BaseException | None) -> bool:
+    """Whether a failed login is behind an error: redis-py tells of one as of a lost connection."""
+    while error is not None:
+        if isinstance(error, exceptions.AuthenticationError) or "NOAUTH" in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

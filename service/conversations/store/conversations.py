@@ -227,7 +227,7 @@ class Conversations:
         if compiled.matches_all:
             return _Question(partition, (self._search_timeout_ms, self._max_filter_words, "", 0, 0), {})
         mirrors = self._dictionaries[partition]
-        dictionaries = {pattern.field: mirrors.setdefault(pattern.field, Dictionary()) for pattern in compiled.patterns}
+        dictionaries = {pattern.field: mirrors.get(pattern.field) or Dictionary() for pattern in compiled.patterns}
         known = {field: (dictionary.size, dictionary.last_score) for field, dictionary in dictionaries.items()}
         text, refusal = "", None
         checks: Sequence[PhraseCheck] = ()
@@ -262,12 +262,15 @@ class Conversations:
         """Take in the words that a partition has beyond those that were known when it was asked."""
         mirrors = self._dictionaries[question.partition]
         for (field, known), (kept, last_score, *words) in zip(question.known.items(), lacking, strict=True):
-            mirror = mirrors[field]
+            mirror = mirrors.get(field) or Dictionary()
             if (mirror.size, mirror.last_score) != known:
                 continue  # another call has learned meanwhile
             if kept == 0:
-                mirror = mirrors[field] = Dictionary()
+                # A field that nobody has needs no mirror, whatever is asked.
+                mirror = Dictionary()
+                mirrors.pop(field, None)
             if words:
+                mirrors[field] = mirror
                 mirror.extend((word.decode() for word in words), last_score.decode())
 
     async def mark_read(self, id: str, now_ms: int) -> None:

@@ -51,11 +51,13 @@ class Export:
                     yield 0, lines
                 yield 1, await self._conversation(partition, id)
         seen.clear()
-        async for partition, id in self._scan("messages"):
+        async for _, id in self._scan("messages"):
             if id not in seen:
                 seen.add(id)
-                changes = await self._client.call(Call(partition, "read_message_changes", (id,)))
-                yield 0, list(_metadata_lines("message", id, load_json(changes[1])))
+                calls = [Call(partition, "read_message_changes", (id,)) for partition in self._partitions]
+                replies = await self._client.call_all(calls)
+                if all(len(reply) == 2 for reply in replies):
+                    yield 0, list(_metadata_lines("message", id, load_json(replies[0][1])))
 
     async def _scan(self, kind: str) -> AsyncIterator[tuple[int, str]]:
         for partition in self._partitions:
