@@ -1,0 +1,445 @@
+"""Each function of the library does and returns what its header says."""
+
+import re
+from importlib.resources import files
+from typing import Any
+
+import pytest
+from tests.integration.store.events import CHANNEL, apply, conversation_id, message, message_id, metadata, tag, tag_id
+
+from conversations.store import Store
+from conversations.store.client import Client
+from conversations.store.functions import Call, library_code
+from conversations.v1 import channel_pb2, conversation_pb2, message_pb2
+
+ID, OTHER = conversation_id(1), conversation_id(2)
+MESSAGE = message_id(1)
+NO_SEARCH = (1000, 100, "", 0, 0)
+
+
+async def call(client: Client, function: str, *args: str | bytes | int) -> Any:
+    return await client.call(Call(0, function, args))
+
+
+async def hash_of(client: Client, key: str) -> dict[str, bytes]:
+    return {name.decode(): value for name, value in (await client.redis.hgetall(key)).items()}
+
+
+def message_bytes(text: str = "hi", id: str = MESSAGE) -> bytes:
+    stored = message_pb2.Message(id=id)
+    stored.content["text"] = text
+    return stored.SerializeToString()
+
+
+async def add_message(
+    client: Client,
+    at: int = 1000,
+    *,
+    id: str = MESSAGE,
+    conversation: str = ID,
+    from_contact: str = "1",
+    channel: str = CHANNEL,
+    source: str = "facebook",
+    text: str = "hi",
+    version: str = "0",
+) -> Any:
+    return await call(
+        client, "add_message", conversation, id, at, from_contact, channel, source, message_bytes(text, id), version
+    )
+
+
+async def commit(client: Client, version: str = "0", **changes: Any) -> Any:
+    parts: dict[str, Any] = {
+        "document": "{}",
+        "name": b"",
+        "avatar": b"",
+        "user_data": b"",
+        "name_terms": "",
+        "metadata_terms": "",
+        "state": "",
+        "added": (),
+        "removed": (),
+        "words": (),
+    }
+    parts |= changes
+    added, removed = parts["added"], parts["removed"]
+    texts = [parts[name] for name in ("document", "name", "avatar", "user_data", "name_terms", "metadata_terms")]
+    args = (*texts, parts["state"], len(added), *added, len(removed), *removed, *parts["words"])
+    return await call(client, "commit_document", ID, version, *args)
+
+
+async def answer(client: Client) -> conversation_pb2.Conversation:
+    return conversation_pb2.Conversation.FromString(await call(client, "get_conversation", ID))
+
+
+def test_every_function_is_tested_here() -> None:
+    registered = set(re.findall(r'register_function\("(\w+)"|function_name = "(\w+)"', library_code()))
+    names = {one or other for one, other in registered}
+    source = files("tests.integration.store").joinpath("test_functions.py").read_text("utf-8")
+    assert len(names) == 27
+    assert [name for name in sorted(names) if f'"{name}"' not in source] == []
+
+
+async def test_add_message_keeps_first_last_and_unread(client: Client) -> None:
+    assert await add_message(client, 2000, id=message_id(2)) == [b"ok"]
+    assert await add_message(client, 1000, id=message_id(1)) == [b"ok"]
+    assert await add_message(client, 3000, id=message_id(3), from_contact="0") == [b"ok"]
+    found = await hash_of(client, f"conversation:{{0}}:{ID}")
+    assert (found["created_at"], found["last_at"], found["unread"]) == (b"1000", b"3000", b"2")
+    assert found["last"].decode() == "0000000003" + message_id(3)
+    # Twice: nothing counts again.
+    before = await client.redis.hgetall(f"conversation:{{0}}:{ID}")
+    assert await add_message(client, 2000, id=message_id(2)) == [b"ok"]
+    assert await client.redis.hgetall(f"conversation:{{0}}:{ID}") == before
+    # Moved to the end, then to the beginning.
+    assert await add_message(client, 4000, id=message_id(1), from_contact="0") == [b"ok"]
+    found = await hash_of(client, f"conversation:{{0}}:{ID}")
+    assert (found["created_at"], found["last_at"], found["unread"]) == (b"2000", b"4000", b"1")
+    assert await add_message(client, 500, id=message_id(1)) == [b"ok"]
+    found = await hash_of(client, f"conversation:{{0}}:{ID}")
+    assert (found["created_at"], found["last_at"], found["unread"]) == (b"500", b"3000", b"2")
+
+
+async def test_add_message_gives_a_tie_to_the_later_arrival(client: Client) -> None:
+    for number in (3, 1, 2):
+        await add_message(client, 1000, id=message_id(number))
+    assert (await answer(client)).last_message.id == message_id(2)
+    # A redelivery is no later arrival.
+    await add_message(client, 1000, id=message_id(3), text="again")
+    assert (await answer(client)).last_message.id == message_id(2)
+    await add_message(client, 1000, id=message_id(2), text="again")
+    assert (await answer(client)).last_message.content["text"] == "again"
+
+
+async def test_add_message_creates_the_channel_as_far_as_it_is_known(client: Client) -> None:
+    await add_message(client, channel=CHANNEL, source="Twilio.Sms")
+    [id, version, stored] = await call(client, "list_channels")
+    assert (id.decode(), version) == (CHANNEL, b"0")
+    assert channel_pb2.Channel.FromString(stored).source == "Twilio.Sms"
+    assert await add_message(client, 2000, id=message_id(2), source="other") == [b"ok"]
+    [_, _, unchanged] = await call(client, "list_channels", CHANNEL)
+    assert unchanged == stored
+
+
+async def test_add_message_asks_for_changes_that_its_bytes_do_not_have(client: Client) -> None:
+    await call(client, "commit_message_changes", MESSAGE, "0", '{"a":{"drop":true}}')
+    assert await add_message(client) == [b"changed", b"1", b'{"a":{"drop":true}}']
+    assert await call(client, "get_conversation", ID) is None
+    assert await add_message(client, version="1") == [b"ok"]
+    assert await client.redis.scard("waiting_messages:{0}") == 0
+    assert await add_message(client, version="0") == [b"changed", b"1", b'{"a":{"drop":true}}']
+
+
+async def test_add_message_takes_up_what_waited(client: Client) -> None:
+    await call(client, "mark_read", ID, 1500, "0")
+    await commit(client, document='{"k":1}', state="OPEN", added=(tag_id(1),))
+    assert await client.redis.smembers("waiting:{0}") == {ID.encode()}
+    assert await client.redis.exists(f"index:{{0}}:{ID}") == 0
+    await add_message(client, 1000)
+    await add_message(client, 2000, id=message_id(2))
+    assert await client.redis.scard("waiting:{0}") == 0
+    found = await answer(client)
+    assert found.metadata.unread_count == 1
+    assert found.metadata.state == found.metadata.OPEN
+    assert list(found.metadata.tags) == [tag_id(1)]
+
+
+async def test_mark_read(client: Client) -> None:
+    assert await call(client, "mark_read", ID, 5000, "1") == [b"missing"]
+    for number in (1, 2, 3):
+        await add_message(client, 1000 * number, id=message_id(number))
+    assert await call(client, "mark_read", ID, 2000, "0") == [b"ok"]
+    assert (await answer(client)).metadata.unread_count == 1
+    # The latest time counts.
+    assert await call(client, "mark_read", ID, 1000, "0") == [b"ok"]
+    assert (await hash_of(client, f"conversation:{{0}}:{ID}"))["read_at"] == b"2000"
+    assert (await hash_of(client, "counts:{0}"))["unread"] == b"1"
+    # Every message so far, also one ahead of the clock.
+    assert await call(client, "mark_read", ID, 2500, "1") == [b"ok"]
+    assert (await hash_of(client, f"conversation:{{0}}:{ID}"))["read_at"] == b"3000"
+    assert (await answer(client)).metadata.unread_count == 0
+    assert (await hash_of(client, "counts:{0}"))["unread"] == b"0"
+    assert await add_message(client, 2900, id=message_id(4)) == [b"ok"]
+    assert (await answer(client)).metadata.unread_count == 0
+
+
+async def test_change_state(client: Client) -> None:
+    assert await call(client, "change_state", ID, "OPEN") == [b"missing"]
+    await add_message(client)
+    for state, expected in (("OPEN", 1), ("CLOSED", 2), ("-", 0), ("-", 0)):
+        assert await call(client, "change_state", ID, state) == [b"ok"]
+        metadata = (await answer(client)).metadata
+        assert (metadata.state, metadata.HasField("state")) == (expected, expected > 0)
+        assert await client.redis.hexists(f"conversation:{{0}}:{ID}", "state") == (expected > 0)
+        assert await client.redis.hexists(f"index:{{0}}:{ID}", "st") == (expected > 0)
+
+
+async def test_change_tags(client: Client) -> None:
+    assert await call(client, "change_tags", ID, tag_id(1), "add") == [b"missing"]
+    await add_message(client)
+    for number, change, expected in (
+        (2, "add", [2]),
+        (1, "add", [1, 2]),
+        (1, "add", [1, 2]),
+        (2, "remove", [1]),
+        (3, "remove", [1]),
+        (1, "remove", []),
+    ):
+        assert await call(client, "change_tags", ID, tag_id(number), change) == [b"ok"]
+        assert sorted((await answer(client)).metadata.tags) == [tag_id(one) for one in expected]
+        stored = await client.redis.hget(f"index:{{0}}:{ID}", "tg")
+        assert (stored or b"").decode() == ",".join(tag_id(one) for one in expected)
+    await call(client, "ban_tag", tag_id(1), "1")
+    assert await call(client, "change_tags", ID, tag_id(1), "add") == [b"deleted"]
+    assert await call(client, "change_tags", ID, tag_id(1), "remove") == [b"deleted"]
+
+
+async def test_read_and_commit_document(client: Client) -> None:
+    assert await call(client, "read_document", ID) == [b"0", b"", b"0"]
+    assert await commit(client, "1") == [b"conflict"]
+    assert await commit(client, document='{"k":1}') == [b"ok"]
+    assert await call(client, "read_document", ID) == [b"1", b'{"k":1}', b"0"]
+    await add_message(client)
+    assert await call(client, "read_document", ID) == [b"1", b'{"k":1}', b"1"]
+    assert await commit(client, "0") == [b"conflict"]
+    contact = conversation_pb2.Contact(display_name="Ada")
+    words = ("display_name", "ada", "metadata.k", "v")
+    changes: dict[str, Any] = {"name": contact.SerializeToString(), "name_terms": "nada", "words": words}
+    assert await commit(client, "1", **changes, state="OPEN", added=(tag_id(1), tag_id(2)), removed=(tag_id(2),)) == [
+        b"ok"
+    ]
+    found = await answer(client)
+    assert found.metadata.contact == contact
+    assert list(found.metadata.tags) == [tag_id(1)]
+    assert await client.redis.zrange("words:{0}:metadata.k", 0, -1) == [b"v"]
+    # What is empty goes, "-" removes the state, "*" every tag.
+    assert await commit(client, "2", state="-", removed=("*",)) == [b"ok"]
+    found = await answer(client)
+    assert found.metadata.contact.display_name == "Facebook 00001"
+    assert not found.metadata.tags
+    assert not found.metadata.HasField("state")
+    left = await hash_of(client, f"conversation:{{0}}:{ID}")
+    assert not left.keys() & {"contact_name", "name_terms", "metadata_terms", "user_data", "tags", "state"}
+
+
+async def test_commit_document_leaves_deleted_tags_out(client: Client) -> None:
+    await add_message(client)
+    await call(client, "ban_tag", tag_id(1), "1")
+    assert await commit(client, added=(tag_id(1), tag_id(2))) == [b"ok"]
+    assert list((await answer(client)).metadata.tags) == [tag_id(2)]
+
+
+async def test_get_conversation(client: Client) -> None:
+    assert await call(client, "get_conversation", ID) is None
+    await commit(client)
+    assert await call(client, "get_conversation", ID) is None
+    await add_message(client)
+    assert (await answer(client)).id == ID
+
+
+async def test_list_conversations(client: Client) -> None:
+    assert await call(client, "list_conversations", "older", "", "", 5, *NO_SEARCH) == [b"ok", 0, 0, 0, 0]
+    for number in (1, 2, 3):
+        await add_message(client, 1000 * number, id=message_id(number), conversation=conversation_id(number))
+    reply = await call(client, "list_conversations", "older", "", "", 2, *NO_SEARCH)
+    assert reply[:5] == [b"ok", 3, 3, 3, 0]
+    assert reply[5:7] == [b"3000", conversation_id(3).encode()]
+    assert reply[8:10] == [b"2000", conversation_id(2).encode()]
+    assert reply[7] == await call(client, "get_conversation", conversation_id(3))
+    for search in (NO_SEARCH, (1000, 100, "(@src:{facebook})", 0, 0)):
+        older = await call(client, "list_conversations", "older", "3000", conversation_id(3), 5, *search)
+        assert older[:5] == [b"ok", 3, 3, 3, 1]
+        assert older[5::3] == [b"2000", b"1000"]
+        newer = await call(client, "list_conversations", "newer", "1000", conversation_id(1), 1, *search)
+        assert newer[:5] == [b"ok", 3, 3, 3, 1]
+        assert newer[5::3] == [b"2000"]
+
+
+async def test_list_conversations_says_which_words_the_caller_lacks(client: Client) -> None:
+    await add_message(client)
+    dictionary = "words:{0}:source"
+    [(word, score)] = await client.redis.zrange(dictionary, 0, -1, withscores=True)
+    one = ("older", "", "", 5, 1000, 100, "*", 1, "source")
+    text = f"{score:.0f}"
+    assert await call(client, "list_conversations", *one, 0, "0", 0) == [b"stale", [0, text.encode(), word]]
+    assert (await call(client, "list_conversations", *one, 1, text, 0))[0] == b"ok"
+    # Other words than those that the caller knows: from the beginning.
+    for known, last in ((1, "7"), (2, text), (9, "0")):
+        assert await call(client, "list_conversations", *one, known, last, 0) == [b"stale", [0, text.encode(), word]]
+    await client.redis.delete(dictionary)
+    assert await call(client, "list_conversations", *one, 1, text, 0) == [b"stale", [0, b"0"]]
+    two = ("older", "", "", 5, 1000, 100, "*", 2, "id", 0, "0", "state", 0, "0", 0)
+    reply = await call(client, "list_conversations", *two)
+    assert reply[0] == b"stale"
+    assert reply[1][2:] == [ID.encode()]
+    assert reply[2] == [0, b"0"]
+
+
+async def test_list_conversations_refuses_a_phrase_of_too_many_candidates(client: Client) -> None:
+    for number in (1, 2, 3):
+        await add_message(client, id=message_id(number), conversation=conversation_id(number))
+    for limit, expected in ((2, [b"broad", 3]), (3, [b"ok", 3, 3, 3, 0])):
+        search = (1000, limit, "(<<0>>)", 0, 1, "@x:(nfacebook)", 9, 1, "nfacebook")
+        assert (await call(client, "list_conversations", "older", "", "", 5, *search))[: len(expected)] == expected
+        assert (await call(client, "list_places", 0, 5, *search))[0] == expected[0]
+
+
+async def test_list_places(client: Client) -> None:
+    assert await call(client, "list_places", 0, 5, *NO_SEARCH) == [b"ok"]
+    for number in (1, 2, 3):
+        await add_message(client, 1000, id=message_id(number), conversation=conversation_id(number))
+    places = [[b"1000", conversation_id(number).encode()] for number in (3, 2, 1)]
+    for search in (NO_SEARCH, (1000, 100, "(@src:{facebook})", 0, 0)):
+        assert await call(client, "list_places", 0, 5, *search) == [b"ok", *places[0], *places[1], *places[2]]
+        assert await call(client, "list_places", 1, 1, *search) == [b"ok", *places[1]]
+        assert await call(client, "list_places", 3, 1, *search) == [b"ok"]
+    stale = await call(client, "list_places", 0, 5, 1000, 100, "*", 1, "source", 0, "0", 0)
+    assert stale[0] == b"stale"
+
+
+async def test_read_and_commit_message_changes(client: Client) -> None:
+    assert await call(client, "read_message_changes", MESSAGE) == [b"0", b""]
+    assert await call(client, "commit_message_changes", MESSAGE, "1", "{}") == [b"conflict"]
+    assert await call(client, "commit_message_changes", MESSAGE, "0", '{"a":1}') == [b"ok"]
+    assert await client.redis.smembers("waiting_messages:{0}") == {MESSAGE.encode()}
+    assert await call(client, "read_message_changes", MESSAGE) == [b"1", b'{"a":1}']
+    await add_message(client, version="1")
+    old, new = message_bytes(), message_bytes("changed")
+    assert await call(client, "read_message_changes", MESSAGE) == [b"1", b'{"a":1}', ID.encode(), old]
+    # The message came in meanwhile, or with other bytes, or the version is old.
+    assert await call(client, "commit_message_changes", MESSAGE, "1", "{}") == [b"conflict"]
+    assert await call(client, "commit_message_changes", MESSAGE, "1", "{}", ID, new, new) == [b"conflict"]
+    assert await call(client, "commit_message_changes", MESSAGE, "0", "{}", ID, old, new) == [b"conflict"]
+    assert await call(client, "commit_message_changes", MESSAGE, "1", "{}", ID, old, new) == [b"ok"]
+    assert (await answer(client)).last_message.SerializeToString() == new
+    # In a second conversation as well.
+    await add_message(client, version="2", conversation=OTHER, text="changed")
+    version, _, *found = await call(client, "read_message_changes", MESSAGE)
+    assert version == b"2"
+    assert dict(zip(found[::2], found[1::2], strict=True)) == {ID.encode(): new, OTHER.encode(): new}
+    assert await call(client, "commit_message_changes", MESSAGE, "2", "{}", ID, new, old) == [b"conflict"]
+    both = (ID, new, old, OTHER, new, old)
+    assert await call(client, "commit_message_changes", MESSAGE, "2", "{}", *both) == [b"ok"]
+
+
+async def test_list_messages(client: Client) -> None:
+    assert await call(client, "list_messages", ID, "older", "", "", 5, 0) == []
+    for number in (1, 2, 3):
+        await add_message(client, 1000 * number, id=message_id(number))
+    places = [f"{number:010d}{message_id(number)}".encode() for number in (1, 2, 3)]
+    reply = await call(client, "list_messages", ID, "older", "", "", 2, 0)
+    assert reply[:2] == [3, 0]
+    assert reply[2::3] == [b"3000", b"2000"]
+    assert reply[3::3] == [places[2], places[1]]
+    assert reply[4] == message_bytes(id=message_id(3))
+    reply = await call(client, "list_messages", ID, "older", "", "", 5, 1)
+    assert reply[:3] == [3, 1, b"2000"]
+    reply = await call(client, "list_messages", ID, "older", "2000", places[1], 5, 0)
+    assert (reply[:2], reply[2::3]) == ([3, 2], [b"1000"])
+    reply = await call(client, "list_messages", ID, "newer", "1000", places[0], 1, 0)
+    assert (reply[:2], reply[2::3]) == ([3, 1], [b"2000"])
+
+
+async def test_read_and_write_channel(client: Client) -> None:
+    assert await call(client, "read_channel", CHANNEL) == [b"0", b"", b"", b""]
+    head = channel_pb2.Channel(id=CHANNEL, source="x").SerializeToString()
+    shown = channel_pb2.Channel(metadata={}).SerializeToString()
+    assert await call(client, "write_channel", CHANNEL, 2, "home", head, shown, "{}", "{}") == [b"conflict"]
+    assert await call(client, "write_channel", CHANNEL, 1, "home", b"", shown, "", '{"a":1}') == [b"ok"]
+    assert await call(client, "read_channel", CHANNEL) == [b"1", b"", b'{"a":1}', b""]
+    # Changes alone make no channel.
+    assert await call(client, "list_channels") == []
+    assert await call(client, "list_channels", CHANNEL) == []
+    assert await call(client, "write_channel", CHANNEL, 1, "home", head, shown, "{}", "{}") == [b"conflict"]
+    assert await call(client, "write_channel", CHANNEL, 2, "home", head, shown, "{}", "{}") == [b"ok"]
+    assert await call(client, "list_channels") == [CHANNEL.encode(), b"2", head + shown]
+    # A copy takes any newer version, and no older one.
+    assert await call(client, "write_channel", CHANNEL, 9, "copy", b"", shown, "{}", '{"b":1}') == [b"ok"]
+    assert await call(client, "write_channel", CHANNEL, 5, "copy", b"", shown, "{}", '{"c":1}') == [b"ok"]
+    assert await call(client, "read_channel", CHANNEL) == [b"9", b"{}", b'{"b":1}', head]
+    assert await call(client, "list_channels", message_id(1)) == []
+
+
+async def test_tags(client: Client) -> None:
+    id = tag_id(1)
+    assert await call(client, "get_tag", id) is None
+    assert await call(client, "list_tags") == []
+    assert await call(client, "put_tag", id, b"one") == [b"ok"]
+    assert await call(client, "get_tag", id) == b"one"
+    assert await call(client, "replace_tag", id, b"other", b"two") == [b"conflict"]
+    assert await call(client, "replace_tag", id, b"one", b"two") == [b"ok"]
+    assert await call(client, "replace_tag", tag_id(2), b"", b"two") == [b"conflict"]
+    assert await call(client, "list_tags") == [b"two"]
+    assert await call(client, "remove_tag", id) == [b"ok"]
+    assert await call(client, "remove_tag", id) == [b"ok"]
+    assert await call(client, "list_tags") == []
+
+
+async def test_ban_and_clear_tag(client: Client) -> None:
+    id = tag_id(1)
+    for number in (1, 2, 3):
+        await add_message(client, id=message_id(number), conversation=conversation_id(number))
+        await call(client, "change_tags", conversation_id(number), id, "add")
+    assert await call(client, "ban_tag", id, "1") == [b"ok"]
+    assert await client.redis.smembers("deleted_tags:{0}") == {id.encode()}
+    assert await call(client, "clear_tag", id, 2) == 2
+    assert await call(client, "clear_tag", id, 2) == 1
+    assert await call(client, "clear_tag", id, 2) == 0
+    assert not (await answer(client)).metadata.tags
+    assert await call(client, "ban_tag", id, "0") == [b"ok"]
+    assert await client.redis.scard("deleted_tags:{0}") == 0
+
+
+async def test_clear_waiting_tag(client: Client) -> None:
+    await commit(client, added=(tag_id(1), tag_id(2)))
+    assert await call(client, "clear_waiting_tag", tag_id(1)) == [b"ok"]
+    assert await client.redis.hget(f"conversation:{{0}}:{ID}", "tags") == tag_id(2).encode()
+    assert await call(client, "clear_waiting_tag", tag_id(2)) == [b"ok"]
+    assert await client.redis.hexists(f"conversation:{{0}}:{ID}", "tags") is False
+
+
+async def test_what_an_export_reads(client: Client, store: Store) -> None:
+    assert await call(client, "count_conversations") == 0
+    assert await call(client, "scan_ids", "conversations", "0", 10) == [b"0", []]
+    await apply(store, message(1, 1), tag(1), metadata(1, k=1, state="OPEN", tags={tag_id(1): ""}), metadata(2, k=2))
+    await call(client, "mark_read", ID, 7, "0")
+    await call(client, "commit_message_changes", message_id(2), "0", "{}")
+    assert await call(client, "count_conversations") == 2
+    for kind, id in (("conversations", ID), ("waiting", OTHER), ("messages", message_id(2)), ("channels", CHANNEL)):
+        assert await call(client, "scan_ids", kind, "0", 10) == [b"0", [id.encode()]]
+    assert await call(client, "read_conversation", ID) == [b'{"k":1}', b"OPEN", tag_id(1).encode(), b"7"]
+    assert await call(client, "read_conversation", OTHER) == [b'{"k":2}', b"", b"", b""]
+    assert await call(client, "read_conversation", conversation_id(3)) == [b"", b"", b"", b""]
+    [channel, stored, changes] = await call(client, "read_messages", ID, 0, 10)
+    assert (channel.decode(), changes) == (CHANNEL, b"")
+    assert message_pb2.Message.FromString(stored).id == message_id(1)
+    assert await call(client, "read_messages", ID, 1, 10) == []
+
+
+async def test_read_messages_in_order_and_in_pieces(client: Client) -> None:
+    for number in (1, 2, 3):
+        await add_message(client, 1000 - number, id=message_id(number))
+    await call(client, "commit_message_changes", message_id(1), "0", "{}", ID, *(message_bytes(id=message_id(1)),) * 2)
+    first = await call(client, "read_messages", ID, 0, 2)
+    rest = await call(client, "read_messages", ID, 2, 2)
+    ids = [message_pb2.Message.FromString(stored).id for stored in (*first[1::3], *rest[1::3])]
+    assert ids == [message_id(3), message_id(2), message_id(1)]
+    assert rest[2] == b"{}"
+
+
+@pytest.mark.parametrize("kind", ["conversations", "waiting", "messages", "channels"])
+async def test_scan_ids_goes_over_all_of_them(client: Client, kind: str) -> None:
+    keys = {"conversations": "recent", "waiting": "waiting", "messages": "waiting_messages", "channels": "channels"}
+    ids = {message_id(number) for number in range(1000)}
+    key = keys[kind] + ":{0}"
+    if kind == "conversations":
+        await client.redis.zadd(key, dict.fromkeys(ids, 1))
+    else:
+        await client.redis.sadd(key, *ids)
+    found, cursor = set(), b"0"
+    while True:
+        cursor, some = await call(client, "scan_ids", kind, cursor, 100)
+        found |= {id.decode() for id in some}
+        if cursor == b"0":
+            break
+    assert found == ids

@@ -1,0 +1,222 @@
+"""The two shapes of what is stored: protobuf on the outside, parts of hashes on the inside."""
+
+import json
+from typing import Any
+
+import pytest
+from google.protobuf import json_format
+from google.protobuf.struct_pb2 import Struct
+from hypothesis import given
+from hypothesis import strategies as st
+
+from conversations import terms
+from conversations.store.documents import (
+    channel_head,
+    channel_metadata,
+    document_parts,
+    dump_json,
+    load_json,
+    message_bytes,
+    to_json,
+    to_struct,
+)
+from conversations.store.merge import JsonObject
+from conversations.v1 import channel_pb2, conversation_pb2, message_pb2
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
+NUMBERS = st.one_of(st.integers(-(2**53) + 1, 2**53 - 1), st.floats(allow_nan=False, allow_infinity=False))
+LEAVES = st.one_of(st.none(), st.booleans(), NUMBERS, TEXT)
+VALUES = st.recursive(
+    LEAVES,
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(TEXT, inner, max_size=3)),
+    max_leaves=12,
+)
+OBJECTS = st.dictionaries(TEXT, VALUES, max_size=4)
+
+
+def struct(document: JsonObject) -> Struct:
+    """Return a Struct as a request has it, not made by the code under test."""
+    return json_format.ParseDict(document, Struct())
+
+
+def leaf_terms(document: JsonObject) -> list[str]:
+    parts, _ = document_parts(document)
+    assert isinstance(parts[4], str)
+    return parts[4].split()
+
+
+def words(document: JsonObject) -> list[tuple[str, str]]:
+    _, flat = document_parts(document)
+    return list(zip(flat[::2], flat[1::2], strict=True))
+
+
+def leaf(path: str, *leaf_words: str) -> list[str]:
+    """Return the terms of a leaf that comes first at its path."""
+    return [terms.metadata_exists(path), *(terms.metadata_term(path, word) for word in leaf_words)]
+
+
+@given(OBJECTS)
+def test_free_data_comes_back_as_it_went_in(document: JsonObject) -> None:
+    assert to_json(struct(document)) == document
+    assert json_format.MessageToDict(to_struct(document)) == document
+    assert load_json(dump_json(document).encode()) == document
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {},
+        {"": ""},
+        {"a": None},
+        {"a": []},
+        {"a": {}},
+        {"a": [[], {}, None, [None], {"b": {}}]},
+        {"a": 0, "b": -0.5, "c": 2**53 - 1, "d": -(2**53) + 1, "e": 1e300, "f": 5e-324},
+        {"a": True, "b": False, "c": 1, "d": "1"},
+        {"a.b": 1, "a": {"b": 2}},
+        {"😀": "é\u0000\n\u2028"},
+    ],
+    ids=repr,
+)
+def test_hard_cases_of_free_data_come_back(document: JsonObject) -> None:
+    restored = to_json(to_struct(load_json(dump_json(to_json(struct(document))).encode())))
+    # Equality alone takes True for 1.
+    assert json.dumps(restored, sort_keys=True) == json.dumps(document, sort_keys=True)
+    assert to_struct(restored) == struct(document)
+
+
+def test_whole_numbers_are_integers_as_far_as_they_are_exact() -> None:
+    numbers = to_json(struct({"a": 12.0, "b": 12.5, "c": float(2**53), "d": 1e22}))
+    assert {key: repr(number) for key, number in numbers.items()} == {
+        "a": "12",
+        "b": "12.5",
+        "c": "9007199254740992",
+        "d": "1e+22",
+    }
+
+
+def test_no_text_is_an_empty_object() -> None:
+    assert load_json(b"") == {}
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("Abc", "abc"),
+        (True, "true"),
+        (False, "false"),
+        (0, "0"),
+        (-7, "-7"),
+        (12.0, "12"),
+        (12.5, "12.5"),
+        (0.1, "0.1"),
+        (-0.5, "-0.5"),
+        (-0.0, "0"),
+        (2**53 - 1, "9007199254740991"),
+        (1e15, "1000000000000000"),
+    ],
+    ids=repr,
+)
+def test_a_leaf_is_indexed_as_its_shortest_text(value: Any, text: str) -> None:
+    document = to_json(struct({"user_data": {"n": value}}))
+    assert leaf_terms(document) == leaf("user_data.n", text)
+    assert words(document) == [("metadata.user_data.n", text)]
+
+
+@pytest.mark.parametrize("value", [None, "", "  ", "\u2003", {}, [], [[]], [None], {"b": None}], ids=repr)
+def test_what_has_no_word_is_not_indexed(value: Any) -> None:
+    document = {"user_data": {"a": value}}
+    assert leaf_terms(document) == []
+    assert words(document) == []
+
+
+def test_every_leaf_is_indexed_at_its_dotted_path() -> None:
+    document = {"user_data": {"erp": {"id": "Abc def"}, "ünï: x": "😀"}, "other": "x"}
+    assert leaf_terms(document) == [
+        *leaf("user_data.erp.id", "abc", "def"),
+        *leaf("user_data.ünï: x", "😀"),
+        *leaf("other", "x"),
+    ]
+    assert words(document) == [
+        ("metadata.user_data.erp.id", "abc"),
+        ("metadata.user_data.erp.id", "def"),
+        ("metadata.user_data.ünï: x", "😀"),
+        ("metadata.other", "x"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        pytest.param({"a": ["ada b", "c d"]}, id="array"),
+        pytest.param({"a": [["ada b"], ["c d"]]}, id="arrays in an array"),
+        pytest.param({"a": ["ada b", None, "", {}, "c d"]}, id="what has no words between"),
+    ],
+)
+def test_no_phrase_reaches_from_one_value_of_an_array_into_the_next(document: JsonObject) -> None:
+    found = leaf_terms(document)
+    assert found == [*leaf("a", "ada", "b"), found[3], *leaf("a", "c", "d")[1:]]
+    # The gap can be no word's term.
+    assert found[3] == "g"
+
+
+def test_objects_of_an_array_share_the_path_of_their_keys() -> None:
+    document = {"a": [{"b": "one two"}, {"b": "three"}, {"c": "four"}]}
+    assert leaf_terms(document) == [*leaf("a.b", "one", "two"), "g", *leaf("a.b", "three")[1:], *leaf("a.c", "four")]
+
+
+def test_keys_with_dots_share_the_path_of_nested_ones() -> None:
+    assert leaf_terms({"a.b": "one", "a": {"b": "two"}}) == [*leaf("a.b", "one"), "g", *leaf("a.b", "two")[1:]]
+
+
+def test_a_word_is_in_a_dictionary_once() -> None:
+    assert words({"a": ["x y", "x"], "b": "x"}) == [("metadata.a", "x"), ("metadata.a", "y"), ("metadata.b", "x")]
+
+
+def test_the_parts_of_a_document() -> None:
+    document = {"contact": {"display_name": "Ada Ü", "avatar_url": "http://x"}, "user_data": {"k": 1}}
+    parts, flat = document_parts(document)
+    name, avatar, user_data, name_terms, _ = parts
+    assert isinstance(name, bytes)
+    assert isinstance(avatar, bytes)
+    assert isinstance(user_data, bytes)
+    contact = conversation_pb2.Contact(display_name="Ada Ü", avatar_url="http://x")
+    assert name + avatar == contact.SerializeToString()
+    metadata = conversation_pb2.ConversationMetadata.FromString(user_data)
+    assert metadata == conversation_pb2.ConversationMetadata(user_data=struct({"k": 1}))
+    assert name_terms == "nada n_c3bc"
+    # The name is a field of its own, and a leaf of the metadata as well.
+    assert ("display_name", "ü") in zip(flat[::2], flat[1::2], strict=True)
+    assert ("metadata.contact.display_name", "ü") in zip(flat[::2], flat[1::2], strict=True)
+
+
+def test_what_is_absent_has_no_part() -> None:
+    assert document_parts({}) == ([b"", b"", b"", "", ""], [])
+    assert document_parts({"contact": {}})[0] == [b"", b"", b"", "", ""]
+
+
+def test_empty_user_data_is_there() -> None:
+    parts, _ = document_parts({"user_data": {}})
+    assert isinstance(parts[2], bytes)
+    assert conversation_pb2.ConversationMetadata.FromString(parts[2]).HasField("user_data")
+
+
+def test_an_empty_avatar_is_there() -> None:
+    parts, _ = document_parts({"contact": {"avatar_url": ""}})
+    assert isinstance(parts[1], bytes)
+    assert conversation_pb2.Contact.FromString(parts[1]).HasField("avatar_url")
+
+
+def test_a_channel_is_its_head_and_its_metadata() -> None:
+    channel = channel_pb2.Channel(id="x", source="facebook", connected=True, metadata=struct({"name": "Page"}))
+    joined = channel_head(channel) + channel_metadata({"name": "Page"})
+    assert joined == channel.SerializeToString()
+    assert channel_pb2.Channel.FromString(channel_metadata({})).HasField("metadata")
+    assert channel.HasField("metadata")
+
+
+def test_message_bytes_replace_the_metadata_alone() -> None:
+    message = message_pb2.Message(id="x", content=struct({"text": "hi"}), metadata=struct({"old": 1}))
+    stored = message_pb2.Message.FromString(message_bytes(message, struct({"new": 2})))
+    assert stored == message_pb2.Message(id="x", content=struct({"text": "hi"}), metadata=struct({"new": 2}))
+    assert to_json(message.metadata) == {"old": 1}

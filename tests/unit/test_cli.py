@@ -1,0 +1,155 @@
+"""The `conversations` command: help, settings, filters explained, and errors in one sentence."""
+
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from conversations.cli import main
+from conversations.settings import Settings
+
+COMMANDS = {"up", "serve", "settings", "import", "export", "reindex", "explain"}
+
+
+@pytest.fixture(autouse=True)
+def no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in Settings.model_fields:
+        monkeypatch.delenv(f"CONVERSATIONS_{name.upper()}", raising=False)
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(main, arguments)
+
+
+def test_the_commands_of_the_contract_are_there() -> None:
+    assert isinstance(main, click.Group)
+    assert set(main.commands) >= COMMANDS
+
+
+@pytest.mark.parametrize("option", ["-h", "--help"])
+def test_help_names_every_command(option: str) -> None:
+    result = run(option)
+    assert result.exit_code == 0
+    for command in COMMANDS:
+        assert f"\n  {command} " in result.stdout
+
+
+@pytest.mark.parametrize("command", sorted(COMMANDS))
+def test_help_of_a_command_says_what_it_does_and_each_option(command: str) -> None:
+    result = run(command, "--help")
+    assert result.exit_code == 0
+    assert isinstance(main, click.Group)
+    described = main.commands[command]
+    assert described.help
+    assert " ".join(described.help.split("\n")[0].split()) in " ".join(result.stdout.split())
+    for parameter in described.params:
+        if isinstance(parameter, click.Option):
+            assert parameter.help, parameter.name
+            assert parameter.opts[0] in result.stdout
+
+
+def test_up_has_the_options_of_the_contract() -> None:
+    output = run("up", "--help").stdout
+    for option in ("--http-port", "--grpc-port", "--redis-url", "--data-dir", "--workers", "--demo"):
+        assert option in output
+    for default in ("[default: 8080]", "[default: 50051]", "[default: .data]"):
+        assert default in output
+
+
+def test_version() -> None:
+    result = run("--version")
+    assert result.exit_code == 0
+    assert result.stdout.startswith("conversations, version ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("nothing",), "No such command 'nothing'."),
+        (("up", "--workers", "0"), "0 is not in the range 1<=x<=64."),
+        (("up", "--http-port", "x"), "'x' is not a valid integer."),
+        (("import",), "Missing argument 'FILE'."),
+        (("explain",), "Missing argument 'FILTER'."),
+    ],
+)
+def test_wrong_usage(arguments: tuple[str, ...], sentence: str) -> None:
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert sentence in result.stderr
+
+
+def test_settings_prints_each_with_its_value_and_meaning(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONVERSATIONS_PORT", "7000")
+    monkeypatch.setenv("CONVERSATIONS_REDIS_URL", "redis://:hunter2@host")
+    result = run("settings")
+    assert result.exit_code == 0
+    assert "CONVERSATIONS_PORT=7000\n    Port that the gRPC server listens on;" in result.stdout
+    for name in Settings.model_fields:
+        assert f"CONVERSATIONS_{name.upper()}=" in result.stdout
+    assert "hunter2" not in result.output
+
+
+@pytest.mark.parametrize("command", ["serve", "settings"])
+def test_wrong_settings_are_said_in_one_line(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONVERSATIONS_PORT", "70000")
+    monkeypatch.setenv("CONVERSATIONS_LOG_LEVEL", "loud")
+    result = run(command)
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert result.stderr == (
+        "Error: settings are wrong: CONVERSATIONS_PORT: Input should be less than or equal to 65535; "
+        "CONVERSATIONS_LOG_LEVEL: String should match pattern '^(DEBUG|INFO|WARNING|ERROR)$'\n"
+    )
+
+
+def test_a_wrong_redis_url_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONVERSATIONS_REDIS_URL", "http://:hunter2@host")
+    result = run("serve")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("Error: The Redis URL has to start with redis://")
+    assert "hunter2" not in result.output
+
+
+@pytest.mark.parametrize("command", ["export", "reindex"])
+def test_without_a_running_redis_the_way_out_is_said(command: str, tmp_path: Path) -> None:
+    result = run(command, "--data-dir", str(tmp_path))
+    assert result.exit_code == 1
+    assert result.stderr == (
+        f"Error: no Redis runs under {tmp_path}: start `conversations up`, or name one with --redis-url\n"
+    )
+
+
+@pytest.mark.parametrize("command", ["export", "reindex"])
+def test_a_redis_that_is_away_is_said_in_one_sentence(command: str, tmp_path: Path) -> None:
+    result = run(command, "--redis-url", f"unix://{tmp_path}/none.sock")
+    assert result.exit_code == 1
+    assert result.stderr.split("\n")[-2] == "Error: the store is unavailable for now"
+    assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize(
+    ("text", "marker", "sentence"),
+    [
+        ("nick:ada", "^", "at position 0: there is no field `nick`"),
+        ("ada AND nick:x", "        ^", "at position 8: there is no field `nick`"),
+        ("ada AND (bob", "        ^", "at position 8: "),
+        ("unread_count:many", "             ^", "at position 13: "),
+    ],
+)
+def test_explain_marks_where_a_filter_is_wrong(text: str, marker: str, sentence: str) -> None:
+    result = run("explain", text)
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    lines = result.stderr.split("\n")
+    assert lines[:2] == [text, marker]
+    assert lines[2].startswith(f"Error: {sentence}")
+
+
+def test_explain_shows_fields_and_query() -> None:
+    result = run("explain", "source:facebook AND unread_count:[2 TO *]")
+    assert result.exit_code == 0
+    assert "source (keyword) facebook" in result.stdout
+    assert "@src:{facebook}" in result.stdout
+    assert "@un:[2 +inf]" in result.stdout
+    assert "Explanation(" not in result.stdout
