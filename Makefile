@@ -11,8 +11,12 @@ PROTOS := $(shell find protos)
 UV_COMPILE := $(BIN)/uv --no-config pip compile pyproject.toml --universal --python-version 3.11 \
 	--generate-hashes --quiet --custom-compile-command 'make lock'
 
+FUZZ_CORPORA ?= 100
+FUZZ_FILTERS ?= 1000
+FUZZ_SEED ?= $(shell date +%s)
+
 .DEFAULT_GOAL := help
-.PHONY: help setup generate run test unit integration e2e check lint type fmt lock clean
+.PHONY: help setup generate run test unit integration e2e fuzz check lint type fmt lock clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +39,9 @@ integration: setup ## run the tests against a real Redis
 
 e2e: setup ## run the tests through a real Envoy
 	$(BIN)/pytest tests/e2e
+
+fuzz: setup ## compare random filters with the reference for long: make fuzz FUZZ_CORPORA=1000 FUZZ_SEED=1
+	FUZZ_CORPORA=$(FUZZ_CORPORA) FUZZ_FILTERS=$(FUZZ_FILTERS) FUZZ_SEED=$(FUZZ_SEED) $(BIN)/pytest -q tests/property/test_filters.py
 
 check: lint type ## lint and type-check
 

@@ -18,6 +18,7 @@ from conversations.store import Store, open_store
 from conversations.v1 import (
     channel_service_pb2,
     conversation_service_pb2,
+    filter_service_pb2,
     ingest_service_pb2,
     message_service_pb2,
     metadata_service_pb2,
@@ -34,6 +35,7 @@ _SERVICES = (
     (tag_service_pb2, "TagService", servicers.TagServicer),
     (channel_service_pb2, "ChannelService", servicers.ChannelServicer),
     (metadata_service_pb2, "MetadataService", servicers.MetadataServicer),
+    (filter_service_pb2, "FilterService", servicers.FilterServicer),
     (ingest_service_pb2, "IngestService", servicers.IngestServicer),
 )
 _HEALTH_INTERVAL_SECONDS = 1.0

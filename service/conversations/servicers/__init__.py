@@ -6,6 +6,7 @@ simply parsed as its message, a `parse_` beside the method says how.
 
 from conversations.servicers.channels import ChannelServicer
 from conversations.servicers.conversations import ConversationServicer
+from conversations.servicers.filters import FilterServicer
 from conversations.servicers.ingest import IngestServicer
 from conversations.servicers.messages import MessageServicer
 from conversations.servicers.metadata import MetadataServicer
@@ -14,6 +15,7 @@ from conversations.servicers.tags import TagServicer
 __all__ = [
     "ChannelServicer",
     "ConversationServicer",
+    "FilterServicer",
     "IngestServicer",
     "MessageServicer",
     "MetadataServicer",

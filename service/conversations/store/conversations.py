@@ -99,6 +99,10 @@ class ConversationPage:
     """Conversations with unread messages."""
 
 
+_Kept = tuple[Mapping[str, tuple[int, str]], SearchQuery | FilterTooBroadError]
+"""What was known of the words, and the query for that."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Question:
     """A search as one partition is asked for it."""
@@ -123,7 +127,7 @@ class Conversations:
         self._search_timeout_ms = search_timeout_ms
         self._max_filter_words = max_filter_words
         self._dictionaries: list[dict[str, Dictionary]] = [{} for _ in partitions]
-        self._queries: OrderedDict[tuple[int, str], tuple[tuple[str, ...], SearchQuery]] = OrderedDict()
+        self._queries: OrderedDict[tuple[int, str], _Kept] = OrderedDict()
 
     async def get(self, id: str) -> bytes:
         """Return one Conversation, serialised.
@@ -180,6 +184,22 @@ class Conversations:
             unread=unread,
         )
 
+    async def queries(self, compiled: CompiledFilter) -> list[SearchQuery]:
+        """Return the query of each partition, with the words that patterns match.
+
+        Raises:
+            FilterTooBroadError: The filter's patterns match too many words.
+            OutOfTimeError: The search took too long.
+        """
+        await self._search(compiled, "list_places", (0, 1))
+        queries = []
+        for partition in self._partitions:
+            query, _ = await self._query(compiled, partition)
+            if isinstance(query, FilterTooBroadError):
+                raise query.with_traceback(None)
+            queries.append(query)
+        return queries
+
     async def _place_at(self, compiled: CompiledFilter, offset: int) -> Cursor:
         """Return the place behind the first `offset` matches."""
         if len(self._partitions) == 1:
@@ -199,7 +219,7 @@ class Conversations:
         """Call a function that searches in every partition, until none lacks words."""
         replies: dict[int, Any] = {}
         while len(replies) < len(self._partitions):
-            asked = [self._ask(compiled, p) for p in self._partitions if p not in replies]
+            asked = [await self._ask(compiled, p) for p in self._partitions if p not in replies]
             calls = [Call(question.partition, function, args + question.args) for question in asked]
             for question, reply in zip(asked, await self._client.call_all(calls), strict=True):
                 match reply[0]:
@@ -208,7 +228,7 @@ class Conversations:
                     case b"broad":
                         raise self._too_broad(reply[1])
                     case _ if question.refusal is not None:
-                        raise question.refusal
+                        raise question.refusal.with_traceback(None)
                     case _:
                         replies[question.partition] = reply
         return [replies[p] for p in self._partitions]
@@ -222,21 +242,18 @@ class Conversations:
             limit=str(limit),
         )
 
-    def _ask(self, compiled: CompiledFilter, partition: int) -> "_Question":
+    async def _ask(self, compiled: CompiledFilter, partition: int) -> "_Question":
         """Put a filter into a partition's terms, with the words that are known of it."""
         if compiled.matches_all:
             return _Question(partition, (self._search_timeout_ms, self._max_filter_words, "", 0, 0), {})
-        mirrors = self._dictionaries[partition]
-        dictionaries = {pattern.field: mirrors.get(pattern.field) or Dictionary() for pattern in compiled.patterns}
-        known = {field: (dictionary.size, dictionary.last_score) for field, dictionary in dictionaries.items()}
+        query, known = await self._query(compiled, partition)
         text, refusal = "", None
         checks: Sequence[PhraseCheck] = ()
-        try:
-            query = self._query(compiled, partition, dictionaries)
-            text, checks = query.text, query.phrase_checks
-        except FilterTooBroadError as error:
+        if isinstance(query, FilterTooBroadError):
             # Words may have gone since: Redis is asked whether what is known is still true.
-            refusal = error
+            refusal = query
+        else:
+            text, checks = query.text, query.phrase_checks
         args: list[str | int] = [self._search_timeout_ms, self._max_filter_words, text, len(known)]
         for field, (size, last_score) in known.items():
             args += [field, size, last_score]
@@ -245,18 +262,31 @@ class Conversations:
             args += [check.candidates, check.slop, len(check.terms), *check.terms]
         return _Question(partition, tuple(args), known, refusal)
 
-    def _query(self, compiled: CompiledFilter, partition: int, dictionaries: Mapping[str, Dictionary]) -> SearchQuery:
-        """Return the query for a partition's dictionaries as they are known."""
-        scores = tuple(dictionary.last_score for dictionary in dictionaries.values())
-        kept = self._queries.get((partition, compiled.text))
-        if kept is not None and kept[0] == scores:
-            return kept[1]
-        words = {pattern: dictionaries[pattern.field].search(pattern) for pattern in compiled.patterns}
-        query = compiled.query(words, self._max_filter_words)
-        self._queries[partition, compiled.text] = (scores, query)
-        if len(self._queries) > _KEPT_QUERIES:
-            self._queries.popitem(last=False)
-        return query
+    async def _query(
+        self, compiled: CompiledFilter, partition: int
+    ) -> tuple[SearchQuery | FilterTooBroadError, Mapping[str, tuple[int, str]]]:
+        """Return the query for what is known of a partition's words, and what that is: size and last score by field."""
+        while True:
+            dictionaries = self._known_dictionaries(compiled, partition)
+            known = _sizes(dictionaries)
+            kept = self._queries.get((partition, compiled.text))
+            if kept is not None and kept[0] == known:
+                return kept[1], known
+            words = {pattern: await dictionaries[pattern.field].search(pattern) for pattern in compiled.patterns}
+            if _sizes(dictionaries) != known:
+                continue  # another call has learned meanwhile
+            try:
+                query: SearchQuery | FilterTooBroadError = compiled.query(words, self._max_filter_words)
+            except FilterTooBroadError as error:
+                query = error
+            self._queries[partition, compiled.text] = (known, query)
+            if len(self._queries) > _KEPT_QUERIES:
+                self._queries.popitem(last=False)
+            return query, known
+
+    def _known_dictionaries(self, compiled: CompiledFilter, partition: int) -> dict[str, Dictionary]:
+        mirrors = self._dictionaries[partition]
+        return {pattern.field: mirrors.get(pattern.field) or Dictionary() for pattern in compiled.patterns}
 
     def _learn(self, question: "_Question", lacking: Sequence[Sequence[Any]]) -> None:
         """Take in the words that a partition has beyond those that were known when it was asked."""
@@ -338,6 +368,10 @@ class Conversations:
     def receipt_steps(self, id: str, read_at_ms: int) -> Steps[None]:
         """Mark the messages up to a time as read; waits for the conversation if need be."""
         yield Call(self._partitions.of(id), "mark_read", (id, read_at_ms, "0"))
+
+
+def _sizes(dictionaries: Mapping[str, Dictionary]) -> dict[str, tuple[int, str]]:
+    return {field: (dictionary.size, dictionary.last_score) for field, dictionary in dictionaries.items()}
 
 
 def _check(reply: Sequence[bytes], id: str, tag_id: str = "") -> None:

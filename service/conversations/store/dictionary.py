@@ -4,14 +4,17 @@ Redis appends new words; a mirror asks only for what it has not seen. Words lie 
 pattern searches with the speed of `str.find` and `re`. What a pattern found in a full block is kept.
 """
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Iterable
+from time import monotonic
 from typing import Protocol
 
 __all__ = ["Dictionary", "Pattern"]
 
 _BLOCK_WORDS = 4096
 _KEPT_PATTERNS = 64
+_LONGEST_TURN_SECONDS = 0.005
 
 
 class Pattern(Protocol):
@@ -51,14 +54,18 @@ class Dictionary:
                 self._last = []
         self._last_block = _block(self._last)
 
-    def search(self, pattern: Pattern) -> list[str]:
-        """Return the words that match."""
+    async def search(self, pattern: Pattern) -> list[str]:
+        """Return the words that match, with a pause now and then for other calls."""
         found = self._found.setdefault(pattern, [])
         self._found.move_to_end(pattern)
         if len(self._found) > _KEPT_PATTERNS:
             self._found.popitem(last=False)
-        for block in self._blocks[len(found) :]:
-            found.append(pattern.search(block))
+        began = monotonic()
+        while len(found) < len(self._blocks):
+            found.append(pattern.search(self._blocks[len(found)]))
+            if monotonic() - began > _LONGEST_TURN_SECONDS:
+                await asyncio.sleep(0)
+                began = monotonic()
         return [word for words in found for word in words] + pattern.search(self._last_block)
 
 

@@ -20,6 +20,8 @@ _TAG = ("TAG", "CASESENSITIVE", "SEPARATOR")
 _SCHEMA = (
     *("x", "TEXT", "NOSTEM"),
     *("id", *_TAG, "\x01"),
+    # The first 48 bits of the id, for prefixes and ranges.
+    *("ih", "NUMERIC"),
     *("ch", *_TAG, "\x01"),
     *("src", *_TAG, "\x01"),
     *("st", *_TAG, "\x01"),

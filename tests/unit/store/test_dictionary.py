@@ -30,55 +30,55 @@ def words(start: int, stop: int) -> list[str]:
     return [f"w{number}" for number in range(start, stop)]
 
 
-def test_an_empty_dictionary_finds_nothing() -> None:
+async def test_an_empty_dictionary_finds_nothing() -> None:
     dictionary = Dictionary()
     assert (dictionary.size, dictionary.last_score) == (0, "0")
-    assert dictionary.search(Containing("")) == []
+    assert await dictionary.search(Containing("")) == []
 
 
 @given(st.lists(st.integers(0, 2 * BLOCK + 3), max_size=5))
-def test_finds_all_words_in_order_however_they_came(sizes: list[int]) -> None:
+async def test_finds_all_words_in_order_however_they_came(sizes: list[int]) -> None:
     dictionary, known = Dictionary(), 0
     for size in sizes:
         dictionary.extend(words(known, known + size), f"score {known}")
         known += size
         assert dictionary.size == known
         assert dictionary.last_score == f"score {known - size}"
-        assert dictionary.search(Containing("")) == words(0, known)
+        assert await dictionary.search(Containing("")) == words(0, known)
 
 
-def test_a_full_block_is_searched_once_by_equal_patterns() -> None:
+async def test_a_full_block_is_searched_once_by_equal_patterns() -> None:
     dictionary = Dictionary()
     dictionary.extend(words(0, 2 * BLOCK + 1), "1")
     first, second = Containing("w8"), Containing("w8")
     expected = [word for word in words(0, 2 * BLOCK + 1) if "w8" in word]
-    assert dictionary.search(first) == expected
-    assert dictionary.search(second) == expected
+    assert await dictionary.search(first) == expected
+    assert await dictionary.search(second) == expected
     assert len(first.blocks) == 3
     assert second.blocks == ["\nw8192\n"]
 
 
-def test_what_was_kept_of_a_pattern_goes_on_with_later_blocks() -> None:
+async def test_what_was_kept_of_a_pattern_goes_on_with_later_blocks() -> None:
     dictionary, pattern = Dictionary(), Containing("9")
     dictionary.extend(words(0, BLOCK), "1")
-    dictionary.search(pattern)
+    await dictionary.search(pattern)
     dictionary.extend(words(BLOCK, 3 * BLOCK), "2")
-    assert dictionary.search(pattern) == [word for word in words(0, 3 * BLOCK) if "9" in word]
+    assert await dictionary.search(pattern) == [word for word in words(0, 3 * BLOCK) if "9" in word]
 
 
-def test_patterns_are_forgotten_and_found_again() -> None:
+async def test_patterns_are_forgotten_and_found_again() -> None:
     dictionary = Dictionary()
     dictionary.extend(words(0, BLOCK), "1")
     for number in range(200):
-        assert dictionary.search(Containing(f"w{number}"))[0] == f"w{number}"
+        assert (await dictionary.search(Containing(f"w{number}")))[0] == f"w{number}"
     again = Containing("w0")
-    assert dictionary.search(again) == ["w0"]
+    assert await dictionary.search(again) == ["w0"]
     assert len(again.blocks) == 2
 
 
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\n"), min_size=1), max_size=20))
-def test_every_word_stands_between_line_feeds(some: list[str]) -> None:
+async def test_every_word_stands_between_line_feeds(some: list[str]) -> None:
     dictionary, pattern = Dictionary(), Containing("")
     dictionary.extend(some, "1")
-    assert dictionary.search(pattern) == some
+    assert await dictionary.search(pattern) == some
     assert pattern.blocks == ["\n" + "".join(f"{word}\n" for word in some)]

@@ -176,32 +176,84 @@ local function recent_slice(p, direction, at, id, limit)
   return redis.call("ZREVRANGE", key, total - rank, total - rank + limit - 1), total - rank, total
 end
 
--- The same for the matches of a filter.
-local function matching_slice(p, s, direction, at, id, limit)
-  if at == "" then
-    local ids, total = sorted(p, s, nil, "DESC", 0, limit)
-    return ids, 0, total
-  end
+-- Whether a conversation, if it is still a match, stands on the other side of a place, or at it.
+local function is_behind(p, s, direction, at, id)
+  local found = #id == 36 and search(p, s, "(" .. s.query .. ") @id:{" .. string.gsub(id, "-", "\\-") .. "}", "LIMIT", 0, 1,
+    "DIALECT", 2)
+  if not found or #found == 0 then return false end
+  local time = tonumber(time_of(p, id))
+  if direction == "newer" then return time <= tonumber(at) end
+  return time >= tonumber(at)
+end
+
+-- How many matches stand on the other side of a place; where only their being there is known, 1 at least.
+local function count_behind(p, s, direction, at, id, total)
+  if is_behind(p, s, direction, at, id) then return 1 end
   local newer = direction == "newer"
-  local range = newer and "[(" .. at .. " +inf]" or "[-inf (" .. at .. "]"
-  local ids = {}
+  local behind = count(p, s, between(s.query, newer and "[-inf (" .. at .. "]" or "[(" .. at .. " +inf]"))
+  if behind > 0 then return behind end
   for _, tie in ipairs(ties(p, s, at)) do
-    if newer and tie > id or not newer and tie < id then table.insert(ids, newer and #ids + 1 or 1, tie) end
+    if newer and tie <= id or not newer and tie >= id then behind = behind + 1 end
   end
-  local near = #ids
-  local far, beyond = sorted(p, s, range, newer and "ASC" or "DESC", 0, limit)
-  for _, other in ipairs(far) do ids[#ids + 1] = other end
-  for i = limit + 1, #ids do ids[i] = nil end
-  local total = count(p, s, s.query)
-  return ids, total - near - beyond, total
+  return behind
+end
+
+-- The same for the matches of a filter.
+--
+-- To sort all matches of a broad filter takes several times as long as to count them. So they are looked for in
+-- windows of time, from the place on: one that should hold enough, then wider ones. A window begins and ends between
+-- two times, never within the conversations of one time. Few matches are sorted at once.
+local function matching_slice(p, s, direction, at, id, limit)
+  local key = recent_key(p)
+  local all, total = redis.call("ZCARD", key), count(p, s, s.query)
+  local newer = direction == "newer"
+  local behind = at == "" and 0 or count_behind(p, s, direction, at, id, total)
+  if total == 0 then return {}, behind, total end
+
+  local ids = {}
+  local function take(found)
+    for _, one in ipairs(found) do
+      if #ids == limit then return end
+      ids[#ids + 1] = one
+    end
+  end
+  -- The conversations of the place's own time, beyond the place.
+  if at ~= "" then
+    local beyond = {}
+    for _, tie in ipairs(ties(p, s, at)) do
+      if newer and tie > id then beyond[#beyond + 1] = tie end
+      if not newer and tie < id then table.insert(beyond, 1, tie) end
+    end
+    take(beyond)
+  end
+  local width = math.ceil(2 * limit * all / total) + 50
+  local rank
+  if at == "" then
+    rank = 0
+  elseif newer then
+    rank = redis.call("ZCOUNT", key, "-inf", at)
+  else
+    rank = redis.call("ZCOUNT", key, at, "+inf")
+  end
+  local near = at == "" and "+inf" or "(" .. at
+  while #ids < limit and rank < all do
+    local edge = redis.call(newer and "ZRANGE" or "ZREVRANGE", key, rank + width, rank + width, "WITHSCORES")[2]
+    if not edge or 4 * width > all then edge = newer and "+inf" or "-inf" end
+    local range = newer and "[" .. near .. " " .. edge .. "]" or "[" .. edge .. " " .. near .. "]"
+    take((sorted(p, s, range, newer and "ASC" or "DESC", 0, limit - #ids)))
+    if edge == "+inf" or edge == "-inf" then break end
+    near, rank, width = "(" .. edge, rank + width, 16 * width
+  end
+  return ids, behind, total
 end
 
 -- Lists conversations from a place on.
 --
 -- ARGV: "older" or "newer", time in ms and id of the conversation to start behind ("" for the newest), the most
 --       conversations, then a search as read_search has it
--- Returns: {"ok", all conversations, matches, unread conversations, matches on the other side of the first one
---          returned, then time, id and Conversation bytes of each, the nearest to the start first}, or as read_search.
+-- Returns: {"ok", all conversations, matches, unread conversations, matches on the other side of the place (where there
+--          are some, 1 at least), then time, id and Conversation bytes of each, the nearest to the place first}, or as
+--          read_search.
 redis.register_function{
   function_name = "list_conversations",
   flags = { "no-writes" },

@@ -129,7 +129,9 @@ local function write_index(p, id, c)
     lm = c.last_at, un = c.unread, st = c.state and string.lower(c.state), tg = c.tags }
   local old = read_hash(key)
   local changes, removals = {}, {}
-  if not old.id then changes = { "id", id } end
+  if not old.id then
+    changes = { "id", id, "ih", integer(tonumber(string.sub(id, 1, 8) .. string.sub(id, 10, 13), 16)) }
+  end
   for name, value in pairs(new) do
     if value and old[name] ~= value then
       changes[#changes + 1] = name

@@ -1,0 +1,51 @@
+"""FilterService."""
+
+from conversations import filters
+from conversations.store import Store
+from conversations.v1 import filter_service_pb2 as pb
+
+__all__ = ["FilterServicer"]
+
+
+class FilterServicer:
+    """The language of filters, for those who write them."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def ExplainFilter(self, request: pb.ExplainFilterRequest) -> pb.ExplainFilterResponse:
+        compiled = filters.compile_filter(request.filters)
+        queries = await self._store.conversations.queries(compiled)
+        checks = {check.candidates: check for query in queries for check in query.phrase_checks}
+        return pb.ExplainFilterResponse(
+            tree=_part(filters.explain(compiled)),
+            queries=[query.text for query in queries],
+            phrase_checks=[f"{check.candidates} in order, {check.slop} apart at most" for check in checks.values()],
+            warnings=compiled.warnings,
+        )
+
+    async def ListFilterFields(self, _request: pb.ListFilterFieldsRequest) -> pb.ListFilterFieldsResponse:
+        return pb.ListFilterFieldsResponse(
+            fields=[
+                pb.FilterField(
+                    name=field.name,
+                    aliases=field.aliases,
+                    type=field.kind.value,
+                    description=field.description,
+                    example=field.example,
+                )
+                for field in filters.FIELDS
+            ]
+        )
+
+
+def _part(explanation: filters.Explanation) -> pb.FilterPart:
+    return pb.FilterPart(
+        kind=explanation.kind,
+        occur=explanation.occur,
+        position=explanation.position,
+        field=explanation.field,
+        type=explanation.type,
+        value=explanation.value,
+        children=[_part(child) for child in explanation.children],
+    )
