@@ -485,7 +485,7 @@ class FilterMaker:
 
     def fuzzy(self, field: str) -> str:
         word = escaped(self.random, mutated(self.random, self.word(field)))
-        edits = ["~", "~1", "~2", "~0", "~1", "~2", "~3", "~1.0", "~0.8", "~0.5", "~0.3", "~0.99", "~b", "~1^2", "^2~1"]
+        edits = ["~", "~1", "~2", "~0", "~1", "~2", "~3", "~1.0", "~0.8", "~0.6", "~0.5", "~0.9", "~b", "~1^2", "^2~1"]
         return word + self.random.choice(edits)
 
     def range(self, field: str) -> str:
