@@ -62,6 +62,8 @@ METHODS = {
     "/channels.info": "ChannelService/GetChannel",
     "/metadata.upsert": "MetadataService/UpsertMetadata",
     "/events.ingest": "IngestService/IngestEvents",
+    "/filters.explain": "FilterService/ExplainFilter",
+    "/filters.fields": "FilterService/ListFilterFields",
 }
 """The gRPC method of each path, without the package."""
 

@@ -43,6 +43,7 @@ from conversations.v1 import (
     channel_service_pb2,
     conversation_pb2,
     conversation_service_pb2,
+    filter_service_pb2,
     ingest_service_pb2,
     message_service_pb2,
     metadata_service_pb2,
@@ -50,6 +51,7 @@ from conversations.v1 import (
 )
 from conversations.v1.channel_service_pb2_grpc import ChannelServiceStub
 from conversations.v1.conversation_service_pb2_grpc import ConversationServiceStub
+from conversations.v1.filter_service_pb2_grpc import FilterServiceStub
 from conversations.v1.ingest_service_pb2_grpc import IngestServiceStub
 from conversations.v1.message_service_pb2_grpc import MessageServiceStub
 from conversations.v1.metadata_service_pb2_grpc import MetadataServiceStub
@@ -206,10 +208,35 @@ class TestMethods:
         assert (rejected.index, rejected.code) == (1, "INVALID_ARGUMENT")
         assert rejected.message == "tag.id: has to be a UUID, 8-4-4-4-12 hexadecimal digits"
 
+    def test_filter_service(self, channel: grpc.Channel, ids: Ids) -> None:
+        ingest(
+            channel,
+            message(ids, "conversation", 1),
+            metadata("conversation", ids("conversation"), user_data={"fox": "zwölfboxkämpfer", "owl": "a b a"}),
+        )
+        stub = FilterServiceStub(channel)
+        text = 'metadata.user_data.fox:*kämpfer AND metadata.user_data.owl:"a a"~1'
+        answer = stub.ExplainFilter(filter_service_pb2.ExplainFilterRequest(filters=text))
+        parts = [(part.kind, part.occur, part.field, part.type, part.position) for part in answer.tree.children]
+        assert parts == [
+            ("wildcard", "required", "metadata.user_data.fox", "metadata", 23),
+            ("phrase", "required", "metadata.user_data.owl", "metadata", 59),
+        ]
+        [query] = answer.queries
+        assert "zwölfboxkämpfer".encode().hex() in query
+        assert ["starts with a wildcard" in warning for warning in answer.warnings] == [True]
+        fields = stub.ListFilterFields(filter_service_pb2.ListFilterFieldsRequest()).fields
+        for field in fields:
+            assert field.description
+            for name in (field.name, *field.aliases):
+                text = field.example.replace(field.example.split(":")[0], name) if "<" not in name else field.example
+                stub.ExplainFilter(filter_service_pb2.ExplainFilterRequest(filters=text))
+
     def test_every_method_is_in_the_table(self) -> None:
         modules = (
             channel_service_pb2,
             conversation_service_pb2,
+            filter_service_pb2,
             ingest_service_pb2,
             message_service_pb2,
             metadata_service_pb2,

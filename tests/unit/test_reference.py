@@ -76,6 +76,8 @@ def conversation(name: str, unread: int = 2) -> Fields:
         ("display_name:a~b", "abc", True),
         ("abcde~0.8", "abcd", False),
         ("abcde~0.5", "abc", True),
+        ("abcde~0.6", "abc", False),
+        ("abcdefghij~0.9", "abcdefghi", True),
         ("ab~1", "ba", True),
         ("ca~2", "abc", False),
         ('"a b"~1', "b a", False),

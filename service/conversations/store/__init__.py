@@ -74,16 +74,31 @@ class Store:
         return 0.0
 
     async def rebuild_index(self) -> AsyncIterator[float]:
-        """Build fresh indexes beside the live ones and swap them in.
+        """Build fresh indexes beside the live ones and swap them in. Documents of another version are written anew.
 
         Yields:
             Which part is done, from 0.0 to 1.0.
         """
+        redis = self._client.redis
         with translated_errors():
+            outdated = (await redis.hget(_SETUP_KEY, "schema")).decode() != index.SCHEMA_VERSION
+            base = 0.0
+            if outdated:
+                base = 0.5
+                async for part in self._rewrite_documents():
+                    yield base * part
             for done, partition in enumerate(self._partitions):
-                async for part in index.rebuild_index(self._client.redis, partition):
-                    yield (done + part) / len(self._partitions)
-            await self._client.redis.hset(_SETUP_KEY, "schema", index.SCHEMA_VERSION)
+                async for part in index.rebuild_index(redis, partition):
+                    yield base + (1 - base) * (done + part) / len(self._partitions)
+            await redis.hset(_SETUP_KEY, "schema", index.SCHEMA_VERSION)
+
+    async def _rewrite_documents(self) -> AsyncIterator[float]:
+        """Commit every conversation's metadata unchanged: terms, words and index document are made again."""
+        count, done = max(await self.export.count(), 1), 0
+        async for ids in self.export.conversation_ids():
+            await self._client.run_all([self.conversations.patch_steps(id, ConversationPatch()) for id in ids])
+            done += len(ids)
+            yield min(done / count, 1.0)
 
     async def close(self) -> None:
         """Close all connections."""

@@ -59,6 +59,17 @@ class Export:
                 if all(len(reply) == 2 for reply in replies):
                     yield 0, list(_metadata_lines("message", id, load_json(replies[0][1])))
 
+    async def conversation_ids(self) -> AsyncIterator[list[str]]:
+        """Yield the ids of all conversations, some at a time; one that moves may come twice."""
+        ids = []
+        for kind in ("conversations", "waiting"):
+            async for _, id in self._scan(kind):
+                ids.append(id)
+                if len(ids) == _IDS_AT_ONCE:
+                    yield ids
+                    ids = []
+        yield ids
+
     async def _scan(self, kind: str) -> AsyncIterator[tuple[int, str]]:
         for partition in self._partitions:
             cursor, started = b"0", False

@@ -12,6 +12,8 @@ from typing import Any
 
 from redis import exceptions
 
+from conversations import terms
+
 __all__ = ["SCHEMA_VERSION", "create_index", "progress", "rebuild_index"]
 
 _OPTIONS = ("STOPWORDS", 0, "NOHL", "NOFREQS")
@@ -31,7 +33,15 @@ _SCHEMA = (
     *("un", "NUMERIC"),
 )
 
-SCHEMA_VERSION = sha256(repr((_OPTIONS, _SCHEMA)).encode()).hexdigest()[:12]
+# How text becomes terms belongs to the schema: documents of another way are not found.
+_TERMS = (
+    terms.name_term("ada"),
+    terms.name_term("\u00e9"),
+    terms.name_term("x" * 200),
+    terms.metadata_term("a.b", "ada"),
+)
+
+SCHEMA_VERSION = sha256(repr((_OPTIONS, _SCHEMA, _TERMS)).encode()).hexdigest()[:12]
 """Changes with the schema: an index of another version has to be rebuilt."""
 
 

@@ -218,3 +218,18 @@ async def test_functions_that_were_lost_alone_are_loaded_again(store: Store, cli
     await client.redis.function_flush()
     await until_set_up(store)
     assert await find(store, "source:facebook") == {1}
+
+
+async def test_documents_of_another_version_are_written_anew(any_store: Store, client: Client) -> None:
+    """As a schema with one field more finds them: it is not there, and the terms are of another way."""
+    await apply(any_store, *(message(n, n) for n in range(1, 60)), named(7, "Ada"), metadata(500, state="OPEN"))
+    for key in await client.redis.keys("index:*"):
+        await client.redis.hdel(key, "ih")
+        await client.redis.hset(key, "x", "other terms")
+    await client.redis.hset("conversations:setup", "schema", "another")
+    parts = [part async for part in any_store.rebuild_index()]
+    assert parts == sorted(parts)
+    assert parts[-1] == 1.0
+    assert await find(any_store, "display_name:ada") == {7}
+    assert await find(any_store, "id:0*") == set(range(1, 60))
+    assert await client.redis.hget("conversations:setup", "schema") != b"another"
