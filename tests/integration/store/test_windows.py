@@ -26,6 +26,7 @@ def is_open(number: int) -> bool:
 
 FILTERS: dict[str, Callable[[int], bool]] = {
     "source:facebook": lambda _: True,
+    "NOT display_name:zzz*": lambda _: True,
     "state:open": is_open,
     "-state:open": lambda number: not is_open(number),
     'created_at:[* TO "2019-01-07T00:00:03Z"]': lambda number: second_of(number) <= 3,

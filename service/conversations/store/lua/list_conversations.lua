@@ -15,10 +15,13 @@ local function count(p, s, query)
   return total
 end
 
-local function between(query, range)
-  if query == "*" then return "@lm:" .. range end
-  return "(" .. query .. ") @lm:" .. range
+-- A query narrowed by a clause; "*" stands for everything only as a whole query.
+local function narrowed(query, clause)
+  if query == "*" then return clause end
+  return "(" .. query .. ") " .. clause
 end
+
+local function between(query, range) return narrowed(query, "@lm:" .. range) end
 
 -- All matches sent at one time, by id, ascending.
 local function ties(p, s, at)
@@ -178,8 +181,8 @@ end
 
 -- Whether a conversation, if it is still a match, stands on the other side of a place, or at it.
 local function is_behind(p, s, direction, at, id)
-  local found = #id == 36 and search(p, s, "(" .. s.query .. ") @id:{" .. string.gsub(id, "-", "\\-") .. "}", "LIMIT", 0, 1,
-    "DIALECT", 2)
+  local own = "@id:{" .. string.gsub(id, "-", "\\-") .. "}"
+  local found = #id == 36 and search(p, s, narrowed(s.query, own), "LIMIT", 0, 1, "DIALECT", 2)
   if not found or #found == 0 then return false end
   local time = tonumber(time_of(p, id))
   if direction == "newer" then return time <= tonumber(at) end
