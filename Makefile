@@ -16,7 +16,7 @@ FUZZ_FILTERS ?= 1000
 FUZZ_SEED ?= $(shell date +%s)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup generate run test unit integration e2e fuzz check lint type fmt lock clean
+.PHONY: help setup generate run test unit integration e2e fuzz bench-filters check lint type fmt lock clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ e2e: setup ## run the tests through a real Envoy
 
 fuzz: setup ## compare random filters with the reference for long: make fuzz FUZZ_CORPORA=1000 FUZZ_SEED=1
 	FUZZ_CORPORA=$(FUZZ_CORPORA) FUZZ_FILTERS=$(FUZZ_FILTERS) FUZZ_SEED=$(FUZZ_SEED) $(BIN)/pytest -q tests/property/test_filters.py
+
+bench-filters: setup ## measure how long filters keep Redis busy, with 100,000 conversations
+	$(BIN)/python -m bench.filters
 
 check: lint type ## lint and type-check
 

@@ -29,16 +29,26 @@ function envoy_on_request(handle)
 end
 
 -- The transcoder names a field of a wrong type in its text only: `page_size: invalid value "many" for type TYPE_INT32`.
-local WRONG_TYPE = '"message":"([%w_.%[%]]+): (invalid value .-)"[,}]'
+local WRONG_TYPE = '"message":"([%w_.%[%]]+): (invalid value .*)'
 local VIOLATION = '{"@type":"type.googleapis.com/google.rpc.BadRequest","field_violations":'
   .. '[{"field":"%s","description":"%s"}]}'
+
+-- The text up to the end of the JSON string that it begins in.
+local function to_end_of_string(text)
+  local at = 1
+  while true do
+    local stop = text:find('[\\"]', at)
+    if stop == nil or text:sub(stop, stop) == '"' then return text:sub(1, (stop or 0) - 1) end
+    at = stop + 2
+  end
+end
 
 local function name_field(handle)
   local body = handle:body(true)
   local text = body:getBytes(0, body:length())
   local field, description = text:match(WRONG_TYPE)
   if field == nil or text:find("BadRequest", 1, true) then return end
-  local violation = VIOLATION:format(field, description)
+  local violation = VIOLATION:format(field, to_end_of_string(description))
   body:setBytes((text:gsub('("details":%[{.-"reason":"MALFORMED_REQUEST".-})%]', function(details)
     return details .. "," .. violation .. "]"
   end)))

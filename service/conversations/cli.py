@@ -32,7 +32,12 @@ def main() -> None:
     "--http-port", default=8080, show_default=True, help="Port of Envoy: JSON, gRPC and gRPC-Web. 0: any free."
 )
 @click.option("--grpc-port", default=50051, show_default=True, help="Port that all workers share. 0: any free.")
-@click.option("--redis-url", help="An existing Redis with the search module; without it one is started.")
+@click.option(
+    "--redis-url",
+    envvar="CONVERSATIONS_REDIS_URL",
+    show_envvar=True,
+    help="An existing Redis with the search module; without it one is started.",
+)
 @click.option(
     "--data-dir",
     default=".data",
@@ -112,7 +117,12 @@ def import_(file: str, target: str) -> None:
     sys.exit(run_import(file, target))
 
 
-_redis_url = click.option("--redis-url", help="The Redis; without it, the one that runs under --data-dir.")
+_redis_url = click.option(
+    "--redis-url",
+    envvar="CONVERSATIONS_REDIS_URL",
+    show_envvar=True,
+    help="The Redis; without it, the one that runs under --data-dir.",
+)
 _data_dir = click.option(
     "--data-dir",
     default=".data",

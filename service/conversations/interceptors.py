@@ -119,7 +119,8 @@ def method_handler(
             async with asyncio.timeout(remaining):
                 return await method(request)
         except ServiceError as error:
-            logger.info("%s failed: %s", name, error)
+            # Texts may quote a caller: no line feed or control character of theirs goes into the log.
+            logger.info("%s failed: %s", name, ascii(_shortened(error.message)))
             await _abort(context, error)
         except DecodeError:
             await _abort(context, errors.MalformedRequestError(_MALFORMED))

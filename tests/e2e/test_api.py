@@ -473,6 +473,14 @@ def test_wrong_type_names_the_field_for_programs_too(rest: Rest) -> None:
     assert found == [[name] for _, _, name in WRONG_TYPES]
 
 
+@pytest.mark.parametrize("value", ['a"', 'a",b', 'a"}', "a\\", 'a\\"', '"', "ü\n]}"])
+def test_wrong_type_is_told_as_json_whatever_was_sent(rest: Rest, value: str) -> None:
+    answer = rest.post("/conversations.list", {"page_size": value})
+    [violation] = answer.json["details"][1]["field_violations"]
+    assert violation["field"] == "page_size"
+    assert answer.json["message"] == f"page_size: {violation['description']}"
+
+
 @pytest.mark.parametrize(
     "value",
     [b"NaN", b"Infinity", b"-Infinity", b"1e999", b"-1e999", b"[]", b'"x"', b"5", b'{"a":1,"a":2}', b'{"a":"\\ud800"}'],

@@ -220,3 +220,23 @@ def test_demo_is_loaded_once_and_its_commands_work(tmp_path: Path) -> None:
 def commands_of(stack: Stack) -> list[list[str]]:
     """Return the commands that `up --demo` says to try."""
     return [shlex.split(line) for line in stderr_of(stack).splitlines() if line.startswith("  ")]
+
+
+def test_data_of_an_earlier_version_is_brought_up_to_date(tmp_path: Path) -> None:
+    """The index and what is indexed are made anew before the ready line."""
+    stack = start_stack(tmp_path)
+    with Rest(stack.http_url) as rest:
+        assert rest.post("/events.ingest", {"events": [event(7)]}).json["accepted"] == 1
+    url = (tmp_path / "redis.url").read_text().strip()
+    with redis.Redis.from_url(url) as client:
+        client.hset("conversations:setup", "schema", "earlier")
+        client.hdel(f"index:{{0}}:{UUID(int=7)}", "src", "ih")
+    stop_stack(stack)
+    stack = start_stack(tmp_path)
+    try:
+        assert "the index is made anew for this version" in stderr_of(stack)
+        with Rest(stack.http_url) as rest:
+            found = rest.post("/conversations.list", {"filters": "source:* AND source:facebook AND id:0000*"}).json
+        assert found["pagination_data"]["filtered_total"] == 1
+    finally:
+        assert stop_stack(stack) == 0

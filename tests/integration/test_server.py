@@ -32,6 +32,7 @@ from conversations.v1 import (
     conversation_pb2,
     conversation_service_pb2,
     conversation_service_pb2_grpc,
+    filter_service_pb2,
     ingest_service_pb2,
     ingest_service_pb2_grpc,
     message_service_pb2,
@@ -52,6 +53,7 @@ SERVICES = {
         (channel_service_pb2, "ChannelService"),
         (metadata_service_pb2, "MetadataService"),
         (ingest_service_pb2, "IngestService"),
+        (filter_service_pb2, "FilterService"),
     )
 }
 METHODS = [f"/{name}/{method.name}" for name, service in SERVICES.items() for method in service.methods]

@@ -35,6 +35,8 @@ def redis_command(engine: RedisEngine, directory: Path, socket: Path, appendfsyn
     return [
         str(engine.server),
         *("--port", "0", "--unixsocket", str(socket), "--unixsocketperm", "700"),
+        # The order of ids is that of their bytes, in Lua too.
+        *("--locale-collate", "C"),
         *("--dir", str(directory), "--appendonly", "yes", "--appendfsync", policy),
         # RediSearch refuses the append-only file without it.
         *("--aof-use-rdb-preamble", "yes"),
@@ -74,11 +76,23 @@ async def wait_until_loaded(url: str, tell: Callable[[str], None]) -> None:
             await asyncio.sleep(_POLL_SECONDS)
 
 
-async def keep_flushed(directory: Path) -> None:
-    """Force Redis' append-only file to the disk every second, until cancelled."""
+async def keep_flushed(directory: Path, tell: Callable[[str], None]) -> None:
+    """Force Redis' append-only file to the disk every second, until cancelled.
+
+    Args:
+        directory: Where the file lies.
+        tell: Called with what keeps the file from the disk, once as long as it does.
+    """
+    told = ""
     while True:
         await asyncio.sleep(_FLUSH_SECONDS)
-        await asyncio.to_thread(_flush, directory)
+        try:
+            await asyncio.to_thread(_flush, directory)
+            told = ""
+        except OSError as error:
+            if str(error) != told:
+                tell(f"redis' data cannot be flushed to the disk: {error}")
+            told = str(error)
 
 
 def _flush(directory: Path) -> None:

@@ -21,7 +21,9 @@ from typing import Any
 
 import grpc.aio
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from pydantic import SecretStr
 
+from conversations.errors import ServiceError
 from conversations.local import demo
 from conversations.local.data_directory import DataDirectory, DirectoryInUseError, open_data_directory
 from conversations.local.engines import EngineError, find_envoy, find_redis, private_directory
@@ -29,6 +31,8 @@ from conversations.local.envoy import EnvoySettings, render
 from conversations.local.envoy_process import drain, envoy_command, wait_until_healthy
 from conversations.local.processes import Child, ChildDiedError, start_child
 from conversations.local.redis import keep_flushed, redis_command, wait_until_loaded
+from conversations.local.upgrade import upgrade_store
+from conversations.settings import Settings
 
 __all__ = ["UpOptions", "up"]
 
@@ -92,7 +96,7 @@ def up(options: UpOptions) -> int:
     try:
         with open_data_directory(options.data_dir) as directory, private_directory() as sockets:
             asyncio.run(_run(options, directory, sockets))
-    except (_StartError, ChildDiedError, DirectoryInUseError, EngineError) as error:
+    except (_StartError, ChildDiedError, DirectoryInUseError, EngineError, ServiceError) as error:
         _tell(f"error: {error}")
         return 1
     except OSError as error:
@@ -183,10 +187,11 @@ class _Stack:
         self._directory.add_holder(child.process.pid)
         self._redis.append(self._watched(child))
         if self._options.appendfsync == "everysec":
-            self._tasks.append(asyncio.create_task(keep_flushed(self._directory.redis)))
+            self._tasks.append(asyncio.create_task(keep_flushed(self._directory.redis, _tell)))
         url = f"unix://{socket_path}"
         await _waiting_for("redis to answer", wait_until_loaded(url, _tell))
         self._announcements.enter_context(self._directory.announced_redis(url))
+        await upgrade_store(Settings(redis_url=SecretStr(url), partitions=self._options.partitions), _tell)
         return url
 
     async def _start_workers(self, redis_url: str, ports: _Ports) -> None:

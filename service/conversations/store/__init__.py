@@ -73,6 +73,11 @@ class Store:
         await _set_up(redis, self._partitions, any_schema=True)
         return 0.0
 
+    async def is_current(self) -> bool:
+        """Return whether the index was made by this version."""
+        schema: bytes = await self._client.guard(self._client.redis.hget(_SETUP_KEY, "schema"))
+        return schema.decode() == index.SCHEMA_VERSION
+
     async def rebuild_index(self) -> AsyncIterator[float]:
         """Build fresh indexes beside the live ones and swap them in. Documents of another version are written anew.
 
@@ -81,9 +86,8 @@ class Store:
         """
         redis = self._client.redis
         with translated_errors():
-            outdated = (await redis.hget(_SETUP_KEY, "schema")).decode() != index.SCHEMA_VERSION
             base = 0.0
-            if outdated:
+            if not await self.is_current():
                 base = 0.5
                 async for part in self._rewrite_documents():
                     yield base * part

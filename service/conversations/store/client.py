@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import re
-from collections.abc import Awaitable, Iterator, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -182,9 +182,13 @@ class Client:
         replies: list[Any] = await self.guard(pipeline.execute())
         return replies
 
-    async def guard(self, exchange: Awaitable[_T]) -> _T:
+    async def guard(self, exchange: Coroutine[Any, Any, _T]) -> _T:
         """Wait for an exchange, shielded from the caller's end, and translate what Redis says of errors."""
-        await self._slots.acquire()
+        try:
+            await self._slots.acquire()
+        except BaseException:
+            exchange.close()
+            raise
         task = asyncio.ensure_future(exchange)
         task.add_done_callback(self._end_exchange)
         with translated_errors():

@@ -15,6 +15,8 @@ from conversations.v1 import channel_pb2, event_pb2, message_pb2
 
 __all__ = ["Export"]
 
+# In this order: a conversation stops to wait, and never begins to.
+_CONVERSATIONS = ("waiting", "conversations")
 _IDS_AT_ONCE = 100
 _MESSAGES_AT_ONCE = 500
 
@@ -35,9 +37,9 @@ class Export:
     async def batches(self) -> AsyncIterator[tuple[int, list[str]]]:
         """Yield how many conversations a batch completes, and its lines: each the JSON of one Event.
 
-        Channels and tags come first, then each conversation with its messages in order, its metadata and when it was
-        read. What changes meanwhile may be in it or not; a conversation that moves may be in it twice, which does no
-        harm on import.
+        Channels and tags come first, then what waits for a message, then each conversation with its messages in order,
+        its metadata and when it was read. Nothing that was there before is missing, whatever moves meanwhile: what no
+        longer waits is found as what it has become. What moves may come twice, which does no harm on import.
         """
         seen = set()
         async for _, id in self._scan("channels"):
@@ -45,11 +47,6 @@ class Export:
                 seen.add(id)
                 yield 0, await self._channel(id)
         yield 0, [_line(event_pb2.Event(tag=tag)) for tag in await self._tags.list_all()]
-        for kind in ("conversations", "waiting"):
-            async for partition, id in self._scan(kind):
-                async for lines in self._messages(partition, id):
-                    yield 0, lines
-                yield 1, await self._conversation(partition, id)
         seen.clear()
         async for _, id in self._scan("messages"):
             if id not in seen:
@@ -58,11 +55,16 @@ class Export:
                 replies = await self._client.call_all(calls)
                 if all(len(reply) == 2 for reply in replies):
                     yield 0, list(_metadata_lines("message", id, load_json(replies[0][1])))
+        for kind in _CONVERSATIONS:
+            async for partition, id in self._scan(kind):
+                async for lines in self._messages(partition, id):
+                    yield 0, lines
+                yield 1, await self._conversation(partition, id)
 
     async def conversation_ids(self) -> AsyncIterator[list[str]]:
         """Yield the ids of all conversations, some at a time; one that moves may come twice."""
         ids = []
-        for kind in ("conversations", "waiting"):
+        for kind in _CONVERSATIONS:
             async for _, id in self._scan(kind):
                 ids.append(id)
                 if len(ids) == _IDS_AT_ONCE:
@@ -90,10 +92,11 @@ class Export:
         return lines + list(_metadata_lines("channel", id, load_json(changes)))
 
     async def _messages(self, partition: int, id: str) -> AsyncIterator[list[str]]:
-        start = 0
-        while reply := await self._client.call(Call(partition, "read_messages", (id, start, _MESSAGES_AT_ONCE))):
+        start: tuple[str | bytes | int, bytes] = "", b""
+        while reply := await self._client.call(Call(partition, "read_messages", (id, *start, _MESSAGES_AT_ONCE))):
             lines = []
-            for channel_id, stored, changes in zip(reply[::3], reply[1::3], reply[2::3], strict=True):
+            for row in range(0, len(reply), 5):
+                channel_id, stored, changes = reply[row + 2 : row + 5]
                 message = message_pb2.Message.FromString(stored)
                 event = event_pb2.MessageEvent(conversation_id=id, channel_id=channel_id.decode())
                 for name in ("id", "from_contact", "delivery_state", "sent_at", "source"):
@@ -104,7 +107,7 @@ class Export:
                 lines.append(_line(event_pb2.Event(message=event)))
                 lines += _metadata_lines("message", message.id, load_json(changes))
             yield lines
-            start += _MESSAGES_AT_ONCE
+            start = reply[-5], reply[-4]
 
     async def _conversation(self, partition: int, id: str) -> list[str]:
         text, state, tags, read_at = await self._client.call(Call(partition, "read_conversation", (id,)))

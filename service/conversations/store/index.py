@@ -137,13 +137,21 @@ async def rebuild_index(redis: Any, partition: int) -> AsyncIterator[float]:
     Yields:
         Which part is done, up to 1.0 when the fresh index is live.
     """
-    live = await _info(redis, _alias(partition))
     own = await _own_indexes(redis, partition)
+    live = await _info(redis, _alias(partition))
+    for left in own:
+        # What an interrupted rebuild left behind.
+        if live is None or left != _text(live["index_name"]):
+            await redis.execute_command("FT.DROPINDEX", left)
     name = await _create(redis, partition, _number(own[-1]) + 1 if own else 1)
-    while (part := _part_indexed(await _info(redis, name))) < 1.0:
-        yield part
-        await asyncio.sleep(0.1)
-    await redis.execute_command("FT.ALIASUPDATE" if live else "FT.ALIASADD", _alias(partition), name)
-    for old in own:
-        await redis.execute_command("FT.DROPINDEX", old)
+    try:
+        while (part := _part_indexed(await _info(redis, name))) < 1.0:
+            yield part
+            await asyncio.sleep(0.1)
+        await redis.execute_command("FT.ALIASUPDATE" if live else "FT.ALIASADD", _alias(partition), name)
+    except BaseException:
+        await redis.execute_command("FT.DROPINDEX", name)
+        raise
+    if live is not None:
+        await redis.execute_command("FT.DROPINDEX", _text(live["index_name"]))
     yield 1.0

@@ -86,9 +86,18 @@ async def test_file_is_flushed_again_and_again(tmp_path: Path, monkeypatch: pyte
     file.write_text("data")
     flushed: list[int] = []
     monkeypatch.setattr(embedded, "_FLUSH_SECONDS", 0.01)
-    monkeypatch.setattr(os, "fsync", lambda descriptor: flushed.append(os.fstat(descriptor).st_ino))
-    task = asyncio.create_task(keep_flushed(tmp_path))
+    failures = [OSError("disk full"), OSError("disk full")]
+
+    def flush(descriptor: int) -> None:
+        if failures:
+            raise failures.pop()
+        flushed.append(os.fstat(descriptor).st_ino)
+
+    monkeypatch.setattr(os, "fsync", flush)
+    told: list[str] = []
+    task = asyncio.create_task(keep_flushed(tmp_path, told.append))
     while len(flushed) < 2:
         await asyncio.sleep(0.01)
     task.cancel()
     assert set(flushed) == {file.stat().st_ino}
+    assert told == ["redis' data cannot be flushed to the disk: disk full"]

@@ -225,3 +225,20 @@ async def test_what_mutations_may_store_an_import_takes_back(
     await restore(restored, lines)
     assert await get(restored, 1) == shown
     assert sorted(await export(restored)) == sorted(lines)
+
+
+async def test_nothing_that_was_there_is_missing_whatever_moves(store: Store) -> None:
+    """What waits gets its message, and a long conversation's first message is sent again later, meanwhile."""
+    await apply(store, message(1, 1), metadata(2, k="waits"), message_metadata(3, k="waits"))
+    await apply(store, *(message(4, 100 + n, n) for n in range(900)))
+    lines: list[str] = []
+    moved = False
+    async for _, batch in store.export.batches():
+        lines += batch
+        if len(lines) > 450 and not moved:
+            moved = True
+            await apply(store, message(2, 2), message(3, 3), message(4, 100, 2000))
+    text = "\n".join(lines)
+    assert moved
+    assert text.count('"waits"') >= 2
+    assert all(message_id(100 + n) in text for n in range(900))

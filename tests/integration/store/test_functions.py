@@ -410,21 +410,21 @@ async def test_what_an_export_reads(client: Client, store: Store) -> None:
     assert await call(client, "read_conversation", ID) == [b'{"k":1}', b"OPEN", tag_id(1).encode(), b"7"]
     assert await call(client, "read_conversation", OTHER) == [b'{"k":2}', b"", b"", b""]
     assert await call(client, "read_conversation", conversation_id(3)) == [b"", b"", b"", b""]
-    [channel, stored, changes] = await call(client, "read_messages", ID, 0, 10)
+    [at, place, channel, stored, changes] = await call(client, "read_messages", ID, "", "", 10)
     assert (channel.decode(), changes) == (CHANNEL, b"")
     assert message_pb2.Message.FromString(stored).id == message_id(1)
-    assert await call(client, "read_messages", ID, 1, 10) == []
+    assert await call(client, "read_messages", ID, at, place, 10) == []
 
 
 async def test_read_messages_in_order_and_in_pieces(client: Client) -> None:
     for number in (1, 2, 3):
         await add_message(client, 1000 - number, id=message_id(number))
     await call(client, "commit_message_changes", message_id(1), "0", "{}", ID, *(message_bytes(id=message_id(1)),) * 2)
-    first = await call(client, "read_messages", ID, 0, 2)
-    rest = await call(client, "read_messages", ID, 2, 2)
-    ids = [message_pb2.Message.FromString(stored).id for stored in (*first[1::3], *rest[1::3])]
+    first = await call(client, "read_messages", ID, "", "", 2)
+    rest = await call(client, "read_messages", ID, *first[-5:-3], 2)
+    ids = [message_pb2.Message.FromString(stored).id for stored in (*first[3::5], *rest[3::5])]
     assert ids == [message_id(3), message_id(2), message_id(1)]
-    assert rest[2] == b"{}"
+    assert rest[4] == b"{}"
 
 
 @pytest.mark.parametrize("kind", ["conversations", "waiting", "messages", "channels"])

@@ -232,4 +232,5 @@ async def test_documents_of_another_version_are_written_anew(any_store: Store, c
     assert parts[-1] == 1.0
     assert await find(any_store, "display_name:ada") == {7}
     assert await find(any_store, "id:0*") == set(range(1, 60))
+    assert all([await client.redis.hexists(key, "ih") for key in await client.redis.keys("index:*")])
     assert await client.redis.hget("conversations:setup", "schema") != b"another"

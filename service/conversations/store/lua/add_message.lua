@@ -41,8 +41,7 @@ redis.register_function("add_message", function(keys, argv)
     redis.call("ZREM", unread, message_id)
   end
 
-  if redis.call("EXISTS", channel_key(p, channel_id)) == 0
-      or redis.call("HEXISTS", channel_key(p, channel_id), "head") == 0 then
+  if redis.call("HEXISTS", channel_key(p, channel_id), "head") == 0 then
     redis.call("HSET", channel_key(p, channel_id), "head", field(1, channel_id) .. field(2, source))
     redis.call("SADD", channels_key(p), channel_id)
   end

@@ -46,17 +46,23 @@ redis.register_function{
 
 -- Reads a conversation's messages in order.
 --
--- ARGV: conversation id, messages to pass over, the most messages
--- Returns: channel id, Message bytes and JSON of the changes of metadata ("" for none) of each.
+-- ARGV: conversation id, sent_at in ms and place with id of the message to start behind ("" for the oldest), the most
+--       messages
+-- Returns: sent_at, place with id, channel id, Message bytes and JSON of the changes of metadata ("" for none) of each.
 redis.register_function{
   function_name = "read_messages",
   flags = { "no-writes" },
   callback = function(keys, argv)
-    local p, first = keys[1], tonumber(argv[2])
+    local p, order = keys[1], order_key(keys[1], argv[1])
+    local first = argv[2] == "" and 0 or rank_of(order, argv[2], argv[3])
+    if argv[2] ~= "" and redis.call("ZRANGE", order, first, first)[1] == argv[3] then first = first + 1 end
+    local places = redis.call("ZRANGE", order, first, first + tonumber(argv[4]) - 1, "WITHSCORES")
     local answer = {}
-    for _, place in ipairs(redis.call("ZRANGE", order_key(p, argv[1]), first, first + tonumber(argv[3]) - 1)) do
-      local id = string.sub(place, 11)
+    for i = 1, #places, 2 do
+      local id = string.sub(places[i], 11)
       local line = redis.call("HGET", messages_key(p, argv[1]), id)
+      answer[#answer + 1] = integer(tonumber(places[i + 1]))
+      answer[#answer + 1] = places[i]
       answer[#answer + 1] = string.match(line, "^%S+ %S+ %S+ (%S+)")
       answer[#answer + 1] = string.sub(line, string.find(line, "\n", 1, true) + 1)
       answer[#answer + 1] = redis.call("HGET", message_key(p, id), "changes") or ""

@@ -190,7 +190,7 @@ local function is_behind(p, s, direction, at, id)
 end
 
 -- How many matches stand on the other side of a place; where only their being there is known, 1 at least.
-local function count_behind(p, s, direction, at, id, total)
+local function count_behind(p, s, direction, at, id)
   if is_behind(p, s, direction, at, id) then return 1 end
   local newer = direction == "newer"
   local behind = count(p, s, between(s.query, newer and "[-inf (" .. at .. "]" or "[(" .. at .. " +inf]"))
@@ -210,7 +210,7 @@ local function matching_slice(p, s, direction, at, id, limit)
   local key = recent_key(p)
   local all, total = redis.call("ZCARD", key), count(p, s, s.query)
   local newer = direction == "newer"
-  local behind = at == "" and 0 or count_behind(p, s, direction, at, id, total)
+  local behind = at == "" and 0 or count_behind(p, s, direction, at, id)
   if total == 0 then return {}, behind, total end
 
   local ids = {}

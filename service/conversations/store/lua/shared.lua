@@ -125,13 +125,11 @@ local function write_index(p, id, c)
   terms[#terms + 1] = c.metadata_terms
   if c.tags then terms[#terms + 1] = TAGS_EXIST end
   if c.state then terms[#terms + 1] = STATE_TERMS[c.state] end
-  local new = { x = table.concat(terms, " "), ch = c.channel_id, src = string.lower(c.source), ca = c.created_at,
+  local first_48_bits = tonumber(string.sub(id, 1, 8) .. string.sub(id, 10, 13), 16)
+  local new = { id = id, ih = integer(first_48_bits), x = table.concat(terms, " "), ch = c.channel_id, src = string.lower(c.source), ca = c.created_at,
     lm = c.last_at, un = c.unread, st = c.state and string.lower(c.state), tg = c.tags }
   local old = read_hash(key)
   local changes, removals = {}, {}
-  if not old.id then
-    changes = { "id", id, "ih", integer(tonumber(string.sub(id, 1, 8) .. string.sub(id, 10, 13), 16)) }
-  end
   for name, value in pairs(new) do
     if value and old[name] ~= value then
       changes[#changes + 1] = name

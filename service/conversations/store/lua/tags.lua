@@ -66,9 +66,11 @@ end)
 redis.register_function("clear_waiting_tag", function(keys, argv)
   local p = keys[1]
   for _, id in ipairs(redis.call("SMEMBERS", waiting_key(p))) do
-    local c = read_hash(conversation_key(p, id))
-    change_tags(p, id, c, {}, { argv[1] })
-    save(p, id, c)
+    if string.find(redis.call("HGET", conversation_key(p, id), "tags") or "", argv[1], 1, true) then
+      local c = read_hash(conversation_key(p, id))
+      change_tags(p, id, c, {}, { argv[1] })
+      save(p, id, c)
+    end
   end
   return { "ok" }
 end)

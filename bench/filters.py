@@ -1,0 +1,96 @@
+"""How long filters keep Redis busy: typical ones, and the worst that are accepted.
+
+    .venv/bin/python -m bench.filters --conversations 100000
+
+Redis runs one command at a time, so a slow search keeps everybody waiting. The times are Redis' own, of one call that
+lists a page (first page and second), from its slow log; the ratio is to the page without a filter, in the same run.
+"""
+
+import asyncio
+
+import click
+from bench.load import load
+from pydantic import SecretStr
+from redis.asyncio import Redis
+
+from conversations.errors import FilterError, OutOfTimeError
+from conversations.filters import compile_filter
+from conversations.local.engines import find_redis, throwaway_redis
+from conversations.settings import Settings
+from conversations.store import Store, open_store
+
+_REPEATS = 5
+_NOTES = "metadata.user_data.notes"
+_WORDS = "hello is my order lost the parcel was never here please call me back about this invoice thank you".split()
+
+TYPICAL = {
+    "all": "",
+    "a state": "state:closed",
+    "a channel's source": "source:facebook",
+    "unread": "unread_count:[1 TO *]",
+    "the end of a name": "display_name:*lace",
+    "four clauses": "state:open AND source:facebook AND unread_count:[1 TO *] AND created_at:[2024-01-01 TO *]",
+    "a time": "created_at:[2024-01-01 TO 2024-12-31]",
+    "a phrase": f'{_NOTES}:"order my"',
+}
+WORST = {
+    "every broad word": " OR ".join(f"{_NOTES}:{word}" for word in _WORDS),
+    "every broad word absent, one by one": " OR ".join(f"(NOT {_NOTES}:{word})" for word in _WORDS),
+    "ranges, 130 of them": " OR ".join(f"unread_count:[0 TO {n}]" for n in range(130)),
+    "rare words absent, 60 of them": " OR ".join(f"(NOT display_name:{a}{b})" for a in "abcdef" for b in "ghijklmnop"),
+    "broad or not rare, 60 of them": " AND ".join(
+        f"({_NOTES}:{_WORDS[n % 19]} OR -display_name:x{n})" for n in range(60)
+    ),
+    "2,000 words": "metadata.user_data.email:*123*",
+    "all ids by their first letter": " OR ".join(f"id:{letter}*" for letter in "0123456789abcdef"),
+    "a range of ids": "id:[0 TO e]",
+    "a fuzzy word": "display_name:karen~2",
+    "a loose phrase": f'{_NOTES}:"order my lost"~3',
+    "a very loose phrase": f'{_NOTES}:"the the"~9',
+    "a regular expression": f"{_NOTES}:/[a-h].*/",
+    "complements in complements": "NOT (NOT (state:closed AND NOT source:facebook) AND NOT unread_count:0)",
+}
+
+
+@click.command(help=__doc__)
+@click.option("--conversations", default=100_000, show_default=True, help="How many to load.")
+def main(conversations: int) -> None:
+    """Load a throw-away Redis, run every filter, print a table."""
+    with throwaway_redis(find_redis()) as url:
+        asyncio.run(_measure(url, conversations))
+
+
+async def _measure(url: str, conversations: int) -> None:
+    store = await open_store(Settings(redis_url=SecretStr(url), max_filter_words=5000))
+    redis: Redis = Redis.from_url(url, protocol=2)
+    click.echo(f"loading {conversations} conversations", err=True)
+    await load(store, conversations)
+    await redis.config_set("slowlog-log-slower-than", 0)
+    base = await _busy_ms(store, redis, "", "")
+    click.echo("| filter | matches | first page, ms | ratio | second page, ms |\n| --- | --- | --- | --- | --- |")
+    for name, text in (TYPICAL | WORST).items():
+        try:
+            page = await store.conversations.list_page(compile_filter(text), "", 20)
+            first = await _busy_ms(store, redis, text, "")
+            second = await _busy_ms(store, redis, text, page.next_cursor)
+            row = f"{page.filtered_total} | {first:.1f} | {first / base:.0f} | {second:.1f}"
+        except (FilterError, OutOfTimeError) as error:
+            row = f"refused: {error} | | |"
+        click.echo(f"| {name} | {row} |")
+    await redis.aclose()
+    await store.close()
+
+
+async def _busy_ms(store: Store, redis: "Redis", text: str, cursor: str) -> float:
+    """Return the shortest time of several that one list call kept Redis busy."""
+    times: list[float] = []
+    for _ in range(_REPEATS):
+        await redis.slowlog_reset()
+        await store.conversations.list_page(compile_filter(text), cursor, 20)
+        calls = [entry for entry in await redis.slowlog_get(10) if entry["command"].startswith(b"FCALL")]
+        times.append(sum(int(entry["duration"]) for entry in calls) / 1000)
+    return min(times)
+
+
+if __name__ == "__main__":
+    main()
