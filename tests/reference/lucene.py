@@ -259,14 +259,15 @@ def any_word(field: str | None, word_test: WordTest) -> Test:
 def slop(tilde: str | None) -> int:
     if tilde is None or not DECIMAL.fullmatch(tilde):
         return 0
-    if int(float(tilde)) < 0:
-        raise RefusedError("negative slop")
     return int(float(tilde))
 
 
 def phrase_test(field: str | None, words: list[str], allowed: int) -> Test | None:
     if len(words) < 2:
+        # Lucene has no phrase here, and so no slop to look at.
         return any_word(field, partial(str.__eq__, words[0])) if words else None
+    if allowed < 0:
+        raise RefusedError("negative slop")
     names = set(DEFAULT_FIELDS if field is None else (field,)) - KEYWORDS
     return lambda conversation: any(
         phrase_fits(value, words, allowed) for name in names for value in conversation.texts.get(name, ())
@@ -295,7 +296,8 @@ def number_test(field: str, kind: str, image: str, tilde: str | None) -> Test | 
         return lambda _: True
     if kind not in ("TERM", "QUOTED") or (tilde is not None and kind == "TERM"):
         raise RefusedError(f"{field} takes numbers")
-    slop(tilde)
+    if slop(tilde) < 0:
+        raise RefusedError("negative slop")
     values = WHITE_SPACE.split(unescape(image[1:-1] if kind == "QUOTED" else image))
     spans = [whole(field, value) for value in values if value]
     if kind == "QUOTED" and len(spans) > 1:

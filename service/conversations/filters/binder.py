@@ -94,6 +94,9 @@ def _bind_clause(clause: Clause, outer_field: FieldName | None) -> BoundExpressi
     field = clause.field or outer_field
     expression = clause.expression
     if isinstance(expression, Group):
+        if clause.field is not None and clause.field.text != "*":
+            # An error even where every clause inside names a field of its own.
+            find_field(clause.field)
         return _bind_group(expression, field)
     if field is None:
         return _bind_default(expression)

@@ -87,6 +87,8 @@ _NOTHING = "(@id:{none})"
 
 _TAGS = {"id": "id", "channel_id": "ch", "source": "src", "state": "st", "tag_ids": "tg"}
 _NUMBERS = {"created_at": "ca", "last_message_at": "lm", "unread_count": "un"}
+_FIRST_GROUP = 8
+"""Digits of an id before its first hyphen."""
 _ALWAYS_THERE = frozenset({"id", "channel_id", "source", *_NUMBERS})
 
 
@@ -245,7 +247,7 @@ class _Writer:
             case Pattern(field, pattern):
                 return _any_word(field, self._words[pattern])
             case IdPrefix(_, text):
-                return f"@id:{{{_escape(text)}*}}"
+                return _id_prefix(text)
             case NumberRange(field, low, high):
                 return f"@{_NUMBERS[field.name]}:[{'-inf' if low is None else low} {'+inf' if high is None else high}]"
             case Exists(field):
@@ -282,6 +284,18 @@ def _loose_pair(first: str, second: str, slop: int) -> str:
     if slop < 2:
         return ordered
     return f"({ordered})|(@x:({second} {first})=>{{$slop:{slop - 2};$inorder:true}})"
+
+
+_FIRST_48_BITS = re.compile("([0-9a-f]{0,8})(?:-([0-9a-f]{0,4}))?")
+
+
+def _id_prefix(text: str) -> str:
+    """Return the beginning of an id: up to 13 characters as a range of the first 48 bits, which costs far less."""
+    match = _FIRST_48_BITS.fullmatch(text)
+    if match is None or (match[2] is not None and len(match[1]) < _FIRST_GROUP):
+        return f"@id:{{{_escape(text)}*}}"
+    digits = match[1] + (match[2] or "")
+    return f"@ih:[{int(digits.ljust(12, '0'), 16)} {int(digits.ljust(12, 'f'), 16)}]"
 
 
 def _any_word(field: Field, words: Sequence[str]) -> str:

@@ -225,6 +225,8 @@ def test_several_numbers() -> None:
         ("Display_Name:x", UnknownFieldError, 0),
         ("a AND nick:x", UnknownFieldError, 6),
         ("nick:(a id:b)", UnknownFieldError, 0),
+        ("nick:(id:b)", UnknownFieldError, 0),
+        ("a AND nick:((source:b))", UnknownFieldError, 6),
         ("*:a", UnknownFieldError, 0),
         ("unread_count:one", FilterValueError, 13),
         ("unread_count:2.5", FilterValueError, 13),
