@@ -14,6 +14,7 @@ from conversations.filters.expressions import (
     Everything,
     Exists,
     IdPrefix,
+    IdRange,
     Nothing,
     Occur,
     Pattern,
@@ -210,9 +211,11 @@ def _range(field: Field, bounds: Range) -> BoundExpression:
         return Exists(field, bounds.position)
     if low is not None and high is not None and low > high:
         return Nothing(field, "the low end of the range is above its high end", bounds.position)
-    if field.name == "id" and _no_id_between(low, high):
-        return Nothing(field, "no id lies in the range", bounds.position)
     between = Between(low, high, bounds.low_inclusive, bounds.high_inclusive)
+    if field.name == "id":
+        if _no_id_between(low, high):
+            return Nothing(field, "no id lies in the range", bounds.position)
+        return IdRange(field, between, bounds.position)
     return Pattern(field, WordPattern(field.name, between, bounds.position), bounds.position)
 
 

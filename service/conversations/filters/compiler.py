@@ -7,8 +7,9 @@ from functools import lru_cache
 from conversations.errors import FilterTooLargeError
 from conversations.filters.binder import bind
 from conversations.filters.expressions import BoundExpression, Everything
-from conversations.filters.generator import Node, Query, generate, patterns_of, simplify
+from conversations.filters.generator import Query, generate
 from conversations.filters.lexer import syntax_error
+from conversations.filters.nodes import Node, patterns_of, simplify
 from conversations.filters.parser import MAX_FILTER_BYTES, parse
 from conversations.filters.patterns import WordPattern
 from conversations.filters.warnings import warnings_for

@@ -10,6 +10,7 @@ from conversations.filters.expressions import (
     Everything,
     Exists,
     IdPrefix,
+    IdRange,
     Nothing,
     NumberRange,
     Occur,
@@ -101,6 +102,9 @@ def _explain(expression: BoundExpression, occur: Occur) -> Explanation:
             return _leaf("prefix", occur, position, field, f"{text}*")
         case NumberRange(field, low, high):
             return _leaf("range", occur, position, field, f"[{_number(field, low)} TO {_number(field, high)}]")
+        case IdRange(field, between):
+            kind, value = _pattern(between)
+            return _leaf(kind, occur, position, field, value)
         case Pattern(field, pattern):
             kind, value = _pattern(pattern.predicate)
             return _leaf(kind, occur, position, field, value)

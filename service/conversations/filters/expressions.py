@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from conversations.filters.fields import Field
-from conversations.filters.patterns import WordPattern
+from conversations.filters.patterns import Between, WordPattern
 
 __all__ = [
     "Boolean",
@@ -14,6 +14,7 @@ __all__ = [
     "Everything",
     "Exists",
     "IdPrefix",
+    "IdRange",
     "Nothing",
     "NumberRange",
     "Occur",
@@ -70,6 +71,15 @@ class IdPrefix:
 
 
 @dataclass(frozen=True, slots=True)
+class IdRange:
+    """Conversations whose id lies between two texts, by code point."""
+
+    field: Field
+    between: Between
+    position: int = dataclasses.field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
 class NumberRange:
     """Conversations whose number lies between two, both included; a bound that is None is open."""
 
@@ -121,7 +131,9 @@ class Boolean:
     position: int = dataclasses.field(compare=False)
 
 
-BoundExpression = Term | WordPhrase | Pattern | IdPrefix | NumberRange | Exists | Everything | Nothing | Boolean
+BoundExpression = (
+    Term | WordPhrase | Pattern | IdPrefix | IdRange | NumberRange | Exists | Everything | Nothing | Boolean
+)
 
 
 def any_of(parts: list[BoundExpression], position: int) -> BoundExpression | None:

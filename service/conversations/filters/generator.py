@@ -1,9 +1,11 @@
 """Writes a typed expression as a query of RediSearch, dialect 2.
 
-Three rules keep the engine exact:
+Four rules keep the engine exact:
 
 - Negation stands at single parts only, and inside an intersection it is doubled, `((-(a))|(-(a)))`: the engine loses
   and invents hits where an intersection has a bare negation as a child.
+- A union with a negation anywhere in it is written as unions of a few parts: from 21 parts on the engine takes them
+  from a heap, and loses hits.
 - Everything is in parentheses, and of the parts of a group the most deeply nested comes first: the engine's parser
   keeps what it has read on a stack of limited height, and this order needs the least of it.
 - Text goes into the query as index terms, which are ASCII letters and digits, or as tag values with every other
@@ -14,29 +16,30 @@ Source:
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from math import inf
 
 from conversations import terms
 from conversations.errors import FilterTooBroadError
-from conversations.filters.expressions import (
-    Boolean,
-    BoundExpression,
-    Everything,
-    Exists,
-    IdPrefix,
-    Nothing,
-    NumberRange,
-    Occur,
-    Pattern,
-    Term,
-    WordPhrase,
-)
+from conversations.filters.costs import check_cost
+from conversations.filters.expressions import Exists, IdPrefix, Pattern, Term, WordPhrase
 from conversations.filters.fields import METADATA_PREFIX, Field, FieldKind
+from conversations.filters.nodes import (
+    Atom,
+    Junction,
+    Leaf,
+    Node,
+    Numbers,
+    Span,
+    is_native,
+    parts_of,
+    patterns_of,
+    without_empty,
+)
 from conversations.filters.patterns import WordPattern
 
-__all__ = ["Node", "PhraseCheck", "Query", "generate", "patterns_of", "simplify"]
+__all__ = ["PhraseCheck", "Query", "generate"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,107 +67,8 @@ class Query:
     phrase_checks: tuple[PhraseCheck, ...]
 
 
-Leaf = Term | WordPhrase | Pattern | IdPrefix | NumberRange | Exists
-
-
-@dataclass(frozen=True, slots=True)
-class _Atom:
-    leaf: Leaf
-    negated: bool
-
-
-@dataclass(frozen=True, slots=True)
-class _Junction:
-    is_intersection: bool
-    parts: tuple["_Atom | _Junction", ...]
-    """At least two, none of them a junction of the same kind."""
-
-
-Node = bool | _Atom | _Junction
-"""An expression with negation at its leaves and without constants inside; True matches everything, False nothing."""
-
 _NOTHING = "(@id:{none})"
-
 _TAGS = {"id": "id", "channel_id": "ch", "source": "src", "state": "st", "tag_ids": "tg"}
-_NUMBERS = {"created_at": "ca", "last_message_at": "lm", "unread_count": "un"}
-_FIRST_GROUP = 8
-"""Digits of an id before its first hyphen."""
-_ALWAYS_THERE = frozenset({"id", "channel_id", "source", *_NUMBERS})
-
-
-def simplify(expression: BoundExpression) -> Node:
-    """Return an expression in the form in which it can be written, its patterns still open."""
-    return _simplify(expression, negated=False)
-
-
-def _simplify(expression: BoundExpression, *, negated: bool) -> Node:
-    match expression:
-        case Boolean():
-            return _simplify_boolean(expression, negated=negated)
-        case Everything():
-            return not negated
-        case Nothing():
-            return negated
-        case Exists(field) if field.name in _ALWAYS_THERE:
-            return not negated
-        case _:
-            return _Atom(expression, negated)
-
-
-def _simplify_boolean(expression: Boolean, *, negated: bool) -> Node:
-    required = [clause.expression for clause in expression.clauses if clause.occur is Occur.REQUIRED]
-    optional = [clause.expression for clause in expression.clauses if clause.occur is Occur.OPTIONAL]
-    parts = [_simplify(part, negated=negated) for part in required]
-    if optional and not required:
-        parts.append(_join([_simplify(part, negated=negated) for part in optional], negated))
-    for clause in expression.clauses:
-        if clause.occur is Occur.PROHIBITED:
-            parts.append(_simplify(clause.expression, negated=not negated))
-    return _join(parts, not negated)
-
-
-def _without_empty(node: Node, words: Mapping[WordPattern, Sequence[str]]) -> Node:
-    """Return a node without the patterns that match no word."""
-    match node:
-        case _Atom(Pattern(pattern=pattern), negated) if not words[pattern]:
-            return negated
-        case _Junction(is_intersection, parts):
-            return _join([_without_empty(part, words) for part in parts], is_intersection)
-        case _:
-            return node
-
-
-def _join(parts: Sequence[Node], is_intersection: bool) -> Node:
-    """Return the intersection or the union of parts, flat and without what makes no difference."""
-    # Junctions are told apart by identity: to hash them at every level takes quadratic time.
-    joined: dict[_Atom | int, _Atom | _Junction] = {}
-    for part in parts:
-        if isinstance(part, bool):
-            if part is not is_intersection:
-                return part
-            continue
-        for one in _flat(part, is_intersection):
-            joined.setdefault(one if isinstance(one, _Atom) else id(one), one)
-    if len(joined) < 2:
-        return next(iter(joined.values()), is_intersection)
-    return _Junction(is_intersection, tuple(joined.values()))
-
-
-def _flat(part: _Atom | _Junction, is_intersection: bool) -> tuple[_Atom | _Junction, ...]:
-    if isinstance(part, _Junction) and part.is_intersection is is_intersection:
-        return part.parts
-    return (part,)
-
-
-def patterns_of(node: Node) -> list[WordPattern]:
-    """Return the patterns in a node, one for each place where it has one."""
-    match node:
-        case _Atom(Pattern(pattern=pattern)):
-            return [pattern]
-        case _Junction(parts=parts):
-            return [pattern for part in parts for pattern in patterns_of(part)]
-        case _:
-            return []
 
 
 def generate(node: Node, words: Mapping[WordPattern, Sequence[str]], max_words: int) -> Query:
@@ -176,10 +80,11 @@ def generate(node: Node, words: Mapping[WordPattern, Sequence[str]], max_words: 
         max_words: The most words that all of its patterns together may match.
 
     Raises:
-        FilterTooBroadError: They match more.
+        FilterTooBroadError: They match more, or the query costs too much.
     """
-    node = _without_empty(node, words)
+    node = without_empty(node, words)
     _check_breadth(patterns_of(node), words, max_words)
+    check_cost(node, words)
     return _Writer(words).query(node)
 
 
@@ -204,6 +109,17 @@ _LEAF_HEIGHT = 4
 """What a part without parts of its own takes of the engine's stack, doubled negation included."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A part of a query."""
+
+    text: str
+    height: int
+    """How high the engine's stack gets over it."""
+    negates: bool
+    """Whether there is a negation in it."""
+
+
 class _Writer:
     """Writes one query and gathers its phrase checks."""
 
@@ -213,96 +129,125 @@ class _Writer:
 
     def query(self, node: Node) -> Query:
         if isinstance(node, bool):
-            text = "*" if node else _NOTHING
-        else:
-            # The reader may put the query into an intersection.
-            text, _ = self._write(node, in_intersection=True)
-        return Query(text, tuple(self._checks))
+            return Query("*" if node else _NOTHING, ())
+        # The reader may put the query into an intersection.
+        part = self._write(node, in_intersection=True)
+        return Query(part.text, tuple(self._checks))
 
-    def _write(self, node: _Atom | _Junction, *, in_intersection: bool) -> tuple[str, int]:
-        """Return the text of a node, and how high the engine's stack gets over it."""
-        if isinstance(node, _Atom):
-            text = f"({self._leaf(node.leaf)})"
-            return (_negated(text, in_intersection=in_intersection) if node.negated else text), _LEAF_HEIGHT
-        negated = [part for part in node.parts if isinstance(part, _Atom) and part.negated]
-        others = [part for part in node.parts if not isinstance(part, _Atom) or not part.negated]
-        written = [self._write(part, in_intersection=node.is_intersection) for part in others]
-        if negated:
+    def _write(self, node: Atom | Junction, *, in_intersection: bool) -> _Part:
+        parts = parts_of(node, in_intersection=in_intersection)
+        both = parts.is_intersection
+        written = [self._write(group, in_intersection=both) for group in parts.groups]
+        written += self._leaves(parts.leaves, is_intersection=both)
+        if parts.negated:
             # Each negation takes the engine a walk over all documents: one for all of them.
-            leaves = [f"({self._leaf(atom.leaf)})" for atom in negated]
-            text = leaves[0] if len(leaves) == 1 else f"({('|' if node.is_intersection else ' ').join(leaves)})"
-            text = _negated(text, in_intersection=node.is_intersection or (in_intersection and not others))
-            written.append((text, _LEAF_HEIGHT))
-        if len(written) == 1:
-            return written[0]
-        written.sort(key=lambda part: -part[1])
-        height = max(written[0][1] + 1, written[1][1] + 4)
-        separator = " " if node.is_intersection else "|"
-        return f"({separator.join(text for text, _ in written)})", height
+            part = _group(self._leaves(parts.negated, is_intersection=not both), is_intersection=not both)
+            negation = f"(-{part.text})"
+            written.append(_Part(f"({negation}|{negation})" if parts.doubled else negation, part.height, True))
+        return _group(written, is_intersection=both)
 
-    def _leaf(self, leaf: Leaf) -> str:
+    def _leaves(self, leaves: Iterable[Leaf], *, is_intersection: bool) -> list[_Part]:
+        """Return the parts of an intersection or a union; a union of words is one part."""
+        written = []
+        words: dict[str, dict[str, None]] = {}
+        for leaf in leaves:
+            match leaf:
+                case Numbers(index_field, spans):
+                    ranges = [_range(index_field, span) for span in spans]
+                    written += [_group(ranges, is_intersection=False)] if is_intersection else ranges
+                case WordPhrase():
+                    written.append(_leaf(self._phrase(leaf)))
+                case _:
+                    index_field, some = self._any_of(leaf)
+                    if is_intersection:
+                        written.append(_any_word(index_field, some))
+                    else:
+                        words.setdefault(index_field, {}).update(dict.fromkeys(some))
+        return written + [_any_word(index_field, some) for index_field, some in words.items()]
+
+    def _any_of(self, leaf: Term | Pattern | IdPrefix | Exists) -> tuple[str, list[str]]:
+        """Return a field of the index and words of it, as they are written, of which a document has any."""
         match leaf:
             case Term(field, word):
-                return _any_word(field, [word])
+                return _indexed(field, [word])
             case Pattern(field, pattern):
-                return _any_word(field, self._words[pattern])
+                return _indexed(field, self._words[pattern])
             case IdPrefix(_, text):
-                return _id_prefix(text)
-            case NumberRange(field, low, high):
-                return f"@{_NUMBERS[field.name]}:[{'-inf' if low is None else low} {'+inf' if high is None else high}]"
+                return "id", [f"{_escape(text)}*"]
             case Exists(field):
-                return _exists(field)
-            case WordPhrase(field, words, slop):
-                return self._phrase([_term(field, word) for word in words], slop)
+                return _existing(field)
 
-    def _phrase(self, words: list[str], slop: int) -> str:
+    def _phrase(self, phrase: WordPhrase) -> str:
         """Return a phrase as the engine says it exactly, or else the mark of a phrase check."""
-        slop = min(slop, _MAX_SLOP)
+        words = [_term(phrase.field, word) for word in phrase.words]
+        slop = min(phrase.slop, _MAX_SLOP)
+        if not is_native(phrase):
+            check = PhraseCheck(_candidates(words, slop), tuple(words), slop)
+            return f"<<{self._checks.setdefault(check, len(self._checks))}>>"
         if len(words) == 2 and words[0] == words[1]:
             return f"@x:({words[0]} {words[1]})=>{{$slop:{slop}}}"
-        if slop == 0 and all(word != following for word, following in pairwise(words)):
+        if slop == 0:
             return f'@x:("{" ".join(words)}")'
-        if len(words) == 2:
-            return _loose_pair(words[0], words[1], slop)
-        if slop == 1 and len(set(words)) == len(words):
+        if slop == 1:
             return f"@x:({' '.join(words)})=>{{$slop:1;$inorder:true}}"
-        candidates = f"@x:({' '.join(dict.fromkeys(words))})"
-        check = PhraseCheck(candidates, tuple(words), slop)
-        return f"<<{self._checks.setdefault(check, len(self._checks))}>>"
-
-
-def _negated(text: str, *, in_intersection: bool) -> str:
-    return f"((-{text})|(-{text}))" if in_intersection else f"(-{text})"
+        first, second = words
+        ordered = f"@x:({first} {second})=>{{$slop:{slop};$inorder:true}}"
+        return f"({ordered})|(@x:({second} {first})=>{{$slop:{slop - 2};$inorder:true}})"
 
 
 _MAX_SLOP = 2**30
 """More positions than any text has; the engine reads a slop as a 32-bit number."""
 
 
-def _loose_pair(first: str, second: str, slop: int) -> str:
-    ordered = f"@x:({first} {second})=>{{$slop:{slop};$inorder:true}}"
-    if slop < 2:
-        return ordered
-    return f"({ordered})|(@x:({second} {first})=>{{$slop:{slop - 2};$inorder:true}})"
+def _candidates(words: Sequence[str], slop: int) -> str:
+    """Return a query for what has the words, in any order, as near to each other as they are in the phrase."""
+    distinct = list(dict.fromkeys(words))
+    together = f"@x:({' '.join(distinct)})"
+    if len(distinct) == 1:
+        return together
+    return f"{together}=>{{$slop:{slop + len(words) - len(distinct)}}}"
 
 
-_FIRST_48_BITS = re.compile("([0-9a-f]{0,8})(?:-([0-9a-f]{0,4}))?")
+def _leaf(text: str) -> _Part:
+    return _Part(f"({text})", _LEAF_HEIGHT, False)
 
 
-def _id_prefix(text: str) -> str:
-    """Return the beginning of an id: up to 13 characters as a range of the first 48 bits, which costs far less."""
-    match = _FIRST_48_BITS.fullmatch(text)
-    if match is None or (match[2] is not None and len(match[1]) < _FIRST_GROUP):
-        return f"@id:{{{_escape(text)}*}}"
-    digits = match[1] + (match[2] or "")
-    return f"@ih:[{int(digits.ljust(12, '0'), 16)} {int(digits.ljust(12, 'f'), 16)}]"
+def _range(index_field: str, span: Span) -> _Part:
+    low, high = span
+    return _leaf(f"@{index_field}:[{low} {'+inf' if high == inf else high}]")
 
 
-def _any_word(field: Field, words: Sequence[str]) -> str:
+def _any_word(index_field: str, words: Iterable[str]) -> _Part:
+    either = "|".join(words)
+    return _leaf(f"@x:({either})" if index_field == "x" else f"@{index_field}:{{{either}}}")
+
+
+_FEW = 5
+"""Parts of a union with a negation. The engine makes a first part that is a union, and the first part of that one,
+parts of the whole again: 5, then 4 for each level, which stays below 21 for 625 parts."""
+
+
+def _group(parts: list[_Part], *, is_intersection: bool) -> _Part:
+    parts.sort(key=lambda part: -part.height)
+    if not is_intersection and any(part.negates for part in parts):
+        while len(parts) > _FEW:
+            parts = [_joined(parts[i : i + _FEW], "|") for i in range(0, len(parts), _FEW)]
+    return _joined(parts, " " if is_intersection else "|")
+
+
+def _joined(parts: Sequence[_Part], separator: str) -> _Part:
+    if len(parts) == 1:
+        return parts[0]
+    text = separator.join(part.text for part in parts)
+    height = max(parts[0].height + 1, parts[1].height + 4)
+    return _Part(f"({text})", height, any(part.negates for part in parts))
+
+
+def _indexed(field: Field, words: Sequence[str]) -> tuple[str, list[str]]:
     tag = _TAGS.get(field.name)
     if tag is not None:
-        return f"@{tag}:{{{'|'.join(map(_escape, words))}}}"
-    return f"@x:({'|'.join(_term(field, word) for word in words)})"
+        return tag, [_escape(word) for word in words]
+    return "x", [_term(field, word) for word in words]
 
 
 def _term(field: Field, word: str) -> str:
@@ -311,14 +256,14 @@ def _term(field: Field, word: str) -> str:
     return terms.name_term(word)
 
 
-def _exists(field: Field) -> str:
+def _existing(field: Field) -> tuple[str, list[str]]:
     if field.name == "state":
-        return "@st:{open|closed}"
+        return "st", ["open", "closed"]
     if field.name == "tag_ids":
-        return f"@x:({terms.TAGS_EXIST})"
+        return "x", [terms.TAGS_EXIST]
     if field.kind is FieldKind.METADATA:
-        return f"@x:({terms.metadata_exists(field.name.removeprefix(METADATA_PREFIX))})"
-    return f"@x:({terms.NAME_EXISTS})"
+        return "x", [terms.metadata_exists(field.name.removeprefix(METADATA_PREFIX))]
+    return "x", [terms.NAME_EXISTS]
 
 
 _TO_ESCAPE = re.compile(r"[\x01-/:-@\[-`{-\x7f]")

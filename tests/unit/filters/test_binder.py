@@ -227,6 +227,8 @@ def test_several_numbers() -> None:
         ("nick:(a id:b)", UnknownFieldError, 0),
         ("nick:(id:b)", UnknownFieldError, 0),
         ("a AND nick:((source:b))", UnknownFieldError, 6),
+        ("a nick:(id:b)", UnknownFieldError, 2),
+        ('nick:("")', UnknownFieldError, 0),
         ("*:a", UnknownFieldError, 0),
         ("unread_count:one", FilterValueError, 13),
         ("unread_count:2.5", FilterValueError, 13),

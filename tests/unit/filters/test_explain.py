@@ -49,6 +49,7 @@ def test_lines() -> None:
         ("displayName:Ada", "word display_name (text) ada"),
         (r"display_name:a\**", r"prefix display_name (text) a\**"),
         (r"display_name:a*b?\?", r"wildcard display_name (text) a*b?\?"),
+        ('id:["2" TO A3}', "range id (keyword) [2 TO a3}"),
         ('display_name:["*" TO b}', 'range display_name (text) ["*" TO b}'),
         ('display_name:{* TO "b c"]', 'range display_name (text) {* TO "b c"]'),
         ("display_name:/A.b/", "regex display_name (text) /a.b/"),
@@ -65,7 +66,7 @@ def test_everything_that_can_be_said() -> None:
     lines = explain_text(compile_filter(text)).splitlines()
     assert lines[0] == "group"
     assert lines[-3:] == [
-        "query: (((@x:(na)) (@x:(npattern1)))|(@x:(npattern1))|(<<0>>))",
-        "  <<0>> stands for the documents of @x:(na nb nc) with the words in order",
+        "query: (((@x:(na)) (@x:(npattern1)))|(<<0>>)|(@x:(npattern1)))",
+        "  <<0>> stands for the documents of @x:(na nb nc)=>{$slop:2} with the words in order",
         "  pattern1 stands for the words of display_name that match x*",
     ]

@@ -1,0 +1,87 @@
+"""What a filter may cost."""
+
+from random import Random
+
+import pytest
+
+from conversations.errors import FilterTooBroadError
+from conversations.filters import compile_filter
+from conversations.filters.costs import MAX_COST, cost_of
+from conversations.filters.nodes import simplify
+
+
+def cost(text: str, count: int = 1) -> float:
+    """Return the cost of a filter, of which every pattern matches so many words."""
+    compiled = compile_filter(text)
+    words = {pattern: [f"w{i}" for i in range(count)] for pattern in compiled.patterns}
+    return cost_of(simplify(compiled.expression), words)
+
+
+def names(count: int) -> list[str]:
+    return [f"n{i}" for i in range(count)]
+
+
+ORDINARY = [
+    " OR ".join(names(256)),
+    " AND ".join(names(256)),
+    " OR ".join(f"NOT a{name}" for name in names(20)),
+    "channel_id:(" + " OR ".join(names(200)) + ")",
+    "id:(" + " ".join(f"{i:08x}-85e0-44af-bc02-4248c2c97622" for i in range(90)) + ")",
+    " OR ".join(f"id:{i:03x}*" for i in range(200)),
+    " OR ".join(f"unread_count:{2 * i}" for i in range(100)),
+    " OR ".join(f"unread_count:[0 TO {i % 7}]" for i in range(150)),
+    "(" * 64 + "a" + ")" * 64,
+    "state:open AND source:(facebook OR google) AND tag_ids:(a b c) AND NOT tag_ids:(d e) AND unread_count:[1 TO *] "
+    "AND last_message_at:[2024-01-01 TO *] AND display_name:ada",
+    "(state:open AND unread_count:[1 TO *]) OR (state:closed AND last_message_at:[2024-01-01 TO *] AND tag_ids:x) OR "
+    "(NOT state:*)",
+    "display_name:a* AND metadata.k:*b* AND NOT source:facebook",
+    'display_name:("ada lovelace" OR "alan turing" OR "grace hopper") AND NOT metadata.k:"x y z"~4',
+    'metadata.k:"' + " ".join(names(60)) + '"',
+]
+
+
+@pytest.mark.parametrize("text", ORDINARY)
+@pytest.mark.parametrize("count", [1, 100, 1000])
+def test_ordinary_filters_are_accepted(text: str, count: int) -> None:
+    assert cost(text, count) <= MAX_COST
+
+
+EXCESSIVE = [
+    " AND ".join(f"(a{name} OR (NOT b{name}))" for name in names(40)),
+    " OR ".join(f"(a{name} AND NOT b{name})" for name in names(40)),
+    " OR ".join(f"(state:closed AND display_name:a{name})" for name in names(40)),
+    " AND ".join(f"(last_message_at:[{i} TO *] OR x{i})" for i in range(20)),
+    " OR ".join(f"metadata.k{i}:*" for i in range(40)),
+    " AND ".join(f"metadata.k{i}:*" for i in range(40)),
+    " OR ".join(f'"a b{i}"' for i in range(40)),
+    " OR ".join(f'"a b{i}"~3' for i in range(20)),
+    " OR ".join(f'"a b c{i}"~3' for i in range(10)),
+    '"' + " ".join(["a b"] * 100) + '"',
+    "(" * 50 + "a" + "".join(f" {'AND' if i % 2 else 'OR'} b{i})" for i in range(50)),
+]
+
+
+@pytest.mark.parametrize("text", EXCESSIVE)
+def test_excessive_filters_are_refused(text: str) -> None:
+    with pytest.raises(FilterTooBroadError) as caught:
+        compile_filter(text)
+    assert int(caught.value.metadata["cost"]) > int(caught.value.metadata["limit"]) == MAX_COST
+    assert f"would cost {caught.value.metadata['cost']}, {MAX_COST} at most" in caught.value.message
+
+
+def test_patterns_are_refused_by_the_words_they_match() -> None:
+    compiled = compile_filter(" AND ".join(f"metadata.k{i}:*x*" for i in range(5)))
+    few, many = (dict.fromkeys(compiled.patterns, words) for words in (names(3), names(30)))
+    compiled.query(few, 5000)
+    with pytest.raises(FilterTooBroadError):
+        compiled.query(many, 5000)
+
+
+def test_a_filter_costs_no_less_than_a_part_of_it() -> None:
+    random = Random(1)
+    parts = ["a", "metadata.k:b", "state:*", "unread_count:[2 TO 5]", "created_at:[1 TO *]", '"a b"', "x* y*"]
+    for _ in range(200):
+        left, right = random.sample(parts, 2)
+        both = f"({left}) {random.choice(['AND', 'OR'])} (NOT (q OR ({right})))"
+        assert cost(both, 20) >= max(cost(left, 20), cost(right, 20)), both
