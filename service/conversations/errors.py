@@ -91,7 +91,7 @@ class FilterTooLargeError(FilterError):
 
 
 class FilterTooBroadError(FilterError):
-    """Raised when the patterns of a filter match too many words, or a phrase has too many candidates."""
+    """Raised when patterns match too many words, phrases have too many candidates, or the whole costs too much."""
 
 
 class NotFoundError(ServiceError):

@@ -37,7 +37,14 @@ class Settings(BaseSettings):
     """The longest that one search may take inside Redis, in milliseconds; then the call fails."""
 
     max_filter_words: int = Field(default=5_000, ge=1)
-    """The most words that the patterns of one filter may match, and candidates that one loose phrase may have."""
+    """The most words that the patterns of one filter may match."""
+
+    max_phrase_candidates: int = Field(default=2_000, ge=1)
+    """The most conversations that are checked one by one for the loose phrases of one filter."""
+
+    max_filter_cost: int = Field(default=80, ge=1)
+    """The most that one filter may cost, about the milliseconds that it may keep Redis busy: what it asks, by the
+    number of conversations, or by 100,000 where there are more."""
 
     max_request_bytes: int = Field(default=48 * 1024 * 1024, ge=1024)
     """The largest request that the gRPC server takes, in bytes. Free JSON can be six times as large in protobuf: the

@@ -3,23 +3,18 @@
 The engine goes through the documents of every word, range and phrase, and through all documents for a negation, and
 each group handles again what its parts give. The costs below are about what that takes in milliseconds over 100,000
 conversations, most of which match. Where few do it takes far less: how many is not known before. A text is taken to
-have a handful of words.
+have a handful of words. Whoever runs a query knows how many conversations there are, and refuses what is too much.
 """
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from math import ceil
 
-from conversations.errors import FilterTooBroadError
 from conversations.filters.expressions import Exists, IdPrefix, Pattern, Term, WordPhrase
 from conversations.filters.fields import Field, FieldKind
 from conversations.filters.nodes import Atom, Junction, Leaf, Node, Numbers, is_native, parts_of
 from conversations.filters.patterns import WordPattern
 
-__all__ = ["MAX_COST", "check_cost", "cost_of"]
-
-MAX_COST = 80
-"""The most that a filter may cost."""
+__all__ = ["cost_of"]
 
 _WORD = 2.0
 _EXISTS = 3.0
@@ -40,29 +35,13 @@ _PHRASE_CHECK = 10.0
 """Besides the check of each candidate, of which there is a limit elsewhere."""
 
 
-def check_cost(node: Node, words: Mapping[WordPattern, Sequence[str]]) -> None:
-    """Check that a node costs no more than is allowed.
+def cost_of(node: Node, words: Mapping[WordPattern, Sequence[str]]) -> float:
+    """Return what a node may cost, in milliseconds over 100,000 conversations.
 
     Args:
         node: What the filter asks.
         words: The words that each of its patterns matches.
-
-    Raises:
-        FilterTooBroadError: It costs more.
     """
-    cost = ceil(cost_of(node, words))
-    if cost > MAX_COST:
-        raise FilterTooBroadError(
-            f"the filter asks too much at once: it would cost {cost}, {MAX_COST} at most; a word costs {_WORD:g} and a "
-            f"range {_RANGE:g}, a group of clauses {_GROUP:g} more, and NOT about twice what it negates",
-            0,
-            cost=str(cost),
-            limit=str(MAX_COST),
-        )
-
-
-def cost_of(node: Node, words: Mapping[WordPattern, Sequence[str]]) -> float:
-    """Return what a node may cost."""
     return 0.0 if isinstance(node, bool) else _cost(node, words, in_intersection=True)
 
 

@@ -43,12 +43,7 @@ class Store:
     def __init__(self, client: Client, partitions: Partitions, settings: Settings) -> None:
         self._client = client
         self._partitions = partitions
-        self.conversations = Conversations(
-            client,
-            partitions,
-            search_timeout_ms=settings.search_timeout_ms,
-            max_filter_words=settings.max_filter_words,
-        )
+        self.conversations = Conversations(client, partitions, settings)
         self.messages = Messages(client, partitions)
         self.channels = Channels(client, partitions)
         self.tags = Tags(client, partitions)

@@ -7,6 +7,7 @@ from operator import itemgetter
 from typing import Any, Protocol
 
 from conversations.errors import ConversationNotFoundError, FilterTooBroadError, TagNotFoundError
+from conversations.settings import Settings
 from conversations.store.client import Client
 from conversations.store.cursors import BEFORE_ALL_MS, Cursor, cursors_of_empty_page, decode_cursor, encode_cursor
 from conversations.store.dictionary import Dictionary, Pattern
@@ -59,6 +60,11 @@ class SearchQuery(Protocol):
     @property
     def phrase_checks(self) -> Sequence[PhraseCheck]:
         """In the order of their numbers."""
+        ...
+
+    @property
+    def cost(self) -> int:
+        """About how many milliseconds it takes over 100,000 conversations."""
         ...
 
 
@@ -119,13 +125,10 @@ class _Question:
 class Conversations:
     """All conversations."""
 
-    def __init__(
-        self, client: Client, partitions: Partitions, *, search_timeout_ms: int, max_filter_words: int
-    ) -> None:
+    def __init__(self, client: Client, partitions: Partitions, settings: Settings) -> None:
         self._client = client
         self._partitions = partitions
-        self._search_timeout_ms = search_timeout_ms
-        self._max_filter_words = max_filter_words
+        self._settings = settings
         self._dictionaries: list[dict[str, Dictionary]] = [{} for _ in partitions]
         self._queries: OrderedDict[tuple[int, str], _Kept] = OrderedDict()
 
@@ -227,6 +230,8 @@ class Conversations:
                         self._learn(question, reply[1:])
                     case b"broad":
                         raise self._too_broad(reply[1])
+                    case b"costly":
+                        raise self._too_costly(reply[1])
                     case _ if question.refusal is not None:
                         raise question.refusal.with_traceback(None)
                     case _:
@@ -234,32 +239,44 @@ class Conversations:
         return [replies[p] for p in self._partitions]
 
     def _too_broad(self, candidates: int) -> FilterTooBroadError:
-        limit = self._max_filter_words
+        limit = self._settings.max_phrase_candidates
         return FilterTooBroadError(
-            f"{candidates} conversations have the words of a loose phrase; at most {limit} are checked",
+            f"{candidates} conversations may have a loose phrase; all those of a filter may have {limit} at most",
             0,
             candidates=str(candidates),
             limit=str(limit),
         )
 
+    def _too_costly(self, cost: int) -> FilterTooBroadError:
+        limit = self._settings.max_filter_cost
+        return FilterTooBroadError(
+            f"the filter asks too much at once: it would keep the store busy for {cost} ms, {limit} at most; "
+            "ask for fewer ranges, groups and negations, or for words that fewer conversations have",
+            0,
+            cost=str(cost),
+            limit=str(limit),
+        )
+
     async def _ask(self, compiled: CompiledFilter, partition: int) -> "_Question":
         """Put a filter into a partition's terms, with the words that are known of it."""
+        limits = self._settings.search_timeout_ms, self._settings.max_phrase_candidates
         if compiled.matches_all:
-            return _Question(partition, (self._search_timeout_ms, self._max_filter_words, "", 0, 0), {})
+            return _Question(partition, (*limits, "", 0, 0), {})
         query, known = await self._query(compiled, partition)
-        text, refusal = "", None
+        text, cost, refusal = "", 0, None
         checks: Sequence[PhraseCheck] = ()
         if isinstance(query, FilterTooBroadError):
             # Words may have gone since: Redis is asked whether what is known is still true.
             refusal = query
         else:
-            text, checks = query.text, query.phrase_checks
-        args: list[str | int] = [self._search_timeout_ms, self._max_filter_words, text, len(known)]
+            text, checks, cost = query.text, query.phrase_checks, query.cost
+        args: list[str | int] = [*limits, text, len(known)]
         for field, (size, last_score) in known.items():
             args += [field, size, last_score]
         args.append(len(checks))
         for check in checks:
             args += [check.candidates, check.slop, len(check.terms), *check.terms]
+        args += [cost, self._settings.max_filter_cost]
         return _Question(partition, tuple(args), known, refusal)
 
     async def _query(
@@ -276,7 +293,7 @@ class Conversations:
             if _sizes(dictionaries) != known:
                 continue  # another call has learned meanwhile
             try:
-                query: SearchQuery | FilterTooBroadError = compiled.query(words, self._max_filter_words)
+                query: SearchQuery | FilterTooBroadError = compiled.query(words, self._settings.max_filter_words)
             except FilterTooBroadError as error:
                 query = error
             self._queries[partition, compiled.text] = (known, query)

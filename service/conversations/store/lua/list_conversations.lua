@@ -109,6 +109,7 @@ local function resolve(p, s, check)
   local reply = redis.call("FT.SEARCH", index_alias(p), check.candidates, "VERBATIM", "TIMEOUT", s.timeout_ms, "RETURN", 1,
     "x", "LIMIT", 0, s.max_candidates, "DIALECT", 2)
   if reply[1] > s.max_candidates then return nil, reply[1] end
+  s.max_candidates = s.max_candidates - reply[1]
   local wanted, ids = {}, {}
   for _, term in ipairs(check.terms) do wanted[term] = true end
   for i = 2, #reply, 2 do
@@ -133,12 +134,13 @@ end
 
 -- Reads the arguments that all functions of this file share:
 --
---   search time-out in ms, the most candidates of a phrase, query ("" where there is no filter), number of word
+--   search time-out in ms, the most candidates of all phrases, query ("" where there is no filter), number of word
 --   dictionaries, of each its field, how many words the caller knows and the score of the last, number of phrase
---   checks, of each the query for candidates, slop, number of terms, the terms
+--   checks, of each the query for candidates, slop, number of terms, the terms, then what the query costs over 100,000
+--   conversations and the most that it may cost, in ms; without these two it may cost anything
 --
--- Returns the search, or nil and an answer: {"stale", then for each dictionary what unknown_words returns}, or
--- {"broad", candidates}.
+-- Returns the search, or nil and an answer: {"stale", then for each dictionary what unknown_words returns},
+-- {"broad", candidates}, or {"costly", what the query costs over the conversations that there are}.
 local function read_search(p, argv, next)
   local s = { timeout_ms = argv[next], max_candidates = tonumber(argv[next + 1]), query = argv[next + 2] }
   local dictionaries = tonumber(argv[next + 3])
@@ -152,15 +154,21 @@ local function read_search(p, argv, next)
     next = next + 3
   end
   if stale then return nil, answer end
-  local checks = tonumber(argv[next])
+  local checks, asked = tonumber(argv[next]), {}
   next = next + 1
-  for i = 0, checks - 1 do
+  for i = 1, checks do
     local check = { candidates = argv[next], slop = tonumber(argv[next + 1]), terms = {} }
     for t = 1, tonumber(argv[next + 2]) do check.terms[t] = argv[next + 2 + t] end
     next = next + 3 + #check.terms
+    asked[i] = check
+  end
+  local share = math.min(1, redis.call("ZCARD", recent_key(p)) / 100000)
+  local cost = math.ceil(tonumber(argv[next] or "0") * share)
+  if cost > tonumber(argv[next + 1] or "inf") then return nil, { "costly", cost } end
+  for i, check in ipairs(asked) do
     local ids, candidates = resolve(p, s, check)
     if not ids then return nil, { "broad", candidates } end
-    s.query = string.gsub(s.query, "<<" .. i .. ">>", (string.gsub(ids, "%%", "%%%%")))
+    s.query = string.gsub(s.query, "<<" .. i - 1 .. ">>", (string.gsub(ids, "%%", "%%%%")))
   end
   return s
 end
