@@ -5,6 +5,7 @@ import logging
 import re
 from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from urllib.parse import SplitResult, unquote, urlsplit
 
@@ -24,6 +25,9 @@ logger = logging.getLogger(__name__)
 _T = TypeVar("_T")
 _MAX_PORT = 65535
 _MAX_EXCHANGES = 64
+_TURNS_TO_JOIN = 2
+# Of many calls of one caller: others wait no longer than these take.
+_MAX_CALLS = 100
 
 _UNAVAILABLE = (
     exceptions.ConnectionError,
@@ -56,7 +60,9 @@ def connect(url: str, timeout_ms: int) -> "Client":
     Raises:
         ConfigurationError: The URL is none of these. The text never quotes the URL, which may hold a password.
     """
-    options: dict[str, Any] = {"socket_timeout": timeout_ms / 1000, "socket_connect_timeout": timeout_ms / 1000}
+    # Whole exchanges have a time-out, below: redis-py would start a timer for each read and each write.
+    timeout = timeout_ms / 1000
+    options: dict[str, Any] = {"socket_timeout": None, "socket_connect_timeout": timeout}
     scheme = url.split("://", 1)[0] if "://" in url else ""
     try:
         if scheme in ("redis", "rediss", "unix"):
@@ -65,11 +71,11 @@ def connect(url: str, timeout_ms: int) -> "Client":
                 raise ConfigurationError(
                     "The Redis URL names a database other than 0, the only one that can be searched."
                 )
-            return Client(redis)
+            return Client(redis, timeout)
         if scheme in ("redis+sentinel", "rediss+sentinel"):
-            return Client(_sentinel(urlsplit(url), options))
+            return Client(_sentinel(urlsplit(url), options), timeout)
         if scheme in ("redis+cluster", "rediss+cluster"):
-            return Client(_cluster(urlsplit(url), options))
+            return Client(_cluster(urlsplit(url), options), timeout)
     except (ValueError, TypeError):
         # Their texts quote the URL.
         raise ConfigurationError(
@@ -114,7 +120,9 @@ def _sentinel(split: SplitResult, options: dict[str, Any]) -> "Redis":
     if db not in ("", "0"):
         raise ConfigurationError("The Redis URL names a database other than 0, the only one that can be searched.")
     sentinel: Any = Sentinel(  # type: ignore[no-untyped-call]
-        hosts, sentinel_kwargs=options | {"ssl": credentials.get("ssl", False)}
+        hosts,
+        sentinel_kwargs=options
+        | {"socket_timeout": options["socket_connect_timeout"], "ssl": credentials.get("ssl", False)},
     )
     master: Redis = sentinel.master_for(service, db=0, **credentials, **options)
     return master
@@ -127,13 +135,46 @@ def _cluster(split: SplitResult, options: dict[str, Any]) -> "RedisCluster":
     return RedisCluster(startup_nodes=[ClusterNode(*host) for host in hosts], **credentials, **options)
 
 
-class Client:
-    """Sends function calls. A caller that goes away never leaves an exchange with Redis half done."""
+@dataclass(slots=True)
+class _Request:
+    """Calls of one caller, who may have gone."""
 
-    def __init__(self, redis: "Redis | RedisCluster") -> None:
+    calls: Sequence[Call]
+    answered: "asyncio.Future[list[Any]]"
+
+    def answer(self, replies: list[Any]) -> None:
+        error = next((reply for reply in replies if isinstance(reply, Exception)), None)
+        if error is not None:
+            self.fail(error)
+        elif not self.answered.done():
+            self.answered.set_result(replies)
+
+    def fail(self, error: Exception) -> None:
+        if not self.answered.done():
+            self.answered.set_exception(error)
+
+
+@dataclass(slots=True)
+class _Lane:
+    """Requests that wait, and who sends them, one pipeline after the other."""
+
+    waiting: list[_Request] = field(default_factory=list)
+    sender: asyncio.Task[None] | None = None
+
+
+class Client:
+    """Sends function calls. A caller that goes away never leaves an exchange with Redis half done.
+
+    Calls that come while others are on their way leave together, in one pipeline. Redis does one thing at a time
+    anyway, and redis-py takes 120 microseconds of CPU for a call on its own, 25 for each of a dozen.
+    """
+
+    def __init__(self, redis: "Redis | RedisCluster", timeout: float) -> None:
         self.redis: Any = redis
-        # Redis does one thing at a time: more connections would only wait there, and redis-py refuses over 100.
+        self._timeout = timeout
         self._slots = asyncio.Semaphore(_MAX_EXCHANGES)
+        # Where Redis makes writes wait, as in a failover, reads go on.
+        self._reads, self._writes = _Lane(), _Lane()
 
     async def call(self, call: Call) -> Any:
         """Return the reply of one call.
@@ -142,7 +183,41 @@ class Client:
             StoreUnavailableError: Redis cannot be reached, is loading or takes no writes.
             OutOfTimeError: The search inside the call ran out of time.
         """
-        return await self.guard(self.redis.execute_command(*call.command()))
+        return (await self.call_all([call]))[0]
+
+    async def call_all(self, calls: Sequence[Call]) -> list[Any]:
+        """Return the replies of several calls, of one round trip."""
+        if not calls:
+            return []
+        answered: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
+        lane = self._reads if all(call.is_read for call in calls) else self._writes
+        lane.waiting.append(_Request(calls, answered))
+        if lane.sender is None:
+            lane.sender = asyncio.create_task(self._send(lane))
+        with translated_errors():
+            return await answered
+
+    async def _send(self, lane: _Lane) -> None:
+        while lane.waiting:
+            # Requests that have arrived too, but whose turn has not come, get one to join.
+            for _ in range(_TURNS_TO_JOIN):
+                await asyncio.sleep(0)
+            requests, lane.waiting = lane.waiting, []
+            try:
+                pipeline = self.redis.pipeline(transaction=False)
+                for request in requests:
+                    for call in request.calls:
+                        pipeline.execute_command(*call.command())
+                async with asyncio.timeout(self._timeout):
+                    replies = await pipeline.execute(raise_on_error=False)
+            except Exception as error:
+                for request in requests:
+                    request.fail(error)
+            else:
+                for request in requests:
+                    request.answer(replies[: len(request.calls)])
+                    del replies[: len(request.calls)]
+        lane.sender = None
 
     async def run(self, steps: Steps[_T]) -> _T:
         """Return the outcome of one task."""
@@ -155,7 +230,7 @@ class Client:
             return outcome
 
     async def run_all(self, lanes: Sequence[Steps[None]]) -> None:
-        """Run tasks side by side: each round sends the next call of every task in one pipeline."""
+        """Run tasks side by side: each round sends the next call of every task, many in one pipeline."""
         pending = [(lane, None) for lane in lanes]
         while pending:
             waiting, calls = [], []
@@ -165,31 +240,19 @@ class Client:
                     waiting.append(lane)
                 except StopIteration:
                     pass
-            pending = list(zip(waiting, await self._pipeline(calls), strict=True))
-
-    async def call_all(self, calls: Sequence[Call]) -> list[Any]:
-        """Return the replies of several calls, in one round trip where there are many."""
-        if len(calls) == 1:
-            return [await self.call(calls[0])]
-        return await self._pipeline(calls)
-
-    async def _pipeline(self, calls: Sequence[Call]) -> list[Any]:
-        if not calls:
-            return []
-        pipeline = self.redis.pipeline(transaction=False)
-        for call in calls:
-            pipeline.execute_command(*call.command())
-        replies: list[Any] = await self.guard(pipeline.execute())
-        return replies
+            replies: list[Any] = []
+            for start in range(0, len(calls), _MAX_CALLS):
+                replies += await self.call_all(calls[start : start + _MAX_CALLS])
+            pending = list(zip(waiting, replies, strict=True))
 
     async def guard(self, exchange: Coroutine[Any, Any, _T]) -> _T:
-        """Wait for an exchange, shielded from the caller's end, and translate what Redis says of errors."""
+        """Wait for another exchange, shielded from the caller's end, and translate what Redis says of errors."""
         try:
             await self._slots.acquire()
         except BaseException:
             exchange.close()
             raise
-        task = asyncio.ensure_future(exchange)
+        task = asyncio.ensure_future(asyncio.wait_for(exchange, self._timeout))
         task.add_done_callback(self._end_exchange)
         with translated_errors():
             return await asyncio.shield(task)

@@ -14,6 +14,8 @@ from conversations import terms
 __all__ = ["Call", "Steps", "has_library", "load_library"]
 
 _LIBRARY = "conversations"
+# How the names of functions without writes begin, and of no others.
+_READS = ("count_", "get_", "list_", "read_", "scan_")
 _T = TypeVar("_T")
 
 
@@ -25,9 +27,14 @@ class Call:
     function: str
     args: tuple[str | bytes | int, ...] = ()
 
+    @property
+    def is_read(self) -> bool:
+        """Whether it changes nothing."""
+        return self.function.startswith(_READS)
+
     def command(self) -> tuple[str | bytes | int, ...]:
         """Return the words of the Redis command."""
-        return ("FCALL", self.function, 1, f"{{{self.partition}}}", *self.args)
+        return ("FCALL_RO" if self.is_read else "FCALL", self.function, 1, f"{{{self.partition}}}", *self.args)
 
 
 Steps = Generator[Call, Any, _T]

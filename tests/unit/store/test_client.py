@@ -1,5 +1,6 @@
-"""Redis URLs: what they say reaches the client, what is wrong is said without the password."""
+"""Redis URLs: what they say reaches the client, what is wrong is said without the password. Calls that go together."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from redis.asyncio.sentinel import SentinelConnectionPool
 
 from conversations.errors import ConfigurationError, OutOfTimeError, StoreUnavailableError
 from conversations.store.client import Client, connect
+from conversations.store.functions import Call
 
 SECRET = "hunter2"
 
@@ -37,7 +39,7 @@ def options(url: str) -> dict[str, Any]:
     ],
 )
 async def test_urls_of_one_redis(url: str, expected: dict[str, Any]) -> None:
-    assert options(url) == {**expected, "socket_timeout": 1.5, "socket_connect_timeout": 1.5}
+    assert options(url) == {**expected, "socket_timeout": None, "socket_connect_timeout": 1.5}
 
 
 async def test_the_scheme_says_how_the_connection_is_made() -> None:
@@ -74,7 +76,7 @@ async def test_urls_of_sentinels(
     assert all(sentinel["socket_timeout"] == 1.5 for sentinel in sentinels)
     found = {name: pool.connection_kwargs.get(name) for name in ("db", "username", "password")}
     assert found == {"username": None, "password": None, **expected}
-    assert pool.connection_kwargs["socket_timeout"] == 1.5
+    assert pool.connection_kwargs["socket_connect_timeout"] == 1.5
 
 
 async def test_sentinels_over_tls() -> None:
@@ -102,7 +104,7 @@ async def test_urls_of_clusters(url: str, hosts: list[tuple[str, int]], expected
     kwargs = cluster.connection_kwargs
     found = {name: kwargs[name] for name in ("username", "password") if kwargs.get(name) is not None}
     assert found == expected
-    assert kwargs["socket_timeout"] == 1.5
+    assert kwargs["socket_connect_timeout"] == 1.5
 
 
 async def test_a_cluster_over_tls() -> None:
@@ -214,7 +216,7 @@ async def failing(error: Exception) -> None:
     ids=str,
 )
 async def test_a_redis_that_cannot_answer_now_is_unavailable(error: Exception) -> None:
-    client = Client(Redis())
+    client = Client(Redis(), 1.0)
     with pytest.raises(StoreUnavailableError) as caught:
         await client.guard(failing(error))
     assert caught.value.message == "the store is unavailable for now"
@@ -222,14 +224,112 @@ async def test_a_redis_that_cannot_answer_now_is_unavailable(error: Exception) -
 
 
 async def test_a_search_out_of_time_is_told_apart() -> None:
-    client = Client(Redis())
+    client = Client(Redis(), 1.0)
     with pytest.raises(OutOfTimeError, match="^the search ran out of time$"):
         await client.guard(failing(exceptions.ResponseError("Timeout limit was reached script: list_conversations")))
 
 
 async def test_a_defect_stays_what_it_is() -> None:
-    client = Client(Redis())
+    client = Client(Redis(), 1.0)
     with pytest.raises(exceptions.ResponseError, match="Syntax error"):
         await client.guard(failing(exceptions.ResponseError("Syntax error at offset 3")))
     with pytest.raises(KeyError):
         await client.guard(failing(KeyError("x")))
+
+
+class FakePipeline:
+    def __init__(self, redis: "FakeRedis") -> None:
+        self._redis = redis
+        self._commands: list[tuple[Any, ...]] = []
+
+    def execute_command(self, *words: Any) -> None:
+        self._commands.append(words)
+
+    async def execute(self, *, raise_on_error: bool) -> list[Any]:
+        assert not raise_on_error
+        self._redis.pipelines.append(len(self._commands))
+        await self._redis.answers.wait()
+        if self._redis.lost:
+            raise exceptions.ConnectionError("Connection reset")
+        return [exceptions.ResponseError("bad") if words[1] == "bad" else words[1] for words in self._commands]
+
+
+class FakeRedis:
+    """Answers each call with the name of its function, once it is let."""
+
+    def __init__(self) -> None:
+        self.pipelines: list[int] = []
+        self.answers = asyncio.Event()
+        self.lost = False
+
+    def pipeline(self, *, transaction: bool) -> FakePipeline:
+        assert not transaction
+        return FakePipeline(self)
+
+
+async def ask(client: Client, *names: str) -> "asyncio.Task[list[Any]]":
+    task = asyncio.create_task(client.call_all([Call(0, name) for name in names]))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    return task
+
+
+async def test_calls_that_wait_leave_together() -> None:
+    redis = FakeRedis()
+    client = Client(redis, 5.0)  # type: ignore[arg-type]
+    tasks = [await ask(client, *names) for names in (("a",), ("b", "c"), ("d",))]
+    redis.answers.set()
+    assert await asyncio.gather(*tasks) == [["a"], ["b", "c"], ["d"]]
+    assert redis.pipelines == [1, 3]
+    assert await client.call(Call(0, "e")) == "e"
+
+
+async def test_reads_do_not_wait_for_writes() -> None:
+    redis = FakeRedis()
+    client = Client(redis, 5.0)  # type: ignore[arg-type]
+    tasks = [await ask(client, *names) for names in (("write",), ("get_it",), ("get_it", "write"), ("list_it",))]
+    assert redis.pipelines == [1, 1]
+    redis.answers.set()
+    await asyncio.gather(*tasks)
+    assert sorted(redis.pipelines[2:]) == [1, 2]
+
+
+async def test_an_error_is_told_to_its_caller_only() -> None:
+    redis = FakeRedis()
+    client = Client(redis, 5.0)  # type: ignore[arg-type]
+    tasks = [await ask(client, *names) for names in (("x",), ("a", "bad"), ("b",))]
+    redis.answers.set()
+    found = await asyncio.gather(*tasks, return_exceptions=True)
+    assert (found[0], found[2]) == (["x"], ["b"])
+    assert isinstance(found[1], exceptions.ResponseError)
+
+
+async def test_a_caller_that_goes_leaves_the_others_their_answers() -> None:
+    redis = FakeRedis()
+    client = Client(redis, 5.0)  # type: ignore[arg-type]
+    tasks = [await ask(client, name) for name in "abc"]
+    tasks[0].cancel()
+    tasks[1].cancel()
+    await asyncio.sleep(0)
+    redis.answers.set()
+    assert await tasks[2] == ["c"]
+    assert tasks[0].cancelled()
+
+
+async def test_a_lost_connection_fails_those_who_wait_for_it_and_no_more() -> None:
+    redis = FakeRedis()
+    client = Client(redis, 5.0)  # type: ignore[arg-type]
+    tasks = [await ask(client, name) for name in "ab"]
+    redis.lost = True
+    redis.answers.set()
+    for task in tasks:
+        with pytest.raises(StoreUnavailableError):
+            await task
+    redis.lost = False
+    assert await client.call(Call(0, "c")) == "c"
+
+
+async def test_a_redis_that_says_nothing_is_unavailable() -> None:
+    client = Client(FakeRedis(), 0.01)  # type: ignore[arg-type]
+    with pytest.raises(StoreUnavailableError):
+        await client.call(Call(0, "a"))
