@@ -230,13 +230,13 @@ def test_data_of_an_earlier_version_is_brought_up_to_date(tmp_path: Path) -> Non
     url = (tmp_path / "redis.url").read_text().strip()
     with redis.Redis.from_url(url) as client:
         client.hset("conversations:setup", "schema", "earlier")
-        client.hdel(f"index:{{0}}:{UUID(int=7)}", "src", "ih")
+        client.hdel(f"conversation:{{0}}:{UUID(int=7)}", "x", "ih")
     stop_stack(stack)
     stack = start_stack(tmp_path)
     try:
         assert "the index is made anew for this version" in stderr_of(stack)
         with Rest(stack.http_url) as rest:
-            found = rest.post("/conversations.list", {"filters": "source:* AND source:facebook AND id:0000*"}).json
+            found = rest.post("/conversations.list", {"filters": "display_name:facebook AND id:0000*"}).json
         assert found["pagination_data"]["filtered_total"] == 1
     finally:
         assert stop_stack(stack) == 0

@@ -17,14 +17,13 @@ Source:
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import ceil, inf
 
-from conversations import terms
 from conversations.errors import FilterTooBroadError
 from conversations.filters.costs import cost_of
 from conversations.filters.expressions import Exists, IdPrefix, Pattern, Term, WordPhrase
-from conversations.filters.fields import METADATA_PREFIX, Field, FieldKind
+from conversations.filters.indexed import TEXT, phrase_terms, values_of
 from conversations.filters.nodes import (
     Atom,
     Junction,
@@ -38,6 +37,7 @@ from conversations.filters.nodes import (
     without_empty,
 )
 from conversations.filters.patterns import WordPattern
+from conversations.filters.predicates import predicate_of
 
 __all__ = ["PhraseCheck", "Query", "generate"]
 
@@ -67,10 +67,11 @@ class Query:
     phrase_checks: tuple[PhraseCheck, ...]
     cost: int = field(default=0, compare=False)
     """About how many milliseconds it takes over 100,000 conversations, if most of them match."""
+    predicate: str = field(default="", compare=False)
+    """The same of one document, as in predicates.py; empty where that would be too long."""
 
 
 _NOTHING = "(@id:{none})"
-_TAGS = {"id": "id", "channel_id": "ch", "source": "src", "state": "st", "tag_ids": "tg"}
 
 
 def generate(node: Node, words: Mapping[WordPattern, Sequence[str]], max_words: int) -> Query:
@@ -86,7 +87,8 @@ def generate(node: Node, words: Mapping[WordPattern, Sequence[str]], max_words: 
     """
     node = without_empty(node, words)
     _check_breadth(patterns_of(node), words, max_words)
-    return _Writer(words).query(node, ceil(cost_of(node, words)))
+    query = _Writer(words).query(node)
+    return replace(query, cost=ceil(cost_of(node, words)), predicate=predicate_of(node, words))
 
 
 def _check_breadth(patterns: Sequence[WordPattern], words: Mapping[WordPattern, Sequence[str]], max_words: int) -> None:
@@ -128,12 +130,12 @@ class _Writer:
         self._words = words
         self._checks: dict[PhraseCheck, int] = {}
 
-    def query(self, node: Node, cost: int) -> Query:
+    def query(self, node: Node) -> Query:
         if isinstance(node, bool):
             return Query("*" if node else _NOTHING, ())
         # The reader may put the query into an intersection.
         part = self._write(node, in_intersection=True)
-        return Query(part.text, tuple(self._checks), cost)
+        return Query(part.text, tuple(self._checks))
 
     def _write(self, node: Atom | Junction, *, in_intersection: bool) -> _Part:
         parts = parts_of(node, in_intersection=in_intersection)
@@ -168,19 +170,14 @@ class _Writer:
 
     def _any_of(self, leaf: Term | Pattern | IdPrefix | Exists) -> tuple[str, list[str]]:
         """Return a field of the index and words of it, as they are written, of which a document has any."""
-        match leaf:
-            case Term(field, word):
-                return _indexed(field, [word])
-            case Pattern(field, pattern):
-                return _indexed(field, self._words[pattern])
-            case IdPrefix(_, text):
-                return "id", [f"{_escape(text)}*"]
-            case Exists(field):
-                return _existing(field)
+        if isinstance(leaf, IdPrefix):
+            return "id", [f"{_escape(leaf.text)}*"]
+        index_field, values = values_of(leaf, self._words)
+        return index_field, list(values) if index_field == TEXT else [_escape(value) for value in values]
 
     def _phrase(self, phrase: WordPhrase) -> str:
         """Return a phrase as the engine says it exactly, or else the mark of a phrase check."""
-        words = [_term(phrase.field, word) for word in phrase.words]
+        words = phrase_terms(phrase)
         slop = min(phrase.slop, _MAX_SLOP)
         if not is_native(phrase):
             check = PhraseCheck(_candidates(words, slop), tuple(words), slop)
@@ -220,7 +217,7 @@ def _range(index_field: str, span: Span) -> _Part:
 
 def _any_word(index_field: str, words: Iterable[str]) -> _Part:
     either = "|".join(words)
-    return _leaf(f"@x:({either})" if index_field == "x" else f"@{index_field}:{{{either}}}")
+    return _leaf(f"@x:({either})" if index_field == TEXT else f"@{index_field}:{{{either}}}")
 
 
 _FEW = 5
@@ -242,29 +239,6 @@ def _joined(parts: Sequence[_Part], separator: str) -> _Part:
     text = separator.join(part.text for part in parts)
     height = max(parts[0].height + 1, parts[1].height + 4)
     return _Part(f"({text})", height, any(part.negates for part in parts))
-
-
-def _indexed(field: Field, words: Sequence[str]) -> tuple[str, list[str]]:
-    tag = _TAGS.get(field.name)
-    if tag is not None:
-        return tag, [_escape(word) for word in words]
-    return "x", [_term(field, word) for word in words]
-
-
-def _term(field: Field, word: str) -> str:
-    if field.kind is FieldKind.METADATA:
-        return terms.metadata_term(field.name.removeprefix(METADATA_PREFIX), word)
-    return terms.name_term(word)
-
-
-def _existing(field: Field) -> tuple[str, list[str]]:
-    if field.name == "state":
-        return "st", ["open", "closed"]
-    if field.name == "tag_ids":
-        return "x", [terms.TAGS_EXIST]
-    if field.kind is FieldKind.METADATA:
-        return "x", [terms.metadata_exists(field.name.removeprefix(METADATA_PREFIX))]
-    return "x", [terms.NAME_EXISTS]
 
 
 _TO_ESCAPE = re.compile(r"[\x01-/:-@\[-`{-\x7f]")

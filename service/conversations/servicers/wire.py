@@ -8,16 +8,16 @@ __all__ = ["page_bytes", "split_items"]
 
 
 def page_bytes(items: Iterable[bytes], pagination_data: bytes) -> bytes:
-    """Return a response message with serialised items in field 1 and a serialised message in field 2.
+    """Return a response message with a serialised message in field 2.
+
+    Args:
+        items: Serialised, each as field 1 already.
+        pagination_data: Of field 2.
 
     Source:
         https://protobuf.dev/programming-guides/encoding/
     """
-    parts: list[bytes] = []
-    for item in items:
-        parts += (b"\x0a", _varint(len(item)), item)
-    parts += (b"\x12", _varint(len(pagination_data)), pagination_data)
-    return b"".join(parts)
+    return b"".join((*items, b"\x12", _varint(len(pagination_data)), pagination_data))
 
 
 def split_items(data: bytes) -> Iterator[bytes]:

@@ -33,8 +33,11 @@ __all__ = [
     "to_json",
 ]
 
-# What a Redis was set up with: number of partitions, version of the index's schema.
+# What a Redis was set up with: layout of the keys, number of partitions, version of the index's schema.
 _SETUP_KEY = "conversations:setup"
+
+# Changes when keys or fields get another meaning, so that this version cannot read what an earlier one wrote.
+_LAYOUT = b"2"
 
 
 class Store:
@@ -128,13 +131,25 @@ async def open_store(settings: Settings, *, any_schema: bool = False) -> Store:
 
 async def _partition_count(redis: Any, wanted: int) -> int:
     """Return the number of partitions that Redis was set up with; an empty one is set up with `wanted`."""
-    await redis.hsetnx(_SETUP_KEY, "partitions", wanted)
+    layout, partitions = await redis.hmget(_SETUP_KEY, "layout", "partitions")
+    if partitions is not None and layout != _LAYOUT:
+        raise ConfigurationError(
+            "Another version wrote what Redis holds, in keys that this one does not read: export it with "
+            "that version, and import it into an empty Redis."
+        )
+    await _claim(redis, wanted)
     return int(await redis.hget(_SETUP_KEY, "partitions"))
+
+
+async def _claim(redis: Any, partitions: int) -> None:
+    # In this order: whoever sees a number of partitions sees the layout too.
+    await redis.hsetnx(_SETUP_KEY, "layout", _LAYOUT)
+    await redis.hsetnx(_SETUP_KEY, "partitions", partitions)
 
 
 async def _set_up(redis: Any, partitions: Partitions, *, any_schema: bool) -> None:
     """Bring setup, library and indexes to where they are not; what is there stays."""
-    await redis.hsetnx(_SETUP_KEY, "partitions", len(partitions))
+    await _claim(redis, len(partitions))
     await redis.hsetnx(_SETUP_KEY, "schema", index.SCHEMA_VERSION)
     schema = (await redis.hget(_SETUP_KEY, "schema")).decode()
     if schema != index.SCHEMA_VERSION and not any_schema:

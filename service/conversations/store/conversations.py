@@ -67,6 +67,11 @@ class SearchQuery(Protocol):
         """About how many milliseconds it takes over 100,000 conversations."""
         ...
 
+    @property
+    def predicate(self) -> str:
+        """The same of one document, as in filters/predicates.py; empty where there is none."""
+        ...
+
 
 class CompiledFilter(Protocol):
     """What the store has to know of a filter."""
@@ -96,7 +101,7 @@ class ConversationPage:
     """A page of conversations, newest message first."""
 
     items: list[bytes]
-    """Conversation messages, serialised."""
+    """Conversation messages, serialised, each as field 1 of a message."""
     previous_cursor: str
     next_cursor: str
     filtered_total: int
@@ -105,8 +110,17 @@ class ConversationPage:
     """Conversations with unread messages."""
 
 
-_Kept = tuple[Mapping[str, tuple[int, str]], SearchQuery | FilterTooBroadError]
-"""What was known of the words, and the query for that."""
+@dataclass(slots=True)
+class _Kept:
+    """What is kept of a filter in a partition."""
+
+    words_known: Mapping[str, tuple[int, str]]
+    """Of each dictionary that it needs, how many words were known and the mark of the last."""
+    query: SearchQuery | FilterTooBroadError | None
+    """The query for that, or why there is none; None without a filter."""
+    search_known: bytes = b""
+    """What Redis said of the last search: with it the next one need not count again. See carry_on in
+    list_conversations.lua."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,12 +128,9 @@ class _Question:
     """A search as one partition is asked for it."""
 
     partition: int
-    args: tuple[str | int, ...]
+    args: tuple[str | bytes | int, ...]
     """As read_search in list_conversations.lua reads them."""
-    known: Mapping[str, tuple[int, str]]
-    """Of each dictionary that was used, how many words were known and the score of the last."""
-    refusal: FilterTooBroadError | None = None
-    """Why there is no query, if what is known is true."""
+    kept: _Kept
 
 
 class Conversations:
@@ -160,17 +171,18 @@ class Conversations:
         cursor = decode_cursor(scope, cursor_text)
         if cursor.offset:
             cursor = await self._place_at(compiled, cursor.offset)
-        args = (cursor.direction, cursor.at_ms, cursor.key, limit + 1)
+        args = (cursor.direction, cursor.at_ms, cursor.key, limit)
         replies = await self._search(compiled, "list_conversations", args)
-        total, matches, unread, behind = (sum(reply[i] for reply in replies) for i in range(1, 5))
+        total, matches, unread, behind, more = (sum(reply[i] for reply in replies) for i in range(1, 6))
         newer = cursor.direction == "newer"
-        rows = [(int(r[i]), r[i + 1], r[i + 2]) for r in replies for i in range(5, len(r), 3)]
-        rows.sort(key=itemgetter(0, 1), reverse=not newer)
-        more = len(rows) > limit
-        del rows[limit:]
+        rows = [row for reply in replies for row in zip(*_places(reply[7]), reply[8:], strict=True)]
+        if len(replies) > 1:
+            rows.sort(key=itemgetter(0, 1), reverse=not newer)
+            more += len(rows) > limit
+            del rows[limit:]
         if newer:
             rows.reverse()
-        older, newest = (behind > 0, more) if newer else (more, behind > 0)
+        older, newest = (behind > 0, more > 0) if newer else (more > 0, behind > 0)
 
         if rows:
             (first_ms, first, _), (last_ms, last, _) = rows[0], rows[-1]
@@ -197,10 +209,11 @@ class Conversations:
         await self._search(compiled, "list_places", (0, 1))
         queries = []
         for partition in self._partitions:
-            query, _ = await self._query(compiled, partition)
-            if isinstance(query, FilterTooBroadError):
-                raise query.with_traceback(None)
-            queries.append(query)
+            kept = await self._keep(compiled, partition)
+            if isinstance(kept.query, FilterTooBroadError):
+                raise kept.query.with_traceback(None)
+            assert kept.query is not None
+            queries.append(kept.query)
         return queries
 
     async def _place_at(self, compiled: CompiledFilter, offset: int) -> Cursor:
@@ -211,14 +224,14 @@ class Conversations:
         else:
             replies = await self._search(compiled, "list_places", (0, offset))
             skip = offset - 1
-        places = [(int(r[i]), r[i + 1]) for r in replies for i in range(1, len(r), 2)]
+        places = [place for reply in replies for place in zip(*_places(reply[1]), strict=True)]
         places.sort(reverse=True)
         if skip < len(places):
             at_ms, id = places[skip]
             return Cursor("older", str(at_ms), id.decode())
         return Cursor("older", BEFORE_ALL_MS)
 
-    async def _search(self, compiled: CompiledFilter, function: str, args: tuple[str | int, ...]) -> list[Any]:
+    async def _search(self, compiled: CompiledFilter, function: str, args: tuple[str | bytes | int, ...]) -> list[Any]:
         """Call a function that searches in every partition, until none lacks words."""
         replies: dict[int, Any] = {}
         while len(replies) < len(self._partitions):
@@ -232,10 +245,12 @@ class Conversations:
                         raise self._too_broad(reply[1])
                     case b"costly":
                         raise self._too_costly(reply[1])
-                    case _ if question.refusal is not None:
-                        raise question.refusal.with_traceback(None)
+                    case _ if isinstance(question.kept.query, FilterTooBroadError):
+                        raise question.kept.query.with_traceback(None)
                     case _:
                         replies[question.partition] = reply
+                        if function == "list_conversations":
+                            question.kept.search_known = reply[6]
         return [replies[p] for p in self._partitions]
 
     def _too_broad(self, candidates: int) -> FilterTooBroadError:
@@ -261,45 +276,41 @@ class Conversations:
         """Put a filter into a partition's terms, with the words that are known of it."""
         limits = self._settings.search_timeout_ms, self._settings.max_phrase_candidates
         if compiled.matches_all:
-            return _Question(partition, (*limits, "", 0, 0), {})
-        query, known = await self._query(compiled, partition)
-        text, cost, refusal = "", 0, None
-        checks: Sequence[PhraseCheck] = ()
-        if isinstance(query, FilterTooBroadError):
-            # Words may have gone since: Redis is asked whether what is known is still true.
-            refusal = query
-        else:
-            text, checks, cost = query.text, query.phrase_checks, query.cost
-        args: list[str | int] = [*limits, text, len(known)]
-        for field, (size, last_score) in known.items():
-            args += [field, size, last_score]
-        args.append(len(checks))
-        for check in checks:
-            args += [check.candidates, check.slop, len(check.terms), *check.terms]
-        args += [cost, self._settings.max_filter_cost]
-        return _Question(partition, tuple(args), known, refusal)
+            return _Question(partition, (*limits, "", 0, 0), _Kept({}, None))
+        kept = await self._keep(compiled, partition)
+        # Words may have gone since a filter was too broad: Redis is asked whether what is known is still true.
+        query = None if isinstance(kept.query, FilterTooBroadError) else kept.query
+        args: list[str | bytes | int] = [*limits, query.text if query else "", len(kept.words_known)]
+        for field, (size, mark) in kept.words_known.items():
+            args += [field, size, mark]
+        args.append(len(query.phrase_checks) if query else 0)
+        if query:
+            for check in query.phrase_checks:
+                args += [check.candidates, check.slop, len(check.terms), *check.terms]
+            args += [query.cost, self._settings.max_filter_cost, query.predicate, kept.search_known]
+        return _Question(partition, tuple(args), kept)
 
-    async def _query(
-        self, compiled: CompiledFilter, partition: int
-    ) -> tuple[SearchQuery | FilterTooBroadError, Mapping[str, tuple[int, str]]]:
-        """Return the query for what is known of a partition's words, and what that is: size and last score by field."""
+    async def _keep(self, compiled: CompiledFilter, partition: int) -> _Kept:
+        """Return a filter's query, for what is known of a partition's words."""
         while True:
             dictionaries = self._known_dictionaries(compiled, partition)
             known = _sizes(dictionaries)
             kept = self._queries.get((partition, compiled.text))
-            if kept is not None and kept[0] == known:
-                return kept[1], known
+            if kept is not None and kept.words_known == known:
+                return kept
             words = {pattern: await dictionaries[pattern.field].search(pattern) for pattern in compiled.patterns}
             if _sizes(dictionaries) != known:
                 continue  # another call has learned meanwhile
             try:
-                query: SearchQuery | FilterTooBroadError = compiled.query(words, self._settings.max_filter_words)
+                query: SearchQuery | FilterTooBroadError | None = compiled.query(words, self._settings.max_filter_words)
             except FilterTooBroadError as error:
                 query = error
-            self._queries[partition, compiled.text] = (known, query)
+            # A new word that does not match leaves the query as it was.
+            search_known = kept.search_known if kept is not None and kept.query == query else b""
+            kept = self._queries[partition, compiled.text] = _Kept(known, query, search_known)
             if len(self._queries) > _KEPT_QUERIES:
                 self._queries.popitem(last=False)
-            return query, known
+            return kept
 
     def _known_dictionaries(self, compiled: CompiledFilter, partition: int) -> dict[str, Dictionary]:
         mirrors = self._dictionaries[partition]
@@ -308,9 +319,9 @@ class Conversations:
     def _learn(self, question: "_Question", lacking: Sequence[Sequence[Any]]) -> None:
         """Take in the words that a partition has beyond those that were known when it was asked."""
         mirrors = self._dictionaries[question.partition]
-        for (field, known), (kept, last_score, *words) in zip(question.known.items(), lacking, strict=True):
+        for (field, known), (kept, mark, *words) in zip(question.kept.words_known.items(), lacking, strict=True):
             mirror = mirrors.get(field) or Dictionary()
-            if (mirror.size, mirror.last_score) != known:
+            if (mirror.size, mirror.mark) != known:
                 continue  # another call has learned meanwhile
             if kept == 0:
                 # A field that nobody has needs no mirror, whatever is asked.
@@ -318,7 +329,7 @@ class Conversations:
                 mirrors.pop(field, None)
             if words:
                 mirrors[field] = mirror
-                mirror.extend((word.decode() for word in words), last_score.decode())
+                mirror.extend((word.decode() for word in words), mark.decode())
 
     async def mark_read(self, id: str, now_ms: int) -> None:
         """Mark every message so far as read."""
@@ -387,8 +398,14 @@ class Conversations:
         yield Call(self._partitions.of(id), "mark_read", (id, read_at_ms, "0"))
 
 
+def _places(text: bytes) -> tuple[list[int], list[bytes]]:
+    """Return times in milliseconds and ids, from what a function says of places."""
+    words = text.split()
+    return [int(word) for word in words[::2]], words[1::2]
+
+
 def _sizes(dictionaries: Mapping[str, Dictionary]) -> dict[str, tuple[int, str]]:
-    return {field: (dictionary.size, dictionary.last_score) for field, dictionary in dictionaries.items()}
+    return {field: (dictionary.size, dictionary.mark) for field, dictionary in dictionaries.items()}
 
 
 def _check(reply: Sequence[bytes], id: str, tag_id: str = "") -> None:

@@ -36,16 +36,16 @@ class Dictionary:
     def __init__(self) -> None:
         self.size = 0
         """Words known."""
-        self.last_score = "0"
-        """What Redis keeps beside the last of them."""
+        self.mark = "0"
+        """What tells in Redis that the last of them is the last: see unknown_words in list_conversations.lua."""
         self._blocks: list[str] = []
         self._last: list[str] = []
         self._last_block = "\n"
         self._found: OrderedDict[Pattern, list[list[str]]] = OrderedDict()
 
-    def extend(self, words: Iterable[str], last_score: str) -> None:
+    def extend(self, words: Iterable[str], mark: str) -> None:
         """Append the words that Redis has beyond `size`."""
-        self.last_score = last_score
+        self.mark = mark
         for word in words:
             self._last.append(word)
             self.size += 1

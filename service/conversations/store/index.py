@@ -18,6 +18,7 @@ __all__ = ["SCHEMA_VERSION", "create_index", "progress", "rebuild_index"]
 
 _OPTIONS = ("STOPWORDS", 0, "NOHL", "NOFREQS")
 _TAG = ("TAG", "CASESENSITIVE", "SEPARATOR")
+_TAG_IN_LOWER_CASE = ("TAG", "SEPARATOR")
 # One TEXT field for all text: the same term in two TEXT fields makes RediSearch 2.10 lose documents under negation.
 _SCHEMA = (
     *("x", "TEXT", "NOSTEM"),
@@ -25,8 +26,8 @@ _SCHEMA = (
     # The first 48 bits of the id, for prefixes and ranges.
     *("ih", "NUMERIC"),
     *("ch", *_TAG, "\x01"),
-    *("src", *_TAG, "\x01"),
-    *("st", *_TAG, "\x01"),
+    *("src", *_TAG_IN_LOWER_CASE, "\x01"),
+    *("st", *_TAG_IN_LOWER_CASE, "\x01"),
     *("tg", *_TAG, ","),
     *("ca", "NUMERIC"),
     *("lm", "NUMERIC", "SORTABLE"),
@@ -68,7 +69,7 @@ def _text(value: Any) -> str:
 
 async def _create(redis: Any, partition: int, number: int) -> str:
     name = f"{_alias(partition)}:v{number}"
-    prefix = f"index:{{{partition}}}:"
+    prefix = f"conversation:{{{partition}}}:"
     await redis.execute_command("FT.CREATE", name, "ON", "HASH", "PREFIX", 1, prefix, *_OPTIONS, "SCHEMA", *_SCHEMA)
     return name
 

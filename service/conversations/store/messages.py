@@ -19,7 +19,7 @@ class MessagePage:
     """A page of messages, oldest first."""
 
     items: list[bytes]
-    """Message messages, serialised."""
+    """Message messages, serialised, each as field 1 of a message."""
     previous_cursor: str
     next_cursor: str
     total: int

@@ -9,6 +9,8 @@ from conversations.filters import compile_filter
 from conversations.servicers.events import read_event
 from conversations.store import ConversationPage, Happening, Store
 from conversations.v1 import conversation_pb2, event_pb2, message_pb2
+from conversations.v1.conversation_service_pb2 import ListConversationsResponse
+from conversations.v1.message_service_pb2 import ListMessagesResponse
 
 CHANNEL = "318efa04-7cc1-4200-988e-50699d0dd6e3"
 
@@ -96,7 +98,7 @@ async def page(store: Store, filters: str = "", cursor: str = "", limit: int = 1
 
 
 def ids_of(page: ConversationPage) -> list[str]:
-    return [conversation_pb2.Conversation.FromString(item).id for item in page.items]
+    return [conversation.id for conversation in ListConversationsResponse.FromString(b"".join(page.items)).data]
 
 
 async def find(store: Store, filters: str = "") -> set[int]:
@@ -112,7 +114,7 @@ async def get(store: Store, conversation: int) -> conversation_pb2.Conversation:
 
 async def messages(store: Store, conversation: int) -> list[message_pb2.Message]:
     listed = await store.messages.list_page(conversation_id(conversation), "", 100)
-    return [message_pb2.Message.FromString(item) for item in listed.items]
+    return list(ListMessagesResponse.FromString(b"".join(listed.items)).data)
 
 
 async def walk(store: Store, filters: str, limit: int, *, start: str = "") -> AsyncIterator[ConversationPage]:

@@ -38,9 +38,9 @@ async def test_the_default_name_of_a_source(store: Store, client: Client, source
     tail = conversation_id(0xABCDE)[-5:]
     assert tail == "abcde"
     assert (await get(store, 0xABCDE)).metadata.contact.display_name == f"{name} {tail}"
-    text = (await client.redis.hget(f"index:{{0}}:{conversation_id(0xABCDE)}", "x")).decode()
+    text = (await client.redis.hget(f"conversation:{{0}}:{conversation_id(0xABCDE)}", "x")).decode()
     words = terms.split_words(f"{name} {tail}")
-    assert text.split() == [terms.NAME_EXISTS, *map(terms.name_term, words)]
+    assert text.split() == [terms.NAME_EXISTS, *map(terms.name_term, words), "|", "|"]
     assert [word.decode() for word in await client.redis.zrange("words:{0}:display_name", 0, -1)] == words
     # The same terms that a filter makes.
     escaped = "".join(f"\\{character}" if not character.isalnum() else character for character in name)
@@ -68,7 +68,7 @@ async def test_a_name_of_its_own_comes_and_goes(any_store: Store) -> None:
 async def test_state_terms_in_lua_are_those_of_python(store: Store, client: Client) -> None:
     await apply(store, message(1, 1), metadata(1, state="OPEN"), message(2, 2), metadata(2, state="CLOSED"))
     for number, word in ((1, "open"), (2, "closed")):
-        text = (await client.redis.hget(f"index:{{0}}:{conversation_id(number)}", "x")).decode()
+        text = (await client.redis.hget(f"conversation:{{0}}:{conversation_id(number)}", "x")).decode()
         assert text.split()[-2:] == [terms.metadata_exists("state"), terms.metadata_term("state", word)]
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from tests.integration.store.events import CHANNEL, apply, conversation_id, message, message_id, metadata, tag, tag_id
 
+from conversations.servicers.wire import split_items
 from conversations.store import Store
 from conversations.store.client import Client
 from conversations.store.functions import Call, library_code
@@ -80,13 +81,19 @@ def test_every_function_is_tested_here() -> None:
     assert [name for name in sorted(names) if f'"{name}"' not in source] == []
 
 
+def test_the_names_of_functions_tell_reads_from_writes() -> None:
+    blocks = library_code().split("redis.register_function")[1:]
+    names = {re.search(r'"(\w+)"', block)[1]: '"no-writes"' in block for block in blocks}  # type: ignore[index]
+    assert names == {name: Call(0, name).is_read for name in names}
+
+
 async def test_add_message_keeps_first_last_and_unread(client: Client) -> None:
     assert await add_message(client, 2000, id=message_id(2)) == [b"ok"]
     assert await add_message(client, 1000, id=message_id(1)) == [b"ok"]
     assert await add_message(client, 3000, id=message_id(3), from_contact="0") == [b"ok"]
     found = await hash_of(client, f"conversation:{{0}}:{ID}")
-    assert (found["created_at"], found["last_at"], found["unread"]) == (b"1000", b"3000", b"2")
-    assert found["last"].decode() == "0000000003" + message_id(3)
+    assert (found["ca"], found["lm"], found["un"]) == (b"1000", b"3000", b"2")
+    assert (await answer(client)).last_message.id == message_id(3)
     # Twice: nothing counts again.
     before = await client.redis.hgetall(f"conversation:{{0}}:{ID}")
     assert await add_message(client, 2000, id=message_id(2)) == [b"ok"]
@@ -94,10 +101,10 @@ async def test_add_message_keeps_first_last_and_unread(client: Client) -> None:
     # Moved to the end, then to the beginning.
     assert await add_message(client, 4000, id=message_id(1), from_contact="0") == [b"ok"]
     found = await hash_of(client, f"conversation:{{0}}:{ID}")
-    assert (found["created_at"], found["last_at"], found["unread"]) == (b"2000", b"4000", b"1")
+    assert (found["ca"], found["lm"], found["un"]) == (b"2000", b"4000", b"1")
     assert await add_message(client, 500, id=message_id(1)) == [b"ok"]
     found = await hash_of(client, f"conversation:{{0}}:{ID}")
-    assert (found["created_at"], found["last_at"], found["unread"]) == (b"500", b"3000", b"2")
+    assert (found["ca"], found["lm"], found["un"]) == (b"500", b"3000", b"2")
 
 
 async def test_add_message_gives_a_tie_to_the_later_arrival(client: Client) -> None:
@@ -134,8 +141,9 @@ async def test_add_message_takes_up_what_waited(client: Client) -> None:
     await call(client, "mark_read", ID, 1500, "0")
     await commit(client, document='{"k":1}', state="OPEN", added=(tag_id(1),))
     assert await client.redis.smembers("waiting:{0}") == {ID.encode()}
-    assert await client.redis.exists(f"index:{{0}}:{ID}") == 0
+    assert await client.redis.exists(f"conversation:{{0}}:{ID}") == 0
     await add_message(client, 1000)
+    assert await client.redis.exists(f"early:{{0}}:{ID}") == 0
     await add_message(client, 2000, id=message_id(2))
     assert await client.redis.scard("waiting:{0}") == 0
     found = await answer(client)
@@ -152,11 +160,11 @@ async def test_mark_read(client: Client) -> None:
     assert (await answer(client)).metadata.unread_count == 1
     # The latest time counts.
     assert await call(client, "mark_read", ID, 1000, "0") == [b"ok"]
-    assert (await hash_of(client, f"conversation:{{0}}:{ID}"))["read_at"] == b"2000"
+    assert (await hash_of(client, f"conversation:{{0}}:{ID}"))["read"] == b"2000"
     assert (await hash_of(client, "counts:{0}"))["unread"] == b"1"
     # Every message so far, also one ahead of the clock.
     assert await call(client, "mark_read", ID, 2500, "1") == [b"ok"]
-    assert (await hash_of(client, f"conversation:{{0}}:{ID}"))["read_at"] == b"3000"
+    assert (await hash_of(client, f"conversation:{{0}}:{ID}"))["read"] == b"3000"
     assert (await answer(client)).metadata.unread_count == 0
     assert (await hash_of(client, "counts:{0}"))["unread"] == b"0"
     assert await add_message(client, 2900, id=message_id(4)) == [b"ok"]
@@ -170,8 +178,8 @@ async def test_change_state(client: Client) -> None:
         assert await call(client, "change_state", ID, state) == [b"ok"]
         metadata = (await answer(client)).metadata
         assert (metadata.state, metadata.HasField("state")) == (expected, expected > 0)
-        assert await client.redis.hexists(f"conversation:{{0}}:{ID}", "state") == (expected > 0)
-        assert await client.redis.hexists(f"index:{{0}}:{ID}", "st") == (expected > 0)
+        stored = await client.redis.hget(f"conversation:{{0}}:{ID}", "st")
+        assert (stored or b"").decode() == (state if expected else "")
 
 
 async def test_change_tags(client: Client) -> None:
@@ -187,7 +195,7 @@ async def test_change_tags(client: Client) -> None:
     ):
         assert await call(client, "change_tags", ID, tag_id(number), change) == [b"ok"]
         assert sorted((await answer(client)).metadata.tags) == [tag_id(one) for one in expected]
-        stored = await client.redis.hget(f"index:{{0}}:{ID}", "tg")
+        stored = await client.redis.hget(f"conversation:{{0}}:{ID}", "tg")
         assert (stored or b"").decode() == ",".join(tag_id(one) for one in expected)
     await call(client, "ban_tag", tag_id(1), "1")
     assert await call(client, "change_tags", ID, tag_id(1), "add") == [b"deleted"]
@@ -219,7 +227,7 @@ async def test_read_and_commit_document(client: Client) -> None:
     assert not found.metadata.tags
     assert not found.metadata.HasField("state")
     left = await hash_of(client, f"conversation:{{0}}:{ID}")
-    assert not left.keys() & {"contact_name", "name_terms", "metadata_terms", "user_data", "tags", "state"}
+    assert [left.get(name, b"") for name in ("name", "avatar", "data", "st", "tg")] == [b""] * 5
 
 
 async def test_commit_document_leaves_deleted_tags_out(client: Client) -> None:
@@ -238,21 +246,21 @@ async def test_get_conversation(client: Client) -> None:
 
 
 async def test_list_conversations(client: Client) -> None:
-    assert await call(client, "list_conversations", "older", "", "", 5, *NO_SEARCH) == [b"ok", 0, 0, 0, 0]
+    assert await call(client, "list_conversations", "older", "", "", 5, *NO_SEARCH) == [b"ok", 0, 0, 0, 0, 0, b"", b""]
     for number in (1, 2, 3):
         await add_message(client, 1000 * number, id=message_id(number), conversation=conversation_id(number))
     reply = await call(client, "list_conversations", "older", "", "", 2, *NO_SEARCH)
-    assert reply[:5] == [b"ok", 3, 3, 3, 0]
-    assert reply[5:7] == [b"3000", conversation_id(3).encode()]
-    assert reply[8:10] == [b"2000", conversation_id(2).encode()]
-    assert reply[7] == await call(client, "get_conversation", conversation_id(3))
+    assert reply[:7] == [b"ok", 3, 3, 3, 0, 1, b""]
+    assert reply[7].decode() == f"3000 {conversation_id(3)} 2000 {conversation_id(2)}"
+    both = [await call(client, "get_conversation", conversation_id(number)) for number in (3, 2)]
+    assert list(split_items(b"".join(reply[8:]))) == both
     for search in (NO_SEARCH, (1000, 100, "(@src:{facebook})", 0, 0)):
         older = await call(client, "list_conversations", "older", "3000", conversation_id(3), 5, *search)
-        assert older[:5] == [b"ok", 3, 3, 3, 1]
-        assert older[5::3] == [b"2000", b"1000"]
+        assert older[:7] == [b"ok", 3, 3, 3, 1, 0, b""]
+        assert older[7].split()[::2] == [b"2000", b"1000"]
         newer = await call(client, "list_conversations", "newer", "1000", conversation_id(1), 1, *search)
-        assert newer[:5] == [b"ok", 3, 3, 3, 1]
-        assert newer[5::3] == [b"2000"]
+        assert newer[:7] == [b"ok", 3, 3, 3, 1, 1, b""]
+        assert newer[7].split()[::2] == [b"2000"]
 
 
 async def test_list_conversations_says_which_words_the_caller_lacks(client: Client) -> None:
@@ -285,14 +293,14 @@ async def test_list_conversations_refuses_a_phrase_of_too_many_candidates(client
 
 
 async def test_list_places(client: Client) -> None:
-    assert await call(client, "list_places", 0, 5, *NO_SEARCH) == [b"ok"]
+    assert await call(client, "list_places", 0, 5, *NO_SEARCH) == [b"ok", b""]
     for number in (1, 2, 3):
         await add_message(client, 1000, id=message_id(number), conversation=conversation_id(number))
-    places = [[b"1000", conversation_id(number).encode()] for number in (3, 2, 1)]
+    places = [f"1000 {conversation_id(number)}" for number in (3, 2, 1)]
     for search in (NO_SEARCH, (1000, 100, "(@src:{facebook})", 0, 0)):
-        assert await call(client, "list_places", 0, 5, *search) == [b"ok", *places[0], *places[1], *places[2]]
-        assert await call(client, "list_places", 1, 1, *search) == [b"ok", *places[1]]
-        assert await call(client, "list_places", 3, 1, *search) == [b"ok"]
+        assert await call(client, "list_places", 0, 5, *search) == [b"ok", " ".join(places).encode()]
+        assert await call(client, "list_places", 1, 1, *search) == [b"ok", places[1].encode()]
+        assert await call(client, "list_places", 3, 1, *search) == [b"ok", b""]
     stale = await call(client, "list_places", 0, 5, 1000, 100, "*", 1, "source", 0, "0", 0)
     assert stale[0] == b"stale"
 
@@ -331,7 +339,7 @@ async def test_list_messages(client: Client) -> None:
     assert reply[:2] == [3, 0]
     assert reply[2::3] == [b"3000", b"2000"]
     assert reply[3::3] == [places[2], places[1]]
-    assert reply[4] == message_bytes(id=message_id(3))
+    assert list(split_items(reply[4])) == [message_bytes(id=message_id(3))]
     reply = await call(client, "list_messages", ID, "older", "", "", 5, 1)
     assert reply[:3] == [3, 1, b"2000"]
     reply = await call(client, "list_messages", ID, "older", "2000", places[1], 5, 0)
@@ -393,9 +401,9 @@ async def test_ban_and_clear_tag(client: Client) -> None:
 async def test_clear_waiting_tag(client: Client) -> None:
     await commit(client, added=(tag_id(1), tag_id(2)))
     assert await call(client, "clear_waiting_tag", tag_id(1)) == [b"ok"]
-    assert await client.redis.hget(f"conversation:{{0}}:{ID}", "tags") == tag_id(2).encode()
+    assert await client.redis.hget(f"early:{{0}}:{ID}", "tg") == tag_id(2).encode()
     assert await call(client, "clear_waiting_tag", tag_id(2)) == [b"ok"]
-    assert await client.redis.hexists(f"conversation:{{0}}:{ID}", "tags") is False
+    assert await client.redis.hget(f"early:{{0}}:{ID}", "tg") == b""
 
 
 async def test_what_an_export_reads(client: Client, store: Store) -> None:

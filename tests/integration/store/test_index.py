@@ -42,22 +42,17 @@ async def indexes(client: Client) -> set[str]:
     return {name.decode() for name in await client.redis.execute_command("FT._LIST")}
 
 
-async def test_nothing_is_indexed_when_nothing_indexed_changed(store: Store, client: Client) -> None:
+async def test_nothing_is_indexed_when_nothing_changed(store: Store, client: Client) -> None:
     await apply(store, tag(1), message(1, 1, 1), message(1, 2, 9, from_contact=False), receipt(1, 2))
     await apply(store, metadata(1, state="OPEN", tags={tag_id(1): ""}, user_data={"k": "v"}), named(1, "Ada"))
     before = await writes(client)
     await apply(
         store,
         message(1, 1, 1),
-        message(1, 2, 9, from_contact=False, content={"text": "edited"}),
-        # Neither the first nor the last, and read.
-        message(1, 3, 1.5),
-        message_metadata(2, k=1),
-        receipt(1, 3),
+        receipt(1, 2),
         metadata(1, state="OPEN", tags={tag_id(1): "", tag_id(2): None}, user_data={"k": "v"}),
-        metadata(1, contact={"display_name": "ADA"}),
+        metadata(1, contact={"display_name": "Ada"}),
     )
-    # Neither the words of names nor of metadata know upper case.
     await store.conversations.set_state(conversation_id(1), "OPEN")
     await store.conversations.tag(conversation_id(1), tag_id(1))
     assert await writes(client) == before
@@ -73,6 +68,9 @@ async def test_each_change_is_indexed_once(store: Store, client: Client) -> None
         metadata(1, state="OPEN", contact={"display_name": "Bob"}, tags={tag_id(1): ""}, user_data={"a": {"b": "c"}}),
         metadata(1, user_data=None),
         metadata(1, contact=None),
+        metadata(1, state=None, tags=None),
+        message(1, 2, 6, content={"text": "edited"}),
+        message_metadata(2, k=1),
     ]
     for change in changes:
         before = await writes(client)
@@ -137,6 +135,15 @@ async def test_an_index_of_another_version_has_to_be_rebuilt(opened: OpenStore, 
     await opened()
 
 
+async def test_keys_of_another_layout_are_refused(opened: OpenStore, client: Client) -> None:
+    await client.redis.hdel("conversations:setup", "layout")
+    with pytest.raises(ConfigurationError) as caught:
+        await opened()
+    assert "export it with that version" in caught.value.message
+    await client.redis.flushall()
+    await opened()
+
+
 async def open_any_schema(client: Client) -> Store:
     path = client.redis.connection_pool.connection_kwargs["path"]
     return await open_store(Settings(redis_url=SecretStr(f"unix://{path}")), any_schema=True)
@@ -176,10 +183,9 @@ async def test_no_part_is_answered_while_the_index_builds(store: Store, client: 
     await apply(store, message(1, 1))
     count = 10_000
     pipeline = client.redis.pipeline(transaction=False)
-    for kind in ("index", "conversation"):
-        copied = await client.redis.hgetall(f"{kind}:{{0}}:{conversation_id(1)}")
-        for number in range(2, count + 1):
-            pipeline.hset(f"{kind}:{{0}}:{conversation_id(number)}", mapping=copied)
+    copied = await client.redis.hgetall(f"conversation:{{0}}:{conversation_id(1)}")
+    for number in range(2, count + 1):
+        pipeline.hset(f"conversation:{{0}}:{conversation_id(number)}", mapping=copied)
     [(_, at)] = await client.redis.zrange("recent:{0}", 0, -1, withscores=True)
     pipeline.zadd("recent:{0}", {conversation_id(number): at for number in range(2, count + 1)})
     await pipeline.execute()

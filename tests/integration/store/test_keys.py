@@ -27,7 +27,7 @@ from conversations.store.client import Client
 from conversations.store.partitions import Partitions
 
 KINDS = {
-    *("conversation", "index", "messages", "order", "unread", "message", "recent", "counts", "words"),
+    *("conversation", "early", "order", "unread", "message", "recent", "changes", "counts", "words"),
     *("channel", "channels", "tag", "tags", "deleted_tags", "waiting", "waiting_messages"),
 }
 
@@ -79,7 +79,7 @@ async def test_every_key_carries_its_partition(opened: OpenStore, client: Client
         seen.add((parsed[1], int(parsed[2])))
     per_partition = {kind: {p for other, p in seen if other == kind} for kind in {kind for kind, _ in seen}}
     assert per_partition.keys() == KINDS
-    for kind in ("conversation", "index", "messages", "order", "recent", "channel", "words", "waiting_messages"):
+    for kind in ("conversation", "order", "recent", "changes", "channel", "words", "waiting_messages"):
         assert per_partition[kind] == {0, 1, 2, 3}
 
 
@@ -91,9 +91,7 @@ async def test_all_of_a_conversation_lies_in_the_partition_of_its_id(opened: Ope
     for number in range(1, 17):
         id = conversation_id(number)
         keys = {key.decode() for key in await client.redis.keys(f"*{id}")}
-        expected = {
-            f"{kind}:{{{partitions.of(id)}}}:{id}" for kind in ("conversation", "index", "messages", "order", "unread")
-        }
+        expected = {f"{kind}:{{{partitions.of(id)}}}:{id}" for kind in ("conversation", "order", "unread")}
         assert keys == expected
     assert {partitions.of(conversation_id(number)) for number in range(1, 17)} == {0, 1, 2, 3}
 

@@ -16,7 +16,7 @@ from tests.integration.store.events import (
 
 from conversations.errors import ConversationNotFoundError, CursorMismatchError, MessageNotFoundError
 from conversations.store import MessagePage, Store, to_json
-from conversations.v1 import message_pb2
+from conversations.v1.message_service_pb2 import ListMessagesResponse
 
 SECONDS = [5, 5, 5, 3, 3, 8, 1, 1, 1, 1]
 
@@ -35,7 +35,7 @@ async def page(store: Store, cursor: str = "", limit: int = 100) -> MessagePage:
 
 
 def ids_of(page: MessagePage) -> list[str]:
-    return [message_pb2.Message.FromString(item).id for item in page.items]
+    return [message.id for message in ListMessagesResponse.FromString(b"".join(page.items)).data]
 
 
 async def test_the_first_page_is_the_newest_and_each_page_oldest_first(thread: Store) -> None:

@@ -19,7 +19,8 @@ def test_a_page_of_conversations(ids: list[str], cursor: str) -> None:
     items = [conversation_pb2.Conversation(id=id) for id in ids]
     pagination = PaginationData(next_cursor=cursor, total=len(ids))
     expected = ListConversationsResponse(data=items, pagination_data=pagination).SerializeToString()
-    assert page_bytes([item.SerializeToString() for item in items], pagination.SerializeToString()) == expected
+    framed = [ListConversationsResponse(data=[item]).SerializeToString() for item in items]
+    assert page_bytes(framed, pagination.SerializeToString()) == expected
 
 
 @given(st.lists(TEXT, max_size=4), TEXT)
@@ -27,7 +28,8 @@ def test_a_page_of_messages(ids: list[str], cursor: str) -> None:
     items = [message_pb2.Message(id=id) for id in ids]
     pagination = MessagePaginationData(next_cursor=cursor, total=len(ids))
     expected = ListMessagesResponse(data=items, pagination_data=pagination).SerializeToString()
-    assert page_bytes([item.SerializeToString() for item in items], pagination.SerializeToString()) == expected
+    framed = [ListMessagesResponse(data=[item]).SerializeToString() for item in items]
+    assert page_bytes(framed, pagination.SerializeToString()) == expected
 
 
 def test_an_empty_page_has_its_pagination() -> None:

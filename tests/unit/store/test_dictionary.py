@@ -32,7 +32,7 @@ def words(start: int, stop: int) -> list[str]:
 
 async def test_an_empty_dictionary_finds_nothing() -> None:
     dictionary = Dictionary()
-    assert (dictionary.size, dictionary.last_score) == (0, "0")
+    assert (dictionary.size, dictionary.mark) == (0, "0")
     assert await dictionary.search(Containing("")) == []
 
 
@@ -43,7 +43,7 @@ async def test_finds_all_words_in_order_however_they_came(sizes: list[int]) -> N
         dictionary.extend(words(known, known + size), f"score {known}")
         known += size
         assert dictionary.size == known
-        assert dictionary.last_score == f"score {known - size}"
+        assert dictionary.mark == f"score {known - size}"
         assert await dictionary.search(Containing("")) == words(0, known)
 
 

@@ -4,11 +4,10 @@
 -- Returns: {"ok"}, {"missing"} for the conversation, {"deleted"} for the tag.
 redis.register_function("change_tags", function(keys, argv)
   local p, id, tag = keys[1], argv[1], argv[2]
-  local c = read_hash(conversation_key(p, id))
-  if not c.last then return { "missing" } end
+  local c, stored = open_conversation(p, id)
+  if not c.lm then return { "missing" } end
   if redis.call("SISMEMBER", deleted_tags_key(p), tag) == 1 then return { "deleted" } end
-  local before = c.tags
-  if argv[3] == "add" then change_tags(p, id, c, { tag }, {}) else change_tags(p, id, c, {}, { tag }) end
-  if c.tags ~= before then save(p, id, c) end
+  if argv[3] == "add" then change_tags(p, c, { tag }, {}) else change_tags(p, c, {}, { tag }) end
+  if c.tg ~= stored.tg then save(p, id, c, stored) end
   return { "ok" }
 end)

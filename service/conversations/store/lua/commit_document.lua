@@ -10,21 +10,12 @@
 -- Returns: {"ok"} or {"conflict"}.
 redis.register_function("commit_document", function(keys, argv)
   local p, id = keys[1], argv[1]
-  local key = conversation_key(p, id)
-  local c = read_hash(key)
-  if (c.version or "0") ~= argv[2] then return { "conflict" } end
-  c.version = integer(tonumber(argv[2]) + 1)
-  local parts = { document = argv[3], contact_name = argv[4], contact_avatar = argv[5], user_data = argv[6],
-    name_terms = argv[7], metadata_terms = argv[8] }
-  for name, value in pairs(parts) do
-    if value ~= "" then
-      c[name] = value
-    elseif c[name] then
-      c[name] = nil
-      redis.call("HDEL", key, name)
-    end
-  end
-  change_state(p, id, c, argv[9])
+  local c, stored = open_conversation(p, id)
+  if (c.ver or "0") ~= argv[2] then return { "conflict" } end
+  if c.doc ~= argv[3] then c.ver, c.doc = integer(tonumber(argv[2]) + 1), argv[3] end
+  for i, name in ipairs({ "name", "avatar", "data" }) do c[name] = argv[3 + i] ~= "" and argv[3 + i] or nil end
+  write_terms(c, argv[7], argv[8])
+  change_state(p, c, argv[9])
   local next = 10
   local tags = {}
   for _ = 1, 2 do
@@ -33,8 +24,8 @@ redis.register_function("commit_document", function(keys, argv)
     next = next + #ids + 1
     tags[#tags + 1] = ids
   end
-  change_tags(p, id, c, tags[1], tags[2])
+  change_tags(p, c, tags[1], tags[2])
   for i = next, #argv, 2 do add_word(p, argv[i], argv[i + 1]) end
-  save(p, id, c)
+  save(p, id, c, stored)
   return { "ok" }
 end)

@@ -39,8 +39,8 @@ redis.register_function{
   function_name = "read_conversation",
   flags = { "no-writes" },
   callback = function(keys, argv)
-    local c = redis.call("HMGET", conversation_key(keys[1], argv[1]), "document", "state", "tags", "read_at")
-    return { c[1] or "", c[2] or "", c[3] or "", c[4] or "" }
+    local c = open_conversation(keys[1], argv[1])
+    return { c.doc or "", c.st or "", c.tg or "", c.read or "" }
   end,
 }
 
@@ -60,11 +60,11 @@ redis.register_function{
     local answer = {}
     for i = 1, #places, 2 do
       local id = string.sub(places[i], 11)
-      local line = redis.call("HGET", messages_key(p, argv[1]), id)
+      local facts, message = read_message(p, argv[1], id)
       answer[#answer + 1] = integer(tonumber(places[i + 1]))
       answer[#answer + 1] = places[i]
-      answer[#answer + 1] = string.match(line, "^%S+ %S+ %S+ (%S+)")
-      answer[#answer + 1] = string.sub(line, string.find(line, "\n", 1, true) + 1)
+      answer[#answer + 1] = string.match(facts, "^%S+ %S+ %S+ (%S+)")
+      answer[#answer + 1] = message
       answer[#answer + 1] = redis.call("HGET", message_key(p, id), "changes") or ""
     end
     return answer

@@ -25,28 +25,34 @@ local function between(query, range) return narrowed(query, "@lm:" .. range) end
 
 -- All matches sent at one time, by id, ascending.
 local function ties(p, s, at)
+  if redis.call("ZCOUNT", recent_key(p), at, at) == 0 then return {} end
   local ids = search(p, s, between(s.query, "[" .. at .. " " .. at .. "]"), "LIMIT", 0, 1000000, "DIALECT", 2)
   table.sort(ids)
+  for _, id in ipairs(ids) do s.times[id] = at end
   return ids
 end
 
-local function time_of(p, id) return redis.call("ZSCORE", recent_key(p), id) end
+-- Whether no more than one conversation has a time.
+local function is_single(p, at) return redis.call("ZCOUNT", recent_key(p), at, at) < 2 end
 
 -- Matches of a range of times, by time in a direction ("ASC" or "DESC") and by id in the same direction: `limit` of
--- them behind the first `offset`, and how many there are in all.
+-- them behind the first `offset`. Notes their times.
 local function sorted(p, s, range, direction, offset, limit)
   local query = range and between(s.query, range) or s.query
-  local ids, total = search(p, s, query, "SORTBY", "lm", direction, "LIMIT", offset, limit, "DIALECT", 2)
-  if #ids == 0 then return ids, total end
-  local times, groups, order = {}, {}, {}
-  for _, id in ipairs(ids) do
-    local at = time_of(p, id)
+  local reply = redis.call("FT.SEARCH", index_alias(p), query, "NOCONTENT", "VERBATIM", "TIMEOUT", s.timeout_ms,
+    "SORTBY", "lm", direction, "WITHSORTKEYS", "LIMIT", offset, limit, "DIALECT", 2)
+  local found = (#reply - 1) / 2
+  local groups, order = {}, {}
+  for i = 2, #reply, 2 do
+    local id, at = string.sub(reply[i], -36), string.sub(reply[i + 1], 2)
+    s.times[id] = at
     if not groups[at] then
       groups[at] = {}
       order[#order + 1] = at
     end
     table.insert(groups[at], id)
   end
+  if found == 0 then return {} end
   local first, last = order[1], order[#order]
   local skipped = 0
   if offset > 0 then
@@ -54,16 +60,18 @@ local function sorted(p, s, range, direction, offset, limit)
     skipped = offset - count(p, s, between(s.query, nearer))
     groups[first] = ties(p, s, first)
   end
-  if total > offset + #ids and (last ~= first or offset == 0) then groups[last] = ties(p, s, last) end
+  if reply[1] > offset + found and (last ~= first or offset == 0) and not is_single(p, last) then
+    groups[last] = ties(p, s, last)
+  end
   local result = {}
   for _, at in ipairs(order) do
     table.sort(groups[at], function(a, b) if direction == "DESC" then return a > b end return a < b end)
     for i, id in ipairs(groups[at]) do
       if at ~= first or i > skipped then result[#result + 1] = id end
-      if #result == limit then return result, total end
+      if #result == limit then return result end
     end
   end
-  return result, total
+  return result
 end
 
 -- Puts the ids of the documents that pass a phrase check in its place in the query. Test M: there are different
@@ -120,11 +128,21 @@ local function resolve(p, s, check)
   return "@id:{" .. (#ids > 0 and table.concat(ids, "|") or "none") .. "}"
 end
 
--- What a reader of a dictionary lacks: how many words it may keep, the score of the last one, the words.
-local function unknown_words(key, known, last_score)
+-- What a reader of a dictionary lacks: how many words it may keep, a mark of the last one that there is, the words.
+-- The ids of conversations are a list, in which the id itself is the mark; other words are in a sorted set, and their
+-- score is.
+local function unknown_words(p, name, known, mark)
+  local key = words_key(p, name)
+  if name == "id" then
+    if known > 0 and redis.call("LINDEX", key, known - 1) ~= mark then known = 0 end
+    local ids = redis.call("LRANGE", key, known, known + 9999)
+    local lacking = { known, ids[#ids] or "0" }
+    for i, id in ipairs(ids) do lacking[i + 2] = id end
+    return lacking
+  end
   if known > 0 then
     local last = redis.call("ZRANGE", key, known - 1, known - 1, "WITHSCORES")[2]
-    if not last or tonumber(last) ~= tonumber(last_score) then known = 0 end
+    if not last or tonumber(last) ~= tonumber(mark) then known = 0 end
   end
   local flat = redis.call("ZRANGE", key, known, known + 9999, "WITHSCORES")
   local lacking = { known, #flat > 0 and integer(tonumber(flat[#flat])) or "0" }
@@ -132,23 +150,103 @@ local function unknown_words(key, known, last_score)
   return lacking
 end
 
+-- Whether the hash of a conversation, as it is stored, is what a predicate asks for. A predicate says the same as a
+-- query; see predicates.py for its form.
+local function is_match(predicate, c)
+  local kind = predicate[1]
+  if kind == "and" then
+    for i = 2, #predicate do
+      if not is_match(predicate[i], c) then return false end
+    end
+    return true
+  elseif kind == "or" then
+    for i = 2, #predicate do
+      if is_match(predicate[i], c) then return true end
+    end
+    return false
+  elseif kind == "not" then
+    return not is_match(predicate[2], c)
+  elseif kind == "words" then
+    local text = " " .. c.x .. " "
+    for i = 2, #predicate do
+      if string.find(text, " " .. predicate[i] .. " ", 1, true) then return true end
+    end
+    return false
+  elseif kind == "phrase" then
+    local wanted, terms = {}, {}
+    for i = 3, #predicate do
+      terms[i - 2] = predicate[i]
+      wanted[predicate[i]] = true
+    end
+    return is_phrase(terms, positions_of(c.x, wanted), predicate[2])
+  elseif kind == "numbers" then
+    local number = tonumber(c[predicate[2]])
+    for i = 3, #predicate, 2 do
+      if number >= predicate[i] and number <= predicate[i + 1] then return true end
+    end
+    return false
+  elseif kind == "start" then
+    return string.sub(c.id, 1, #predicate[2]) == predicate[2]
+  end
+  -- "values" of a field that has one, or several with commas between.
+  local value = c[predicate[2]]
+  if not value then return false end
+  if predicate[2] == "src" or predicate[2] == "st" then value = string.lower(value) end
+  for i = 3, #predicate do
+    if string.find("," .. value .. ",", "," .. predicate[i] .. ",", 1, true) then return true end
+  end
+  return false
+end
+
+-- The most changes that are looked at one by one. Beyond that a search is made anew.
+local MAX_CHANGES = 200
+
+-- Times before and after all others.
+local NEVER, EVER = -1e15, 1e15
+
+-- Brings what a caller knows of an earlier search up to the present, without a search: "<entry of the log of
+-- changes> <matches> <time of the newest match>". Only conversations that changed since then can have become a match,
+-- or ceased to be one. Sets s.matches, and s.newest, a time that no match is newer than. Sets neither if
+-- it cannot: the log has to hold the entry still.
+local function carry_on(p, s, known)
+  local entry, matches, newest = string.match(known, "^(%S+) (%S+) (%S+)$")
+  if not entry then return end
+  local log = redis.call("XRANGE", changes_key(p), entry, "+", "COUNT", MAX_CHANGES + 2)
+  if #log == 0 or log[1][1] ~= entry or #log > MAX_CHANGES + 1 then return end
+  s.matches, s.newest = tonumber(matches), tonumber(newest)
+  local seen = {}
+  for i = 2, #log do
+    local before, flat = {}, log[i][2]
+    for f = 1, #flat, 2 do before[flat[f]] = flat[f + 1] end
+    if not seen[before.key] then
+      seen[before.key] = true
+      local now = read_hash(conversation_key(p, before.key))
+      if before.lm and is_match(s.predicate, before) then s.matches = s.matches - 1 end
+      if is_match(s.predicate, now) then
+        s.matches, s.newest = s.matches + 1, math.max(s.newest, tonumber(now.lm))
+      end
+    end
+  end
+end
+
 -- Reads the arguments that all functions of this file share:
 --
 --   search time-out in ms, the most candidates of all phrases, query ("" where there is no filter), number of word
---   dictionaries, of each its field, how many words the caller knows and the score of the last, number of phrase
+--   dictionaries, of each its field, how many words the caller knows and the mark of the last, number of phrase
 --   checks, of each the query for candidates, slop, number of terms, the terms, then what the query costs over 100,000
---   conversations and the most that it may cost, in ms; without these two it may cost anything
+--   conversations and the most that it may cost, in ms; then the predicate of the query or "", and what the caller
+--   knows of an earlier search, as carry_on has it, or ""; without these four it may cost anything
 --
 -- Returns the search, or nil and an answer: {"stale", then for each dictionary what unknown_words returns},
 -- {"broad", candidates}, or {"costly", what the query costs over the conversations that there are}.
 local function read_search(p, argv, next)
-  local s = { timeout_ms = argv[next], max_candidates = tonumber(argv[next + 1]), query = argv[next + 2] }
+  local s = { timeout_ms = argv[next], max_candidates = tonumber(argv[next + 1]), query = argv[next + 2], times = {} }
   local dictionaries = tonumber(argv[next + 3])
   next = next + 4
   local answer, stale = { "stale" }, false
   for _ = 1, dictionaries do
     local known = tonumber(argv[next + 1])
-    local lacking = unknown_words(words_key(p, argv[next]), known, argv[next + 2])
+    local lacking = unknown_words(p, argv[next], known, argv[next + 2])
     stale = stale or lacking[1] ~= known or #lacking > 2
     answer[#answer + 1] = lacking
     next = next + 3
@@ -165,6 +263,8 @@ local function read_search(p, argv, next)
   local share = math.min(1, redis.call("ZCARD", recent_key(p)) / 100000)
   local cost = math.ceil(tonumber(argv[next] or "0") * share)
   if cost > tonumber(argv[next + 1] or "inf") then return nil, { "costly", cost } end
+  if (argv[next + 2] or "") ~= "" then s.predicate = cjson.decode(argv[next + 2]) end
+  if s.predicate then carry_on(p, s, argv[next + 3]) end
   for i, check in ipairs(asked) do
     local ids, candidates = resolve(p, s, check)
     if not ids then return nil, { "broad", candidates } end
@@ -174,27 +274,40 @@ local function read_search(p, argv, next)
 end
 
 -- A slice of all conversations, from the set that is kept in order.
-local function recent_slice(p, direction, at, id, limit)
+local function recent_slice(p, s, direction, at, id, limit)
   local key = recent_key(p)
   local total = redis.call("ZCARD", key)
+  local found, behind
   if direction == "newer" then
-    local rank = rank_of(key, at, id)
-    if redis.call("ZRANGE", key, rank, rank)[1] == id then rank = rank + 1 end
-    return redis.call("ZRANGE", key, rank, rank + limit - 1), rank, total
+    behind = rank_of(key, at, id)
+    if redis.call("ZRANGE", key, behind, behind)[1] == id then behind = behind + 1 end
+    found = redis.call("ZRANGE", key, behind, behind + limit - 1, "WITHSCORES")
+  else
+    local rank = at == "" and total or rank_of(key, at, id)
+    behind = total - rank
+    found = rank > 0 and redis.call("ZREVRANGE", key, behind, behind + limit - 1, "WITHSCORES") or {}
   end
-  local rank = at == "" and total or rank_of(key, at, id)
-  if rank == 0 then return {}, total, total end
-  return redis.call("ZREVRANGE", key, total - rank, total - rank + limit - 1), total - rank, total
+  local ids = {}
+  for i = 1, #found, 2 do
+    ids[#ids + 1] = found[i]
+    s.times[found[i]] = found[i + 1]
+  end
+  return ids, behind, total
 end
 
 -- Whether a conversation, if it is still a match, stands on the other side of a place, or at it.
 local function is_behind(p, s, direction, at, id)
-  local own = "@id:{" .. string.gsub(id, "-", "\\-") .. "}"
-  local found = #id == 36 and search(p, s, narrowed(s.query, own), "LIMIT", 0, 1, "DIALECT", 2)
-  if not found or #found == 0 then return false end
-  local time = tonumber(time_of(p, id))
-  if direction == "newer" then return time <= tonumber(at) end
-  return time >= tonumber(at)
+  if #id ~= 36 then return false end
+  local c = read_hash(conversation_key(p, id))
+  if not c.lm then return false end
+  if s.predicate then
+    if not is_match(s.predicate, c) then return false end
+  else
+    local own = "@id:{" .. string.gsub(id, "-", "\\-") .. "}"
+    if count(p, s, narrowed(s.query, own)) == 0 then return false end
+  end
+  if direction == "newer" then return tonumber(c.lm) <= tonumber(at) end
+  return tonumber(c.lm) >= tonumber(at)
 end
 
 -- How many matches stand on the other side of a place; where only their being there is known, 1 at least.
@@ -209,17 +322,22 @@ local function count_behind(p, s, direction, at, id)
   return behind
 end
 
--- The same for the matches of a filter.
+-- A slice of the matches of a filter.
 --
--- To sort all matches of a broad filter takes several times as long as to count them. So they are looked for in
+-- To sort all matches of a broad filter takes several times as long as to count them, and to count them longer than
+-- to find a page. So matches are counted only where what is known of them cannot be carried on, and looked for in
 -- windows of time, from the place on: one that should hold enough, then wider ones. A window begins and ends between
--- two times, never within the conversations of one time. Few matches are sorted at once.
+-- two times, never within the conversations of one time.
 local function matching_slice(p, s, direction, at, id, limit)
   local key = recent_key(p)
-  local all, total = redis.call("ZCARD", key), count(p, s, s.query)
+  local all = redis.call("ZCARD", key)
+  if not s.matches then s.matches = count(p, s, s.query) end
   local newer = direction == "newer"
+  if s.matches == 0 then
+    s.newest = NEVER
+    return {}, 0, 0
+  end
   local behind = at == "" and 0 or count_behind(p, s, direction, at, id)
-  if total == 0 then return {}, behind, total end
 
   local ids = {}
   local function take(found)
@@ -229,7 +347,7 @@ local function matching_slice(p, s, direction, at, id, limit)
     end
   end
   -- The conversations of the place's own time, beyond the place.
-  if at ~= "" then
+  if at ~= "" and not (tonumber(redis.call("ZSCORE", key, id)) == tonumber(at) and is_single(p, at)) then
     local beyond = {}
     for _, tie in ipairs(ties(p, s, at)) do
       if newer and tie > id then beyond[#beyond + 1] = tie end
@@ -237,25 +355,35 @@ local function matching_slice(p, s, direction, at, id, limit)
     end
     take(beyond)
   end
-  local width = math.ceil(2 * limit * all / total) + 50
-  local rank
-  if at == "" then
-    rank = 0
-  elseif newer then
-    rank = redis.call("ZCOUNT", key, "-inf", at)
+  local near, rank = "(" .. at, 0
+  if at ~= "" then
+    rank = redis.call("ZCOUNT", key, newer and "-inf" or at, newer and at or "+inf")
+  elseif s.newest and s.newest < EVER then
+    near, rank = integer(s.newest), redis.call("ZCOUNT", key, "(" .. integer(s.newest), "+inf")
   else
-    rank = redis.call("ZCOUNT", key, at, "+inf")
+    near = "+inf"
   end
-  local near = at == "" and "+inf" or "(" .. at
+  local width = math.ceil(2 * limit * all / s.matches) + 50
   while #ids < limit and rank < all do
     local edge = redis.call(newer and "ZRANGE" or "ZREVRANGE", key, rank + width, rank + width, "WITHSCORES")[2]
     if not edge or 4 * width > all then edge = newer and "+inf" or "-inf" end
     local range = newer and "[" .. near .. " " .. edge .. "]" or "[" .. edge .. " " .. near .. "]"
-    take((sorted(p, s, range, newer and "ASC" or "DESC", 0, limit - #ids)))
+    -- A range takes time too, where all of it is wanted.
+    if #ids == 0 and near == "+inf" and edge == "-inf" then range = nil end
+    take(sorted(p, s, range, newer and "ASC" or "DESC", 0, limit - #ids))
     if edge == "+inf" or edge == "-inf" then break end
     near, rank, width = "(" .. edge, rank + width, 16 * width
   end
-  return ids, behind, total
+  if at == "" then s.newest = tonumber(s.times[ids[1]]) end
+  return ids, behind, s.matches
+end
+
+-- What the caller may hand in with its next search of the same query; "" where it would be of no use.
+local function known_now(p, s)
+  if not s.predicate then return "" end
+  local last = redis.call("XREVRANGE", changes_key(p), "+", "-", "COUNT", 1)[1]
+  if not last then return "" end
+  return last[1] .. " " .. integer(s.matches) .. " " .. integer(s.newest or EVER)
 end
 
 -- Lists conversations from a place on.
@@ -263,8 +391,9 @@ end
 -- ARGV: "older" or "newer", time in ms and id of the conversation to start behind ("" for the newest), the most
 --       conversations, then a search as read_search has it
 -- Returns: {"ok", all conversations, matches, unread conversations, matches on the other side of the place (where there
---          are some, 1 at least), then time, id and Conversation bytes of each, the nearest to the place first}, or as
---          read_search.
+--          are some, 1 at least), 1 where there are more beyond the last one, otherwise 0, what the caller knows of the
+--          search from now on, times and ids with blanks between, then each conversation as field 1 of a message, the
+--          nearest to the place first}, or as read_search.
 redis.register_function{
   function_name = "list_conversations",
   flags = { "no-writes" },
@@ -274,18 +403,19 @@ redis.register_function{
     if not s then return other end
     local ids, behind, matches
     if s.query == "" then
-      ids, behind, matches = recent_slice(p, argv[1], argv[2], argv[3], limit)
+      ids, behind, matches = recent_slice(p, s, argv[1], argv[2], argv[3], limit + 1)
     else
-      ids, behind, matches = matching_slice(p, s, argv[1], argv[2], argv[3], limit)
+      ids, behind, matches = matching_slice(p, s, argv[1], argv[2], argv[3], limit + 1)
     end
     local answer = { "ok", redis.call("ZCARD", recent_key(p)), matches,
-      tonumber(redis.call("HGET", counts_key(p), "unread") or "0"), behind }
-    local channels = {}
-    for _, id in ipairs(ids) do
-      answer[#answer + 1] = time_of(p, id)
-      answer[#answer + 1] = id
-      answer[#answer + 1] = conversation_bytes(p, id, channels)
+      tonumber(redis.call("HGET", counts_key(p), "unread") or "0"), behind, #ids > limit and 1 or 0,
+      s.query == "" and "" or known_now(p, s), "" }
+    local channels, places = {}, {}
+    for i = 1, math.min(#ids, limit) do
+      places[i] = s.times[ids[i]] .. " " .. ids[i]
+      answer[8 + i] = field(1, conversation_bytes(p, ids[i], channels))
     end
+    answer[8] = table.concat(places, " ")
     return answer
   end,
 }
@@ -293,7 +423,7 @@ redis.register_function{
 -- Lists only the places of conversations, by number: for cursors that are offsets.
 --
 -- ARGV: number of the first, from 0, the most places, then a search as read_search has it
--- Returns: {"ok", then time and id of each, newest first}, or as read_search.
+-- Returns: {"ok", times and ids with blanks between, newest first}, or as read_search.
 redis.register_function{
   function_name = "list_places",
   flags = { "no-writes" },
@@ -301,17 +431,15 @@ redis.register_function{
     local p, offset, limit = keys[1], tonumber(argv[1]), tonumber(argv[2])
     local s, other = read_search(p, argv, 3)
     if not s then return other end
-    local ids
+    local places = {}
     if s.query == "" then
-      ids = redis.call("ZREVRANGE", recent_key(p), offset, offset + limit - 1)
+      local found = redis.call("ZREVRANGE", recent_key(p), offset, offset + limit - 1, "WITHSCORES")
+      for i = 1, #found, 2 do places[#places + 1] = found[i + 1] .. " " .. found[i] end
     else
-      ids = sorted(p, s, nil, "DESC", offset, limit)
+      for _, id in ipairs(sorted(p, s, nil, "DESC", offset, limit)) do
+        places[#places + 1] = s.times[id] .. " " .. id
+      end
     end
-    local answer = { "ok" }
-    for _, id in ipairs(ids) do
-      answer[#answer + 1] = time_of(p, id)
-      answer[#answer + 1] = id
-    end
-    return answer
+    return { "ok", table.concat(places, " ") }
   end,
 }

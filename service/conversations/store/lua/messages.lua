@@ -1,10 +1,10 @@
--- A message stands in its conversation's messages hash as one line of facts and its protobuf bytes:
+-- A message is a hash. For each conversation that has it there is a field with that id, a line of facts and the
+-- protobuf bytes:
 --
 --   <sent_at in ms> <place> <1 from the contact, or 0> <channel id> <source>\n<Message>
 --
--- Place: ten digits, counting arrivals; the order set's members are place and id. The hash message:{p}:<id> holds
--- the ids of the conversations that have the message, each as a field, and what metadata events changed:
--- `version`, and `changes` as JSON. It may come before the message.
+-- Place: ten digits, counting arrivals; the order set's members are place and id. What metadata events changed stands
+-- beside: `version`, and `changes` as JSON. It may come before the message.
 
 -- Reads what metadata events changed on a message, and the messages that have the id.
 --
@@ -15,11 +15,10 @@ redis.register_function{
   flags = { "no-writes" },
   callback = function(keys, argv)
     local p, id = keys[1], argv[1]
-    local locator = read_hash(message_key(p, id))
-    local found = { locator.version or "0", locator.changes or "" }
-    for conversation in pairs(locator) do
+    local message = read_hash(message_key(p, id))
+    local found = { message.version or "0", message.changes or "" }
+    for conversation, line in pairs(message) do
       if #conversation == 36 then
-        local line = redis.call("HGET", messages_key(p, conversation), id)
         found[#found + 1] = conversation
         found[#found + 1] = string.sub(line, string.find(line, "\n", 1, true) + 1)
       end
@@ -34,26 +33,27 @@ redis.register_function{
 -- Returns: {"ok"} or {"conflict"}.
 redis.register_function("commit_message_changes", function(keys, argv)
   local p, id = keys[1], argv[1]
-  local locator = message_key(p, id)
-  if (redis.call("HGET", locator, "version") or "0") ~= argv[2] then return { "conflict" } end
-  local lines = {}
-  for i = 4, #argv, 3 do
-    local line = redis.call("HGET", messages_key(p, argv[i]), id)
-    local head = string.find(line, "\n", 1, true)
-    if string.sub(line, head + 1) ~= argv[i + 1] then return { "conflict" } end
-    lines[argv[i]] = string.sub(line, 1, head) .. argv[i + 2]
-  end
-  local conversations = 0
-  for name in pairs(read_hash(locator)) do
+  local key = message_key(p, id)
+  local stored, conversations = read_hash(key), 0
+  if (stored.version or "0") ~= argv[2] then return { "conflict" } end
+  for name in pairs(stored) do
     if #name == 36 then conversations = conversations + 1 end
   end
   if conversations ~= (#argv - 3) / 3 then return { "conflict" } end
-  redis.call("HSET", locator, "version", integer(tonumber(argv[2]) + 1), "changes", argv[3])
+  local changes = { "version", integer(tonumber(argv[2]) + 1), "changes", argv[3] }
+  for i = 4, #argv, 3 do
+    local facts, message = read_message(p, argv[i], id)
+    if message ~= argv[i + 1] then return { "conflict" } end
+    changes[#changes + 1] = argv[i]
+    changes[#changes + 1] = facts .. argv[i + 2]
+  end
+  redis.call("HSET", key, unpack(changes))
   if conversations == 0 then redis.call("SADD", waiting_messages_key(p), id) end
-  for conversation, line in pairs(lines) do
-    redis.call("HSET", messages_key(p, conversation), id, line)
-    local c = read_hash(conversation_key(p, conversation))
-    if string.sub(c.last, 11) == id then save(p, conversation, c) end
+  for i = 4, #argv, 3 do
+    if latest_message(p, argv[i]) == id then
+      local c, before = open_conversation(p, argv[i])
+      save(p, argv[i], c, before)
+    end
   end
   return { "ok" }
 end)
@@ -63,7 +63,8 @@ end)
 -- ARGV: conversation id, "older" or "newer", sent_at in ms and place with id of the message to start behind ("" for
 --       the newest), the most messages, messages to pass over
 -- Returns: {} where there is no such conversation; else {messages in all, messages on the other side of the first
---          one returned, then sent_at, place with id and Message bytes of each, the nearest to the start first}.
+--          one returned, then sent_at, place with id and the Message as field 1 of a message of each, the nearest to
+--          the start first}.
 redis.register_function{
   function_name = "list_messages",
   flags = { "no-writes" },
@@ -89,10 +90,10 @@ redis.register_function{
     local first, last, step = 1, #found, 2
     if argv[2] == "older" then first, last, step = #found - 1, 1, -2 end
     for i = first, last, step do
-      local line = redis.call("HGET", messages_key(p, id), string.sub(found[i], 11))
+      local _, message = read_message(p, id, string.sub(found[i], 11))
       answer[#answer + 1] = integer(tonumber(found[i + 1]))
       answer[#answer + 1] = found[i]
-      answer[#answer + 1] = string.sub(line, string.find(line, "\n", 1, true) + 1)
+      answer[#answer + 1] = field(1, message)
     end
     return answer
   end,

@@ -1,32 +1,39 @@
 -- What the functions of the library share. Loaded first; the others follow as one chunk.
 --
 -- Every function takes KEYS[1] = the partition's hash tag, "{0}", and touches keys of that partition only, so that
--- one call is atomic on a cluster as well. Conversation hashes hold:
+-- one call is atomic on a cluster as well. The hash of a conversation is also the document that is indexed. Names are
+-- short, as each conversation has them:
 --
---   version           changes of the document so far
---   document          JSON of the metadata save tags and state
---   contact_name      Contact.display_name as protobuf bytes; absent while the contact has no name of its own
---   contact_avatar    Contact.avatar_url as protobuf bytes; may be absent
---   user_data         ConversationMetadata.user_data as protobuf bytes; may be absent
---   name_terms        index terms of the display name; absent without a name of its own
---   metadata_terms    index terms of the document's leaves
---   state             OPEN or CLOSED; may be absent
---   tags              ids, sorted, with commas between; may be absent
---   read_at           milliseconds; absent until read
---   arrivals          messages that took a place in the order so far
---   created_at, last_at, last, channel_id, source, unread
---                     times in milliseconds, the latest message's place, and what comes from it; absent until
---                     the first message: that is how a conversation that waits differs from one that exists
---   tail              the answer's bytes save id and channel
+--   id         its id
+--   ih         the first 48 bits of the id as a number
+--   x          index terms: of the name, of the metadata's leaves, and of tags and state, with " | " between the three
+--   ch, src    channel id and source of the latest message
+--   st         OPEN or CLOSED; may be absent
+--   tg         tag ids, sorted, with commas between; may be absent
+--   ca, lm     times of the earliest and of the latest message in milliseconds
+--   un         unread messages
+--   tail       the answer's bytes save id and channel
+--   name       Contact.display_name as protobuf bytes; absent while the contact has no name of its own
+--   avatar     Contact.avatar_url as protobuf bytes; may be absent
+--   data       ConversationMetadata.user_data as protobuf bytes; may be absent
+--   doc        JSON of the metadata save tags and state
+--   ver        changes of that document so far
+--   read       time up to which it was read, in milliseconds; absent until read
+--   seq        messages that took a place in the order so far
+--
+-- An empty field is as good as none: that takes one command less than to delete it, and each indexes the document.
+--
+-- What is known of a conversation before its first message waits in a hash of its own, which is not indexed and has
+-- no lm: that is how the two are told apart.
 
 local function conversation_key(p, id) return "conversation:" .. p .. ":" .. id end
-local function index_prefix(p) return "index:" .. p .. ":" end
+local function early_key(p, id) return "early:" .. p .. ":" .. id end
 local function index_alias(p) return "conversations:" .. p end
-local function messages_key(p, id) return "messages:" .. p .. ":" .. id end
 local function order_key(p, id) return "order:" .. p .. ":" .. id end
 local function unread_key(p, id) return "unread:" .. p .. ":" .. id end
 local function message_key(p, id) return "message:" .. p .. ":" .. id end
 local function recent_key(p) return "recent:" .. p end
+local function changes_key(p) return "changes:" .. p end
 local function counts_key(p) return "counts:" .. p end
 local function words_key(p, field) return "words:" .. p .. ":" .. field end
 local function channel_key(p, id) return "channel:" .. p .. ":" .. id end
@@ -111,82 +118,130 @@ local function add_word(p, name, word)
   redis.call("ZADD", key, integer(score), word)
 end
 
--- Writes the index document. Any HSET there indexes the whole document again, so nothing is written when nothing
--- that is indexed changed.
-local function write_index(p, id, c)
-  local key = index_prefix(p) .. id
-  local terms = { NAME_EXISTS }
-  if c.name_terms then
-    terms[2] = c.name_terms
-  else
-    local first, second = default_name(c.source, id)
-    terms[2] = name_term(string.lower(first)) .. " " .. name_term(second)
-  end
-  terms[#terms + 1] = c.metadata_terms
-  if c.tags then terms[#terms + 1] = TAGS_EXIST end
-  if c.state then terms[#terms + 1] = STATE_TERMS[c.state] end
-  local first_48_bits = tonumber(string.sub(id, 1, 8) .. string.sub(id, 10, 13), 16)
-  local new = { id = id, ih = integer(first_48_bits), x = table.concat(terms, " "), ch = c.channel_id, src = string.lower(c.source), ca = c.created_at,
-    lm = c.last_at, un = c.unread, st = c.state and string.lower(c.state), tg = c.tags }
-  local old = read_hash(key)
-  local changes, removals = {}, {}
-  for name, value in pairs(new) do
-    if value and old[name] ~= value then
-      changes[#changes + 1] = name
-      changes[#changes + 1] = value
+-- What is known of a conversation, to be changed and saved, and as it is stored.
+local function open_conversation(p, id)
+  local flat = redis.call("HGETALL", conversation_key(p, id))
+  if #flat == 0 then flat = redis.call("HGETALL", early_key(p, id)) end
+  local c, stored = {}, {}
+  for i = 1, #flat, 2 do
+    if flat[i + 1] ~= "" then
+      c[flat[i]] = flat[i + 1]
+      stored[flat[i]] = flat[i + 1]
     end
   end
-  for _, name in ipairs({ "st", "tg" }) do
-    if old[name] and not new[name] then removals[#removals + 1] = name end
-  end
-  if #removals > 0 then redis.call("HDEL", key, unpack(removals)) end
-  if #changes > 0 then redis.call("HSET", key, unpack(changes)) end
+  return c, stored
+end
+
+-- The index terms of name and metadata in a conversation's text.
+local function own_terms(c)
+  return string.match(c.x or "", "^%S+ ([^|]*) | ([^|]*) |")
+end
+
+-- Puts the index terms of a conversation together. The stops are no terms, and no term has one.
+local function write_terms(c, name_terms, metadata_terms)
+  local others = {}
+  if c.tg then others[1] = TAGS_EXIST end
+  if c.st then others[#others + 1] = STATE_TERMS[c.st] end
+  c.x = NAME_EXISTS .. " " .. name_terms .. " | " .. metadata_terms .. " | " .. table.concat(others, " ")
 end
 
 -- Counts the conversation as unread or not, and notes its unread messages.
 local function count_unread(p, id, c)
   local unread = redis.call("ZCARD", unread_key(p, id))
-  local was = tonumber(c.unread or "0")
+  local was = tonumber(c.un or "0")
   if unread > 0 and was == 0 then redis.call("HINCRBY", counts_key(p), "unread", 1) end
   if unread == 0 and was > 0 then redis.call("HINCRBY", counts_key(p), "unread", -1) end
-  c.unread = integer(unread)
+  c.un = integer(unread)
 end
 
--- Renders the part of the answer that is stored, and brings hash and index up to date. `c` holds the whole hash;
--- a field that goes is deleted from the hash by the caller.
-local function save(p, id, c)
-  if c.last then
-    local name = c.contact_name
+-- A message of a conversation: a line of facts, and the Message as protobuf bytes.
+local function read_message(p, id, message_id)
+  local line = redis.call("HGET", message_key(p, message_id), id)
+  if not line then return nil end
+  local ends = string.find(line, "\n", 1, true)
+  return string.sub(line, 1, ends), string.sub(line, ends + 1)
+end
+
+-- The id of the latest message, and its place with id in front.
+local function latest_message(p, id)
+  local place = redis.call("ZRANGE", order_key(p, id), -1, -1)[1]
+  return string.sub(place, 11), place
+end
+
+local function tail_of(p, id, c, name)
+  local metadata = { field(1, name .. (c.avatar or "")) }
+  for tag in string.gmatch(c.tg or "", "[^,]+") do
+    metadata[#metadata + 1] = field(2, field(1, tag) .. field(2, ""))
+  end
+  if c.un ~= "0" then metadata[#metadata + 1] = "\24" .. varint(tonumber(c.un)) end
+  if c.st then metadata[#metadata + 1] = c.st == "OPEN" and "\32\1" or "\32\2" end
+  metadata[#metadata + 1] = c.data
+  local _, message = read_message(p, id, (latest_message(p, id)))
+  return field(3, timestamp(tonumber(c.ca))) .. field(4, table.concat(metadata)) .. field(5, message)
+end
+
+local INDEXED = { "id", "ih", "x", "ch", "src", "st", "tg", "ca", "lm", "un" }
+
+-- Notes how a conversation was indexed before it changes, for those who know of a search how many it found: see
+-- carry_on in list_conversations.lua.
+local function log_change(p, id, stored)
+  local entry = { "key", id }
+  for _, name in ipairs(INDEXED) do
+    if stored[name] then
+      entry[#entry + 1] = name
+      entry[#entry + 1] = stored[name]
+    end
+  end
+  redis.call("XADD", changes_key(p), "MAXLEN", "~", 1000, "*", unpack(entry))
+end
+
+-- Renders what is stored of an answer, and writes what changed. Any HSET indexes the whole document again.
+local function save(p, id, c, stored)
+  local key = early_key(p, id)
+  if c.lm then
+    key = conversation_key(p, id)
+    if not stored.lm then
+      -- Its first message.
+      if next(stored) then
+        redis.call("DEL", early_key(p, id))
+        redis.call("SREM", waiting_key(p), id)
+        stored = {}
+      end
+      redis.call("RPUSH", words_key(p, "id"), id)
+    end
+    c.id, c.ih = id, integer(tonumber(string.sub(id, 1, 8) .. string.sub(id, 10, 13), 16))
+    local name_terms, metadata_terms = own_terms(c)
+    local name = c.name
     if not name then
-      local first, second = default_name(c.source, id)
+      local first, second = default_name(c.src, id)
       name = field(1, first .. " " .. second)
+      name_terms = name_term(string.lower(first)) .. " " .. name_term(second)
       add_word(p, "display_name", string.lower(first))
       add_word(p, "display_name", second)
     end
-    local metadata = { field(1, name .. (c.contact_avatar or "")) }
-    if c.tags then
-      for tag in string.gmatch(c.tags, "[^,]+") do
-        metadata[#metadata + 1] = field(2, field(1, tag) .. field(2, ""))
-      end
-    end
-    if c.unread ~= "0" then metadata[#metadata + 1] = "\24" .. varint(tonumber(c.unread)) end
-    if c.state then metadata[#metadata + 1] = c.state == "OPEN" and "\32\1" or "\32\2" end
-    metadata[#metadata + 1] = c.user_data
-    local message = redis.call("HGET", messages_key(p, id), string.sub(c.last, 11))
-    message = string.sub(message, string.find(message, "\n", 1, true) + 1)
-    c.tail = field(3, timestamp(tonumber(c.created_at))) .. field(4, table.concat(metadata)) .. field(5, message)
-  end
-  local flat = {}
-  for name, value in pairs(c) do
-    flat[#flat + 1] = name
-    flat[#flat + 1] = value
-  end
-  redis.call("HSET", conversation_key(p, id), unpack(flat))
-  if c.last then
-    write_index(p, id, c)
+    write_terms(c, name_terms, metadata_terms or "")
+    c.tail = tail_of(p, id, c, name)
   else
     redis.call("SADD", waiting_key(p), id)
   end
+  local changes, is_indexed = {}, false
+  for name, value in pairs(c) do
+    if stored[name] ~= value then
+      changes[#changes + 1] = name
+      changes[#changes + 1] = value
+    end
+  end
+  for name in pairs(stored) do
+    if not c[name] then
+      changes[#changes + 1] = name
+      changes[#changes + 1] = ""
+    end
+  end
+  if c.lm then
+    for _, name in ipairs(INDEXED) do is_indexed = is_indexed or stored[name] ~= c[name] end
+    if is_indexed then log_change(p, id, stored) end
+  end
+  if #changes > 0 then redis.call("HSET", key, unpack(changes)) end
 end
 
 -- The channel's bytes as kept in this partition; an empty one where only the id is known.
@@ -197,7 +252,7 @@ end
 
 -- The whole Conversation as protobuf bytes, or nil. `channels` caches channels within one call.
 local function conversation_bytes(p, id, channels)
-  local parts = redis.call("HMGET", conversation_key(p, id), "channel_id", "tail")
+  local parts = redis.call("HMGET", conversation_key(p, id), "ch", "tail")
   if not parts[2] then return nil end
   local channel = channels[parts[1]]
   if not channel then
@@ -221,21 +276,20 @@ local function rank_of(key, score, member)
 end
 
 -- Changes the state: "" keeps it, "-" removes it.
-local function change_state(p, id, c, change)
+local function change_state(p, c, change)
   if change == "-" then
-    if c.state then redis.call("HDEL", conversation_key(p, id), "state") end
-    c.state = nil
+    c.st = nil
   elseif change ~= "" then
-    c.state = change
+    c.st = change
     add_word(p, "state", string.lower(change))
     add_word(p, "metadata.state", string.lower(change))
   end
 end
 
 -- Adds tags, save deleted ones, then removes tags; "*" stands for all of them.
-local function change_tags(p, id, c, added, removed)
+local function change_tags(p, c, added, removed)
   local set = {}
-  for tag in string.gmatch(c.tags or "", "[^,]+") do set[tag] = true end
+  for tag in string.gmatch(c.tg or "", "[^,]+") do set[tag] = true end
   for _, tag in ipairs(added) do
     if redis.call("SISMEMBER", deleted_tags_key(p), tag) == 0 then
       set[tag] = true
@@ -248,10 +302,5 @@ local function change_tags(p, id, c, added, removed)
   local tags = {}
   for tag in pairs(set) do tags[#tags + 1] = tag end
   table.sort(tags)
-  if #tags > 0 then
-    c.tags = table.concat(tags, ",")
-  elseif c.tags then
-    c.tags = nil
-    redis.call("HDEL", conversation_key(p, id), "tags")
-  end
+  c.tg = #tags > 0 and table.concat(tags, ",") or nil
 end

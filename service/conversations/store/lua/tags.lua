@@ -55,9 +55,9 @@ redis.register_function("clear_tag", function(keys, argv)
     "VERBATIM", "LIMIT", 0, argv[2], "DIALECT", 2)
   for i = 2, #found do
     local id = string.sub(found[i], -36)
-    local c = read_hash(conversation_key(p, id))
-    change_tags(p, id, c, {}, { argv[1] })
-    save(p, id, c)
+    local c, stored = open_conversation(p, id)
+    change_tags(p, c, {}, { argv[1] })
+    save(p, id, c, stored)
   end
   return #found - 1
 end)
@@ -66,10 +66,10 @@ end)
 redis.register_function("clear_waiting_tag", function(keys, argv)
   local p = keys[1]
   for _, id in ipairs(redis.call("SMEMBERS", waiting_key(p))) do
-    if string.find(redis.call("HGET", conversation_key(p, id), "tags") or "", argv[1], 1, true) then
-      local c = read_hash(conversation_key(p, id))
-      change_tags(p, id, c, {}, { argv[1] })
-      save(p, id, c)
+    if string.find(redis.call("HGET", early_key(p, id), "tg") or "", argv[1], 1, true) then
+      local c, stored = open_conversation(p, id)
+      change_tags(p, c, {}, { argv[1] })
+      save(p, id, c, stored)
     end
   end
   return { "ok" }

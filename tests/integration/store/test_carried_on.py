@@ -1,0 +1,119 @@
+"""What is known of a search is carried on over changes: every page and total is that of a search made anew."""
+
+import random
+
+import pytest
+from tests.integration.store.conftest import OpenStore
+from tests.integration.store.events import (
+    apply,
+    conversation_id,
+    ids_of,
+    message,
+    metadata,
+    named,
+    page,
+    receipt,
+    tag,
+    tag_id,
+    uuid,
+)
+
+from conversations.store import Happening, Store
+from conversations.store.client import Client
+
+FILTERS = [
+    "state:open",
+    "state:closed OR NOT state:*",
+    "NOT state:*",
+    "source:facebook AND unread_count:[1 TO *]",
+    "source:Twilio* OR channel_id:*1",
+    f"tag_ids:{tag_id(1)} AND NOT tag_ids:{tag_id(2)}",
+    "tag_ids:*",
+    "display_name:ada",
+    "display_name:*a",
+    "display_name:fac?book OR display_name:*",
+    'display_name:"ada b"',
+    'display_name:"ada b c"~3',
+    'display_name:"b ada"~2 OR state:open',
+    'NOT display_name:"c b ada"~4',
+    "metadata.user_data.k:[b TO *]",
+    "metadata.user_data.k:* AND metadata.state:open",
+    "metadata.user_data.k:b~1",
+    f"id:{conversation_id(3)} OR id:0000000*",
+    f"id:{conversation_id(7)[:20]}*",
+    "unread_count:0 OR unread_count:{1 TO 3}",
+    "created_at:[2019-01-07T00:00:05Z TO 2019-01-07T00:00:20Z]",
+    "last_message_at:{2019-01-07T00:00:10Z TO *]",
+    "NOT (state:closed AND unread_count:0) AND NOT display_name:b",
+    "*:* NOT source:facebook",
+    "nobody",
+]
+
+
+def change(chance: random.Random) -> Happening:
+    number, second = chance.randint(1, 12), chance.randint(0, 30)
+    return chance.choice(
+        [
+            message(number, chance.randint(1, 60), second, from_contact=chance.random() < 0.6),
+            message(number, chance.randint(61, 90), second, source="Twilio.sms", channel_id=uuid("k", number % 3)),
+            receipt(number, second),
+            named(number, " ".join(chance.choices(["ada", "b", "c", "Ada"], k=chance.randint(1, 4)))),
+            metadata(number, state=chance.choice(["OPEN", "CLOSED", None])),
+            metadata(number, tags={tag_id(chance.randint(1, 2)): chance.choice(["", None])}),
+            metadata(number, user_data={"k": chance.choice(["a", "b", "bb", "c d", 7])}),
+        ]
+    )
+
+
+async def pages(store: Store, filters: str) -> list[tuple[int, int, list[str]]]:
+    """Total, unread and ids of the first two pages."""
+    first = await page(store, filters, "", 3)
+    second = await page(store, filters, first.next_cursor, 3) if first.next_cursor else first
+    return [(one.filtered_total, one.unread, ids_of(one)) for one in (first, second)]
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_pages_and_totals(any_store: Store, opened: OpenStore, seed: int) -> None:
+    chance = random.Random(seed)
+    fresh = await opened()
+    await apply(any_store, tag(1), tag(2))
+    for _ in range(25):
+        await apply(any_store, *(change(chance) for _ in range(chance.randint(0, 4))))
+        fresh.conversations._queries.clear()
+        for filters in FILTERS:
+            assert await pages(any_store, filters) == await pages(fresh, filters), filters
+
+
+async def searches(client: Client) -> int:
+    stats = await client.redis.info("commandstats")
+    return int(stats.get("cmdstat_FT.SEARCH", {"calls": 0})["calls"])
+
+
+async def test_nothing_is_counted_twice(store: Store, client: Client) -> None:
+    await apply(store, *(message(number, number, number) for number in range(1, 31)))
+    known: list[int] = []
+    for _ in range(3):
+        before = await searches(client)
+        assert (await page(store, "source:facebook", "", 3)).filtered_total == 30 + len(known)
+        known.append(await searches(client) - before)
+        await apply(store, message(30 + len(known), 30 + len(known), 30 + len(known)))
+    # A count and a window, then windows.
+    assert known == [2, 1, 1]
+
+
+async def test_what_cannot_be_carried_on_is_counted(store: Store, client: Client) -> None:
+    await apply(store, message(1, 1), message(2, 2))
+    assert (await page(store, "source:facebook")).filtered_total == 2
+    await apply(store, *(message(3, 100 + number, number) for number in range(300)), message(4, 4))
+    assert (await page(store, "source:facebook")).filtered_total == 4
+    await client.redis.delete("changes:{0}")
+    await apply(store, message(5, 5))
+    assert (await page(store, "source:facebook")).filtered_total == 5
+
+
+async def test_a_long_predicate_is_left_out(store: Store) -> None:
+    await apply(store, message(1, 1), *(named(1, f"word{number}") for number in range(800)))
+    for _ in range(2):
+        assert (await page(store, "display_name:word*")).filtered_total == 1
+    await apply(store, named(1, "other"))
+    assert (await page(store, "display_name:word*")).filtered_total == 0
