@@ -30,7 +30,7 @@ class ConversationServicer:
             total=page.total,
             badge_unread_count=page.unread,
         )
-        return page_bytes(page.items, pagination_data.SerializeToString())
+        return page_bytes(page.conversations, pagination_data.SerializeToString())
 
     async def GetConversation(self, request: pb.GetConversationRequest) -> bytes:
         return await self._store.conversations.get(read_id(request.conversation_id, "conversation_id"))

@@ -20,4 +20,4 @@ class MessageServicer:
         pagination_data = pb.MessagePaginationData(
             previous_cursor=page.previous_cursor, next_cursor=page.next_cursor, total=page.total
         )
-        return page_bytes(page.items, pagination_data.SerializeToString())
+        return page_bytes(page.messages, pagination_data.SerializeToString())

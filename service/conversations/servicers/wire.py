@@ -1,23 +1,23 @@
 """Protobuf bytes put together from serialised parts: parsing them only to serialise again would cost most of a list."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from google.protobuf.message import DecodeError
 
 __all__ = ["page_bytes", "split_items"]
 
 
-def page_bytes(items: Iterable[bytes], pagination_data: bytes) -> bytes:
+def page_bytes(items: bytes, pagination_data: bytes) -> bytes:
     """Return a response message with a serialised message in field 2.
 
     Args:
-        items: Serialised, each as field 1 already.
+        items: Any number of fields 1, serialised.
         pagination_data: Of field 2.
 
     Source:
         https://protobuf.dev/programming-guides/encoding/
     """
-    return b"".join((*items, b"\x12", _varint(len(pagination_data)), pagination_data))
+    return b"".join((items, b"\x12", _varint(len(pagination_data)), pagination_data))
 
 
 def split_items(data: bytes) -> Iterator[bytes]:

@@ -1,7 +1,7 @@
 """Conversations: read, list, change."""
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any, Protocol
@@ -100,7 +100,7 @@ class CompiledFilter(Protocol):
 class ConversationPage:
     """A page of conversations, newest message first."""
 
-    items: list[bytes]
+    conversations: bytes
     """Conversation messages, serialised, each as field 1 of a message."""
     previous_cursor: str
     next_cursor: str
@@ -175,23 +175,28 @@ class Conversations:
         replies = await self._search(compiled, "list_conversations", args)
         total, matches, unread, behind, more = (sum(reply[i] for reply in replies) for i in range(1, 6))
         newer = cursor.direction == "newer"
-        rows = [row for reply in replies for row in zip(*_places(reply[7]), reply[8:], strict=True)]
-        if len(replies) > 1:
+        if len(replies) == 1 and not newer:
+            [reply] = replies
+            words, data = reply[7].split(), reply[8]
+            places = list(zip(map(int, words[::3]), words[1::3], strict=True))
+        else:
+            rows = [row for reply in replies for row in _rows(reply)]
             rows.sort(key=itemgetter(0, 1), reverse=not newer)
             more += len(rows) > limit
-            del rows[limit:]
-        if newer:
-            rows.reverse()
+            rows = rows[:limit]
+            if newer:
+                rows.reverse()
+            places, data = [(at_ms, id) for at_ms, id, _ in rows], b"".join(item for _, _, item in rows)
         older, newest = (behind > 0, more > 0) if newer else (more > 0, behind > 0)
 
-        if rows:
-            (first_ms, first, _), (last_ms, last, _) = rows[0], rows[-1]
+        if places:
+            (first_ms, first), (last_ms, last) = places[0], places[-1]
             previous_cursor = encode_cursor(scope, "newer", str(first_ms), first.decode()) if newest else ""
             next_cursor = encode_cursor(scope, "older", str(last_ms), last.decode()) if older else ""
         else:
             previous_cursor, next_cursor = cursors_of_empty_page(scope, cursor, behind)
         return ConversationPage(
-            items=[row[2] for row in rows],
+            conversations=data,
             previous_cursor=previous_cursor,
             next_cursor=next_cursor,
             filtered_total=matches,
@@ -224,7 +229,8 @@ class Conversations:
         else:
             replies = await self._search(compiled, "list_places", (0, offset))
             skip = offset - 1
-        places = [place for reply in replies for place in zip(*_places(reply[1]), strict=True)]
+        words = [word for reply in replies for word in reply[1].split()]
+        places = list(zip(map(int, words[::2]), words[1::2], strict=True))
         places.sort(reverse=True)
         if skip < len(places):
             at_ms, id = places[skip]
@@ -398,10 +404,12 @@ class Conversations:
         yield Call(self._partitions.of(id), "mark_read", (id, read_at_ms, "0"))
 
 
-def _places(text: bytes) -> tuple[list[int], list[bytes]]:
-    """Return times in milliseconds and ids, from what a function says of places."""
-    words = text.split()
-    return [int(word) for word in words[::2]], words[1::2]
+def _rows(reply: Sequence[bytes]) -> Iterator[tuple[int, bytes, bytes]]:
+    """Yield time, id and bytes of each conversation that list_conversations answers."""
+    words, at = reply[7].split(), 0
+    for at_ms, id, size in zip(words[::3], words[1::3], words[2::3], strict=True):
+        yield int(at_ms), id, reply[8][at : at + int(size)]
+        at += int(size)
 
 
 def _sizes(dictionaries: Mapping[str, Dictionary]) -> dict[str, tuple[int, str]]:

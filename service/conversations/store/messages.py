@@ -18,7 +18,7 @@ __all__ = ["MessagePage", "Messages"]
 class MessagePage:
     """A page of messages, oldest first."""
 
-    items: list[bytes]
+    messages: bytes
     """Message messages, serialised, each as field 1 of a message."""
     previous_cursor: str
     next_cursor: str
@@ -54,10 +54,10 @@ class Messages:
             rows.reverse()
         has_older, has_newer = (behind > 0, more) if newer else (more, behind > 0)
         if not rows:
-            return MessagePage([], *cursors_of_empty_page(scope, cursor, behind), total)
+            return MessagePage(b"", *cursors_of_empty_page(scope, cursor, behind), total)
         oldest, newest = rows[0], rows[-1]
         return MessagePage(
-            items=[row[2] for row in rows],
+            messages=b"".join(row[2] for row in rows),
             previous_cursor=encode_cursor(scope, "newer", newest[0].decode(), newest[1].decode()) if has_newer else "",
             next_cursor=encode_cursor(scope, "older", oldest[0].decode(), oldest[1].decode()) if has_older else "",
             total=total,

@@ -98,14 +98,15 @@ async def page(store: Store, filters: str = "", cursor: str = "", limit: int = 1
 
 
 def ids_of(page: ConversationPage) -> list[str]:
-    return [conversation.id for conversation in ListConversationsResponse.FromString(b"".join(page.items)).data]
+    return [conversation.id for conversation in ListConversationsResponse.FromString(page.conversations).data]
 
 
 async def find(store: Store, filters: str = "") -> set[int]:
     """Return the numbers of the conversations that match, and check that the total counts them."""
     found = await page(store, filters)
-    assert found.filtered_total == len(found.items)
-    return {int(id[:8], 16) for id in ids_of(found)}
+    ids = ids_of(found)
+    assert found.filtered_total == len(ids)
+    return {int(id[:8], 16) for id in ids}
 
 
 async def get(store: Store, conversation: int) -> conversation_pb2.Conversation:
@@ -114,7 +115,7 @@ async def get(store: Store, conversation: int) -> conversation_pb2.Conversation:
 
 async def messages(store: Store, conversation: int) -> list[message_pb2.Message]:
     listed = await store.messages.list_page(conversation_id(conversation), "", 100)
-    return list(ListMessagesResponse.FromString(b"".join(listed.items)).data)
+    return list(ListMessagesResponse.FromString(listed.messages).data)
 
 
 async def walk(store: Store, filters: str, limit: int, *, start: str = "") -> AsyncIterator[ConversationPage]:

@@ -12,6 +12,8 @@ from conversations.store import Store
 from conversations.store.client import Client
 from conversations.store.functions import Call, library_code
 from conversations.v1 import channel_pb2, conversation_pb2, message_pb2
+from conversations.v1.conversation_pb2 import Conversation
+from conversations.v1.conversation_service_pb2 import ListConversationsResponse
 
 ID, OTHER = conversation_id(1), conversation_id(2)
 MESSAGE = message_id(1)
@@ -246,21 +248,32 @@ async def test_get_conversation(client: Client) -> None:
 
 
 async def test_list_conversations(client: Client) -> None:
-    assert await call(client, "list_conversations", "older", "", "", 5, *NO_SEARCH) == [b"ok", 0, 0, 0, 0, 0, b"", b""]
+    assert await call(client, "list_conversations", "older", "", "", 5, *NO_SEARCH) == [
+        b"ok",
+        0,
+        0,
+        0,
+        0,
+        0,
+        b"",
+        b"",
+        b"",
+    ]
     for number in (1, 2, 3):
         await add_message(client, 1000 * number, id=message_id(number), conversation=conversation_id(number))
     reply = await call(client, "list_conversations", "older", "", "", 2, *NO_SEARCH)
     assert reply[:7] == [b"ok", 3, 3, 3, 0, 1, b""]
-    assert reply[7].decode() == f"3000 {conversation_id(3)} 2000 {conversation_id(2)}"
     both = [await call(client, "get_conversation", conversation_id(number)) for number in (3, 2)]
-    assert list(split_items(b"".join(reply[8:]))) == both
+    assert list(split_items(reply[8])) == both
+    sizes = [len(ListConversationsResponse(data=[Conversation.FromString(one)]).SerializeToString()) for one in both]
+    assert reply[7].decode() == f"3000 {conversation_id(3)} {sizes[0]} 2000 {conversation_id(2)} {sizes[1]}"
     for search in (NO_SEARCH, (1000, 100, "(@src:{facebook})", 0, 0)):
         older = await call(client, "list_conversations", "older", "3000", conversation_id(3), 5, *search)
         assert older[:7] == [b"ok", 3, 3, 3, 1, 0, b""]
-        assert older[7].split()[::2] == [b"2000", b"1000"]
+        assert older[7].split()[::3] == [b"2000", b"1000"]
         newer = await call(client, "list_conversations", "newer", "1000", conversation_id(1), 1, *search)
         assert newer[:7] == [b"ok", 3, 3, 3, 1, 1, b""]
-        assert newer[7].split()[::2] == [b"2000"]
+        assert newer[7].split()[::3] == [b"2000"]
 
 
 async def test_list_conversations_says_which_words_the_caller_lacks(client: Client) -> None:

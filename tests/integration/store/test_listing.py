@@ -52,7 +52,7 @@ async def test_pages_of_any_size_walk_through_ties_in_one_order(inbox: Store, fi
     for limit in (1, 2, 3, 4, 5, 16, 17, 18):
         pages = [found async for found in walk(inbox, filters, limit)]
         assert list(chain.from_iterable(map(ids_of, pages))) == expected(filters)
-        assert all(len(found.items) == limit for found in pages[:-1])
+        assert all(len(ids_of(found)) == limit for found in pages[:-1])
         assert {found.filtered_total for found in pages} == {len(expected(filters))}
         assert {found.total for found in pages} == {len(NUMBERS)}
         assert pages[0].previous_cursor == ""
@@ -90,7 +90,7 @@ async def test_an_offset_starts_anywhere(inbox: Store, filters: str) -> None:
 async def test_an_empty_page_behind_the_last_leads_back(inbox: Store, filters: str) -> None:
     order = expected(filters)
     beyond = await page(inbox, filters, "100000", 4)
-    assert (beyond.items, beyond.next_cursor) == ([], "")
+    assert (beyond.conversations, beyond.next_cursor) == (b"", "")
     back = await page(inbox, filters, beyond.previous_cursor, 4)
     assert ids_of(back) == order[-4:]
     assert back.next_cursor == ""
@@ -104,7 +104,7 @@ async def test_a_cursor_whose_rest_moved_away_leads_back(inbox: Store, filters: 
     first = await page(inbox, filters, "", 14)
     await apply(inbox, *(message(int(id[:8], 16), 100 + n, 50 + n) for n, id in enumerate(order[14:])))
     empty = await page(inbox, filters, first.next_cursor, 5)
-    assert (empty.items, empty.next_cursor) == ([], "")
+    assert (empty.conversations, empty.next_cursor) == (b"", "")
     back = await page(inbox, filters, empty.previous_cursor, 5)
     assert ids_of(back) == order[9:14]
 
@@ -118,7 +118,7 @@ async def test_a_cursor_whose_way_back_is_empty_leads_forth(inbox: Store, filter
         number = int(id[:8], 16)
         await apply(inbox, message(number, number, 0))
     empty = await page(inbox, filters, second.previous_cursor, 5)
-    assert (empty.items, empty.previous_cursor) == ([], "")
+    assert (empty.conversations, empty.previous_cursor) == (b"", "")
     forth = await page(inbox, filters, empty.next_cursor, 5)
     assert ids_of(forth) == ids_of(second)
 
@@ -169,7 +169,7 @@ async def test_an_empty_store_has_one_empty_page(any_store: Store) -> None:
     for filters in ("", "source:facebook", "ada*"):
         for cursor in ("", "0", "5"):
             found = await page(any_store, filters, cursor)
-            assert (found.items, found.previous_cursor, found.next_cursor) == ([], "", "")
+            assert (found.conversations, found.previous_cursor, found.next_cursor) == (b"", "", "")
             assert (found.filtered_total, found.total, found.unread) == (0, 0, 0)
 
 

@@ -40,7 +40,7 @@ async def search(client: Client, query: str, phrases: Sequence[Phrase]) -> set[i
         args += phrase.arguments()
     reply = await client.call(Call(0, "list_conversations", tuple(args)))
     assert reply[0] == b"ok"
-    ids = reply[7].split()[1::2]
+    ids = reply[7].split()[1::3]
     assert reply[2] == len(ids)
     return {int(id[:8], 16) for id in ids}
 

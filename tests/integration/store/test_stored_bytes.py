@@ -71,15 +71,15 @@ async def test_every_answer(store: Store, happenings: list[Any]) -> None:
     check(stored, conversation_pb2.Conversation)
     for filters in ("", "source:*"):
         listed = await page(store, filters)
-        assert stored in split_items(b"".join(listed.items))
+        assert stored in split_items(listed.conversations)
         check(response(listed), ListConversationsResponse)
-    for item in split_items(b"".join((await store.messages.list_page(conversation_id(1), "", 100)).items)):
+    for item in split_items((await store.messages.list_page(conversation_id(1), "", 100)).messages):
         check(item, message_pb2.Message)
 
 
 def response(listed: ConversationPage) -> bytes:
     pagination = PaginationData(filtered_total=listed.filtered_total, total=listed.total)
-    return page_bytes(listed.items, pagination.SerializeToString(deterministic=True))
+    return page_bytes(listed.conversations, pagination.SerializeToString(deterministic=True))
 
 
 async def test_what_an_answer_always_has(any_store: Store) -> None:

@@ -19,7 +19,7 @@ def test_a_page_of_conversations(ids: list[str], cursor: str) -> None:
     items = [conversation_pb2.Conversation(id=id) for id in ids]
     pagination = PaginationData(next_cursor=cursor, total=len(ids))
     expected = ListConversationsResponse(data=items, pagination_data=pagination).SerializeToString()
-    framed = [ListConversationsResponse(data=[item]).SerializeToString() for item in items]
+    framed = ListConversationsResponse(data=items).SerializeToString()
     assert page_bytes(framed, pagination.SerializeToString()) == expected
 
 
@@ -28,9 +28,9 @@ def test_a_page_of_messages(ids: list[str], cursor: str) -> None:
     items = [message_pb2.Message(id=id) for id in ids]
     pagination = MessagePaginationData(next_cursor=cursor, total=len(ids))
     expected = ListMessagesResponse(data=items, pagination_data=pagination).SerializeToString()
-    framed = [ListMessagesResponse(data=[item]).SerializeToString() for item in items]
+    framed = ListMessagesResponse(data=items).SerializeToString()
     assert page_bytes(framed, pagination.SerializeToString()) == expected
 
 
 def test_an_empty_page_has_its_pagination() -> None:
-    assert ListConversationsResponse.FromString(page_bytes([], b"")).HasField("pagination_data")
+    assert ListConversationsResponse.FromString(page_bytes(b"", b"")).HasField("pagination_data")

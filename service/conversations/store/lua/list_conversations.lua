@@ -363,7 +363,7 @@ local function matching_slice(p, s, direction, at, id, limit)
   else
     near = "+inf"
   end
-  local width = math.ceil(2 * limit * all / s.matches) + 50
+  local width = math.ceil(1.5 * limit * all / s.matches) + 30
   while #ids < limit and rank < all do
     local edge = redis.call(newer and "ZRANGE" or "ZREVRANGE", key, rank + width, rank + width, "WITHSCORES")[2]
     if not edge or 4 * width > all then edge = newer and "+inf" or "-inf" end
@@ -392,8 +392,8 @@ end
 --       conversations, then a search as read_search has it
 -- Returns: {"ok", all conversations, matches, unread conversations, matches on the other side of the place (where there
 --          are some, 1 at least), 1 where there are more beyond the last one, otherwise 0, what the caller knows of the
---          search from now on, times and ids with blanks between, then each conversation as field 1 of a message, the
---          nearest to the place first}, or as read_search.
+--          search from now on, time, id and length of the bytes of each conversation with blanks between, each as
+--          field 1 of a message, the nearest to the place first}, or as read_search.
 redis.register_function{
   function_name = "list_conversations",
   flags = { "no-writes" },
@@ -409,13 +409,18 @@ redis.register_function{
     end
     local answer = { "ok", redis.call("ZCARD", recent_key(p)), matches,
       tonumber(redis.call("HGET", counts_key(p), "unread") or "0"), behind, #ids > limit and 1 or 0,
-      s.query == "" and "" or known_now(p, s), "" }
-    local channels, places = {}, {}
+      s.query == "" and "" or known_now(p, s) }
+    local channels, places, bytes = {}, {}, {}
     for i = 1, math.min(#ids, limit) do
-      places[i] = s.times[ids[i]] .. " " .. ids[i]
-      answer[8 + i] = field(1, conversation_bytes(p, ids[i], channels))
+      local own, channel, rest = conversation_parts(p, ids[i], channels)
+      local size = #own + #channel + #rest
+      local head = "\10" .. varint(size)
+      places[i] = s.times[ids[i]] .. " " .. ids[i] .. " " .. #head + size
+      local n = #bytes
+      bytes[n + 1], bytes[n + 2], bytes[n + 3], bytes[n + 4] = head, own, channel, rest
     end
     answer[8] = table.concat(places, " ")
+    answer[9] = table.concat(bytes)
     return answer
   end,
 }

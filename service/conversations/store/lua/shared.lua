@@ -56,6 +56,8 @@ end
 local function integer(n) return string.format("%.0f", n) end
 
 local function varint(n)
+  if n < 128 then return string.char(n) end
+  if n < 16384 then return string.char(n % 128 + 128, math.floor(n / 128)) end
   local bytes = {}
   while n >= 128 do
     bytes[#bytes + 1] = string.char(n % 128 + 128)
@@ -250,16 +252,17 @@ local function channel_bytes(p, id)
   return (parts[1] or field(1, id)) .. (parts[2] or field(5, ""))
 end
 
--- The whole Conversation as protobuf bytes, or nil. `channels` caches channels within one call.
-local function conversation_bytes(p, id, channels)
-  local parts = redis.call("HMGET", conversation_key(p, id), "ch", "tail")
-  if not parts[2] then return nil end
-  local channel = channels[parts[1]]
+-- The parts of a Conversation as protobuf bytes: id, channel, the rest; nil where there is none. `channels` keeps
+-- channels within one call.
+local function conversation_parts(p, id, channels)
+  local stored = redis.call("HMGET", conversation_key(p, id), "ch", "tail")
+  if not stored[2] then return nil end
+  local channel = channels[stored[1]]
   if not channel then
-    channel = field(2, channel_bytes(p, parts[1]))
-    channels[parts[1]] = channel
+    channel = field(2, channel_bytes(p, stored[1]))
+    channels[stored[1]] = channel
   end
-  return field(1, id) .. channel .. parts[2]
+  return field(1, id), channel, stored[2]
 end
 
 -- How many members of a sorted set stand before (score, member), in ascending order.
