@@ -42,7 +42,7 @@ class Settings(BaseSettings):
     max_phrase_candidates: int = Field(default=2_000, ge=1)
     """The most conversations that are checked one by one for the loose phrases of one filter."""
 
-    max_filter_cost: int = Field(default=80, ge=1)
+    max_filter_cost: int = Field(default=70, ge=1)
     """The most that one filter may cost, about the milliseconds that it may keep Redis busy: what it asks, by the
     number of conversations, or by 100,000 where there are more."""
 

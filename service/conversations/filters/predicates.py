@@ -23,8 +23,8 @@ from conversations.filters.patterns import WordPattern
 
 __all__ = ["predicate_of"]
 
-_MAX_CHARACTERS = 4096
-"""To read a longer one would take Redis as long as the search that it saves."""
+_MAX_CHARACTERS = 16384
+"""Room for every filter without patterns. To read a longer one takes Redis longer than many a search that it saves."""
 
 _OPEN = 1e300
 """Stands for infinity, which JSON does not have."""

@@ -247,6 +247,8 @@ class Conversations:
                 match reply[0]:
                     case b"stale":
                         self._learn(question, reply[1:])
+                    case b"counted":
+                        question.kept.search_known = reply[1]
                     case b"broad":
                         raise self._too_broad(reply[1])
                     case b"costly":

@@ -2,7 +2,7 @@
 
 import pytest
 from tests.integration.store.conftest import OpenStore
-from tests.integration.store.events import apply, find, message, named
+from tests.integration.store.events import apply, find, ids_of, message, named, page
 
 from conversations.errors import FilterTooBroadError
 from conversations.store import Store
@@ -47,6 +47,23 @@ async def test_what_a_filter_may_cost_depends_on_how_many_conversations_there_ar
     assert int(caught.value.metadata["cost"]) > int(caught.value.metadata["limit"]) == 1
     assert "the filter asks too much at once" in caught.value.message
     assert (await find(store, "display_name:w7")) == {7}
+
+
+async def test_what_is_expensive_to_count_is_counted_by_a_call_of_its_own(opened: OpenStore) -> None:
+    store = await opened(max_filter_cost=10**6)
+    for number in range(1, 31):
+        await apply(store, message(number, number, number), named(number, f"w{number}"))
+    pipeline = store._client.redis.pipeline(transaction=False)
+    for number in range(30_000):
+        pipeline.zadd("recent:{0}", {f"{number:036d}": -number})
+    await pipeline.execute()
+    calls = []
+    for _ in range(2):
+        await store._client.redis.config_resetstat()
+        first = await page(store, COSTLY, "", 3)
+        assert (first.filtered_total, len(ids_of(first))) == (30, 3)
+        calls.append((await store._client.redis.info("commandstats"))["cmdstat_fcall_ro"]["calls"])
+    assert calls == [2, 1]
 
 
 async def test_the_phrases_of_a_filter_share_a_limit(opened: OpenStore) -> None:

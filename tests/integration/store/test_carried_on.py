@@ -112,7 +112,7 @@ async def test_what_cannot_be_carried_on_is_counted(store: Store, client: Client
 
 
 async def test_a_long_predicate_is_left_out(store: Store) -> None:
-    await apply(store, message(1, 1), *(named(1, f"word{number}") for number in range(800)))
+    await apply(store, message(1, 1), *(named(1, f"word{number}") for number in range(1200)))
     for _ in range(2):
         assert (await page(store, "display_name:word*")).filtered_total == 1
     await apply(store, named(1, "other"))

@@ -261,8 +261,8 @@ local function read_search(p, argv, next)
     asked[i] = check
   end
   local share = math.min(1, redis.call("ZCARD", recent_key(p)) / 100000)
-  local cost = math.ceil(tonumber(argv[next] or "0") * share)
-  if cost > tonumber(argv[next + 1] or "inf") then return nil, { "costly", cost } end
+  s.cost = math.ceil(tonumber(argv[next] or "0") * share)
+  if s.cost > tonumber(argv[next + 1] or "inf") then return nil, { "costly", s.cost } end
   if (argv[next + 2] or "") ~= "" then s.predicate = cjson.decode(argv[next + 2]) end
   if s.predicate then carry_on(p, s, argv[next + 3]) end
   for i, check in ipairs(asked) do
@@ -326,8 +326,8 @@ end
 --
 -- To sort all matches of a broad filter takes several times as long as to count them, and to count them longer than
 -- to find a page. So matches are counted only where what is known of them cannot be carried on, and looked for in
--- windows of time, from the place on: one that should hold enough, then wider ones. A window begins and ends between
--- two times, never within the conversations of one time.
+-- windows of time, from the place on: one that should hold enough, then a wider one, then the rest. A window begins and
+-- ends between two times, never within the conversations of one time.
 local function matching_slice(p, s, direction, at, id, limit)
   local key = recent_key(p)
   local all = redis.call("ZCARD", key)
@@ -364,12 +364,14 @@ local function matching_slice(p, s, direction, at, id, limit)
     near = "+inf"
   end
   local width = math.ceil(1.5 * limit * all / s.matches) + 30
+  local windows = 0
   while #ids < limit and rank < all do
+    windows = windows + 1
     local edge = redis.call(newer and "ZRANGE" or "ZREVRANGE", key, rank + width, rank + width, "WITHSCORES")[2]
-    if not edge or 4 * width > all then edge = newer and "+inf" or "-inf" end
+    if not edge or windows > 2 or 4 * width > all then edge = newer and "+inf" or "-inf" end
     local range = newer and "[" .. near .. " " .. edge .. "]" or "[" .. edge .. " " .. near .. "]"
-    -- A range takes time too, where all of it is wanted.
-    if #ids == 0 and near == "+inf" and edge == "-inf" then range = nil end
+    -- A range takes time too, and what is newer than the windows is known not to match.
+    if #ids == 0 and at == "" and edge == "-inf" then range = nil end
     take(sorted(p, s, range, newer and "ASC" or "DESC", 0, limit - #ids))
     if edge == "+inf" or edge == "-inf" then break end
     near, rank, width = "(" .. edge, rank + width, 16 * width
@@ -386,6 +388,9 @@ local function known_now(p, s)
   return last[1] .. " " .. integer(s.matches) .. " " .. integer(s.newest or EVER)
 end
 
+-- What costs more, in ms, is counted by a call of its own: to count and to find a page may take as long each.
+local MAX_COST_AT_ONCE = 30
+
 -- Lists conversations from a place on.
 --
 -- ARGV: "older" or "newer", time in ms and id of the conversation to start behind ("" for the newest), the most
@@ -393,7 +398,8 @@ end
 -- Returns: {"ok", all conversations, matches, unread conversations, matches on the other side of the place (where there
 --          are some, 1 at least), 1 where there are more beyond the last one, otherwise 0, what the caller knows of the
 --          search from now on, time, id and length of the bytes of each conversation with blanks between, each as
---          field 1 of a message, the nearest to the place first}, or as read_search.
+--          field 1 of a message, the nearest to the place first}; {"counted", what the caller knows of the search
+--          from now on}, which it hands in with another call; or as read_search.
 redis.register_function{
   function_name = "list_conversations",
   flags = { "no-writes" },
@@ -405,6 +411,10 @@ redis.register_function{
     if s.query == "" then
       ids, behind, matches = recent_slice(p, s, argv[1], argv[2], argv[3], limit + 1)
     else
+      if not s.matches and s.predicate and s.cost > MAX_COST_AT_ONCE then
+        s.matches = count(p, s, s.query)
+        return { "counted", known_now(p, s) }
+      end
       ids, behind, matches = matching_slice(p, s, argv[1], argv[2], argv[3], limit + 1)
     end
     local answer = { "ok", redis.call("ZCARD", recent_key(p)), matches,
