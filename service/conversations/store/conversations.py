@@ -257,7 +257,7 @@ class Conversations:
                         raise question.kept.query.with_traceback(None)
                     case _:
                         replies[question.partition] = reply
-                        if function == "list_conversations":
+                        if function == "list_conversations" and reply[6]:
                             question.kept.search_known = reply[6]
         return [replies[p] for p in self._partitions]
 

@@ -51,7 +51,7 @@ FILTERS = [
 
 
 def change(chance: random.Random) -> Happening:
-    number, second = chance.randint(1, 12), chance.randint(0, 30)
+    number, second = chance.randint(1, 40), chance.randint(0, 30)
     return chance.choice(
         [
             message(number, chance.randint(1, 60), second, from_contact=chance.random() < 0.6),
@@ -76,9 +76,9 @@ async def pages(store: Store, filters: str) -> list[tuple[int, int, list[str]]]:
 async def test_pages_and_totals(any_store: Store, opened: OpenStore, seed: int) -> None:
     chance = random.Random(seed)
     fresh = await opened()
-    await apply(any_store, tag(1), tag(2))
+    await apply(any_store, tag(1), tag(2), *(message(n, 100 + n, n % 7) for n in range(1, 41)))
     for _ in range(25):
-        await apply(any_store, *(change(chance) for _ in range(chance.randint(0, 4))))
+        await apply(any_store, *(change(chance) for _ in range(chance.choice([0, 1, 2, 5, 25]))))
         fresh.conversations._queries.clear()
         for filters in FILTERS:
             assert await pages(any_store, filters) == await pages(fresh, filters), filters
@@ -97,8 +97,28 @@ async def test_nothing_is_counted_twice(store: Store, client: Client) -> None:
         assert (await page(store, "source:facebook", "", 3)).filtered_total == 30 + len(known)
         known.append(await searches(client) - before)
         await apply(store, message(30 + len(known), 30 + len(known), 30 + len(known)))
-    # A count and a window, then windows.
-    assert known == [2, 1, 1]
+    # A count and a page, then nothing.
+    assert known == [2, 0, 0]
+
+
+async def test_a_page_that_too_many_left_is_searched_again(store: Store, client: Client) -> None:
+    await apply(store, *(message(number, number, number) for number in range(1, 41)))
+    assert ids_of(await page(store, "unread_count:1", "", 3)) == [conversation_id(n) for n in (40, 39, 38)]
+    await apply(store, *(receipt(number, 60) for number in range(23, 41)))
+    before = await searches(client)
+    assert ids_of(await page(store, "unread_count:1", "", 3)) == [conversation_id(n) for n in (22, 21, 20)]
+    assert await searches(client) == before + 1
+
+
+async def test_one_page_serves_smaller_and_larger_ones(store: Store) -> None:
+    """What is known is for pages of every size, and does not grow without end."""
+    expected = [conversation_id(number) for number in range(1, 151)][::-1]
+    await apply(store, *(message(number, number, number) for number in range(1, 101)))
+    assert ids_of(await page(store, "unread_count:1", "", 5)) == expected[50:55]
+    await apply(store, *(message(number, number, number) for number in range(101, 151)))
+    for limit in (5, 100, 20, 100, 1):
+        found = await page(store, "unread_count:1", "", limit)
+        assert (ids_of(found), found.filtered_total) == (expected[:limit], 150)
 
 
 async def test_what_cannot_be_carried_on_is_counted(store: Store, client: Client) -> None:

@@ -201,19 +201,40 @@ end
 -- The most changes that are looked at one by one. Beyond that a search is made anew.
 local MAX_CHANGES = 200
 
--- Times before and after all others.
-local NEVER, EVER = -1e15, 1e15
+-- More than the largest page wants.
+local MAX_TOP = 120
 
--- Brings what a caller knows of an earlier search up to the present, without a search: "<entry of the log of
--- changes> <matches> <time of the newest match>". Only conversations that changed since then can have become a match,
--- or ceased to be one. Sets s.matches, and s.newest, a time that no match is newer than. Sets neither if
--- it cannot: the log has to hold the entry still.
+-- Brings the newest matches up to date for a conversation that is a match now, with its time, or that is none.
+local function enter(s, id, at)
+  local top = s.top
+  for i, place in ipairs(top) do
+    if place[2] == id then
+      table.remove(top, i)
+      break
+    end
+  end
+  if not at then return end
+  local i = 1
+  while top[i] and (tonumber(top[i][1]) > tonumber(at) or top[i][1] == at and top[i][2] > id) do i = i + 1 end
+  -- Behind the last of some there may be others.
+  if i <= #top or s.has_all then table.insert(top, i, { at, id }) end
+  if #top > MAX_TOP then
+    table.remove(top)
+    s.has_all = false
+  end
+end
+
+-- Brings what a caller knows of an earlier search up to the present, without a search: "<entry of the log of changes>
+-- <matches> <1 where all of these follow, or 0 where only the newest do> <time and id of each, newest first>". Only
+-- conversations that changed since then can have become a match, or ceased to be one. Sets s.matches, s.top and
+-- s.has_all to the same of now. Sets none of them if it cannot: the log has to hold the entry still.
 local function carry_on(p, s, known)
-  local entry, matches, newest = string.match(known, "^(%S+) (%S+) (%S+)$")
+  local entry, matches, has_all, top = string.match(known, "^(%S+) (%S+) ([01])(.*)$")
   if not entry then return end
   local log = redis.call("XRANGE", changes_key(p), entry, "+", "COUNT", MAX_CHANGES + 2)
   if #log == 0 or log[1][1] ~= entry or #log > MAX_CHANGES + 1 then return end
-  s.matches, s.newest = tonumber(matches), tonumber(newest)
+  s.matches, s.has_all, s.top, s.is_as_known = tonumber(matches), has_all == "1", {}, #log == 1
+  for at, id in string.gmatch(top, "(%S+) (%S+)") do s.top[#s.top + 1] = { at, id } end
   local seen = {}
   for i = 2, #log do
     local before, flat = {}, log[i][2]
@@ -221,10 +242,9 @@ local function carry_on(p, s, known)
     if not seen[before.key] then
       seen[before.key] = true
       local now = read_hash(conversation_key(p, before.key))
-      if before.lm and is_match(s.predicate, before) then s.matches = s.matches - 1 end
-      if is_match(s.predicate, now) then
-        s.matches, s.newest = s.matches + 1, math.max(s.newest, tonumber(now.lm))
-      end
+      local was, is = before.lm and is_match(s.predicate, before), is_match(s.predicate, now)
+      s.matches = s.matches + (is and 1 or 0) - (was and 1 or 0)
+      enter(s, before.key, is and now.lm)
     end
   end
 end
@@ -237,8 +257,8 @@ end
 --   conversations and the most that it may cost, in ms; then the predicate of the query or "", and what the caller
 --   knows of an earlier search, as carry_on has it, or ""; without these four it may cost anything
 --
--- Returns the search, or nil and an answer: {"stale", then for each dictionary what unknown_words returns},
--- {"broad", candidates}, or {"costly", what the query costs over the conversations that there are}.
+-- Returns the search, or nil and an answer: {"stale", then for each dictionary what unknown_words returns}, or
+-- {"costly", what the query costs over the conversations that there are}.
 local function read_search(p, argv, next)
   local s = { timeout_ms = argv[next], max_candidates = tonumber(argv[next + 1]), query = argv[next + 2], times = {} }
   local dictionaries = tonumber(argv[next + 3])
@@ -265,12 +285,17 @@ local function read_search(p, argv, next)
   if s.cost > tonumber(argv[next + 1] or "inf") then return nil, { "costly", s.cost } end
   if (argv[next + 2] or "") ~= "" then s.predicate = cjson.decode(argv[next + 2]) end
   if s.predicate then carry_on(p, s, argv[next + 3]) end
-  for i, check in ipairs(asked) do
+  s.phrase_checks = asked
+  return s
+end
+
+-- Puts what the phrase checks find into the query. Returns nothing, or {"broad", candidates}.
+local function resolve_phrases(p, s)
+  for i, check in ipairs(s.phrase_checks) do
     local ids, candidates = resolve(p, s, check)
-    if not ids then return nil, { "broad", candidates } end
+    if not ids then return { "broad", candidates } end
     s.query = string.gsub(s.query, "<<" .. i - 1 .. ">>", (string.gsub(ids, "%%", "%%%%")))
   end
-  return s
 end
 
 -- A slice of all conversations, from the set that is kept in order.
@@ -333,10 +358,7 @@ local function matching_slice(p, s, direction, at, id, limit)
   local all = redis.call("ZCARD", key)
   if not s.matches then s.matches = count(p, s, s.query) end
   local newer = direction == "newer"
-  if s.matches == 0 then
-    s.newest = NEVER
-    return {}, 0, 0
-  end
+  if s.matches == 0 then return {}, 0, 0 end
   local behind = at == "" and 0 or count_behind(p, s, direction, at, id)
 
   local ids = {}
@@ -358,8 +380,8 @@ local function matching_slice(p, s, direction, at, id, limit)
   local near, rank = "(" .. at, 0
   if at ~= "" then
     rank = redis.call("ZCOUNT", key, newer and "-inf" or at, newer and at or "+inf")
-  elseif s.newest and s.newest < EVER then
-    near, rank = integer(s.newest), redis.call("ZCOUNT", key, "(" .. integer(s.newest), "+inf")
+  elseif s.top and s.top[1] then
+    near, rank = s.top[1][1], redis.call("ZCOUNT", key, "(" .. s.top[1][1], "+inf")
   else
     near = "+inf"
   end
@@ -376,20 +398,42 @@ local function matching_slice(p, s, direction, at, id, limit)
     if edge == "+inf" or edge == "-inf" then break end
     near, rank, width = "(" .. edge, rank + width, 16 * width
   end
-  if at == "" then s.newest = tonumber(s.times[ids[1]]) end
   return ids, behind, s.matches
 end
 
--- What the caller may hand in with its next search of the same query; "" where it would be of no use.
+-- What the caller may hand in with its next search of the same query; "" where it knows that already, or where it
+-- would be of no use.
 local function known_now(p, s)
-  if not s.predicate then return "" end
+  if s.is_as_known or not s.predicate then return "" end
   local last = redis.call("XREVRANGE", changes_key(p), "+", "-", "COUNT", 1)[1]
   if not last then return "" end
-  return last[1] .. " " .. integer(s.matches) .. " " .. integer(s.newest or EVER)
+  local known = { last[1], integer(s.matches), s.has_all and "1" or "0" }
+  for i, place in ipairs(s.top or {}) do known[3 + i] = place[1] .. " " .. place[2] end
+  return table.concat(known, " ")
 end
 
 -- What costs more, in ms, is counted by a call of its own: to count and to find a page may take as long each.
 local MAX_COST_AT_ONCE = 30
+
+-- How many more matches than a first page has are looked for: so many may go before the page has to be searched again.
+local SPARE = 12
+
+local function knows_top(s, limit) return s.top and (s.has_all or #s.top >= limit) end
+
+-- The newest matches of a filter: from what is known, if that is enough, otherwise by a search that is noted.
+local function first_slice(p, s, limit)
+  if not knows_top(s, limit) then
+    local ids = matching_slice(p, s, "older", "", "", limit + SPARE)
+    s.top, s.has_all, s.is_as_known = {}, #ids < limit + SPARE, false
+    for i, id in ipairs(ids) do s.top[i] = { s.times[id], id } end
+  end
+  local ids = {}
+  for i = 1, math.min(limit, #s.top) do
+    ids[i] = s.top[i][2]
+    s.times[ids[i]] = s.top[i][1]
+  end
+  return ids, 0, s.matches
+end
 
 -- Lists conversations from a place on.
 --
@@ -399,7 +443,8 @@ local MAX_COST_AT_ONCE = 30
 --          are some, 1 at least), 1 where there are more beyond the last one, otherwise 0, what the caller knows of the
 --          search from now on, time, id and length of the bytes of each conversation with blanks between, each as
 --          field 1 of a message, the nearest to the place first}; {"counted", what the caller knows of the search
---          from now on}, which it hands in with another call; or as read_search.
+--          from now on}, which it hands in with another call; {"broad", candidates} where phrases have too many; or as
+--          read_search.
 redis.register_function{
   function_name = "list_conversations",
   flags = { "no-writes" },
@@ -411,11 +456,20 @@ redis.register_function{
     if s.query == "" then
       ids, behind, matches = recent_slice(p, s, argv[1], argv[2], argv[3], limit + 1)
     else
+      local is_first = argv[1] == "older" and argv[2] == ""
+      if not (is_first and knows_top(s, limit + 1)) then
+        local broad = resolve_phrases(p, s)
+        if broad then return broad end
+      end
       if not s.matches and s.predicate and s.cost > MAX_COST_AT_ONCE then
         s.matches = count(p, s, s.query)
         return { "counted", known_now(p, s) }
       end
-      ids, behind, matches = matching_slice(p, s, argv[1], argv[2], argv[3], limit + 1)
+      if is_first then
+        ids, behind, matches = first_slice(p, s, limit + 1)
+      else
+        ids, behind, matches = matching_slice(p, s, argv[1], argv[2], argv[3], limit + 1)
+      end
     end
     local answer = { "ok", redis.call("ZCARD", recent_key(p)), matches,
       tonumber(redis.call("HGET", counts_key(p), "unread") or "0"), behind, #ids > limit and 1 or 0,
@@ -438,7 +492,7 @@ redis.register_function{
 -- Lists only the places of conversations, by number: for cursors that are offsets.
 --
 -- ARGV: number of the first, from 0, the most places, then a search as read_search has it
--- Returns: {"ok", times and ids with blanks between, newest first}, or as read_search.
+-- Returns: {"ok", times and ids with blanks between, newest first}, {"broad", candidates}, or as read_search.
 redis.register_function{
   function_name = "list_places",
   flags = { "no-writes" },
@@ -446,6 +500,8 @@ redis.register_function{
     local p, offset, limit = keys[1], tonumber(argv[1]), tonumber(argv[2])
     local s, other = read_search(p, argv, 3)
     if not s then return other end
+    local broad = resolve_phrases(p, s)
+    if broad then return broad end
     local places = {}
     if s.query == "" then
       local found = redis.call("ZREVRANGE", recent_key(p), offset, offset + limit - 1, "WITHSCORES")
