@@ -176,9 +176,9 @@ class Conversations:
         total, matches, unread, behind, more = (sum(reply[i] for reply in replies) for i in range(1, 6))
         newer = cursor.direction == "newer"
         if len(replies) == 1 and not newer:
-            [reply] = replies
-            words, data = reply[7].split(), reply[8]
-            places = list(zip(map(int, words[::3]), words[1::3], strict=True))
+            # As it comes: only first and last place are wanted.
+            _, _, _, _, _, _, _, words, data = replies[0]
+            places = [_first_place(words), _last_place(words)] if words else []
         else:
             rows = [row for reply in replies for row in _rows(reply)]
             rows.sort(key=itemgetter(0, 1), reverse=not newer)
@@ -404,6 +404,16 @@ class Conversations:
     def receipt_steps(self, id: str, read_at_ms: int) -> Steps[None]:
         """Mark the messages up to a time as read; waits for the conversation if need be."""
         yield Call(self._partitions.of(id), "mark_read", (id, read_at_ms, "0"))
+
+
+def _first_place(words: bytes) -> tuple[int, bytes]:
+    at_ms, id, _ = words.split(b" ", 2)
+    return int(at_ms), id
+
+
+def _last_place(words: bytes) -> tuple[int, bytes]:
+    *_, at_ms, id, _ = words.rsplit(b" ", 3)
+    return int(at_ms), id
 
 
 def _rows(reply: Sequence[bytes]) -> Iterator[tuple[int, bytes, bytes]]:

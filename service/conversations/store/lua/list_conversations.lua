@@ -479,8 +479,9 @@ redis.register_function{
       local own, channel, rest = conversation_parts(p, ids[i], channels)
       local size = #own + #channel + #rest
       local head = "\10" .. varint(size)
-      places[i] = s.times[ids[i]] .. " " .. ids[i] .. " " .. #head + size
-      local n = #bytes
+      local n = #places
+      places[n + 1], places[n + 2], places[n + 3] = s.times[ids[i]], ids[i], #head + size
+      n = #bytes
       bytes[n + 1], bytes[n + 2], bytes[n + 3], bytes[n + 4] = head, own, channel, rest
     end
     answer[8] = table.concat(places, " ")
