@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+BENCH_INSTALLED := $(VENV)/.bench-installed
 GENERATED := service/conversations/v1/.generated
 DESCRIPTORS := envoy/conversations.binpb
 # Folders too: a proto that is gone changes its folder.
@@ -16,7 +17,7 @@ FUZZ_FILTERS ?= 1000
 FUZZ_SEED ?= $(shell date +%s)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup generate run test unit integration e2e fuzz bench-filters check lint type fmt lock clean
+.PHONY: help setup generate run test unit integration e2e fuzz bench bench-full bench-filters check lint type fmt lock clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +43,12 @@ e2e: setup ## run the tests through a real Envoy
 
 fuzz: setup ## compare random filters with the reference for long: make fuzz FUZZ_CORPORA=1000 FUZZ_SEED=1
 	FUZZ_CORPORA=$(FUZZ_CORPORA) FUZZ_FILTERS=$(FUZZ_FILTERS) FUZZ_SEED=$(FUZZ_SEED) $(BIN)/pytest -q tests/property/test_filters.py
+
+bench: setup $(BENCH_INSTALLED) ## measure against the peers in bench/README.md, quickly, with 100,000 conversations
+	$(BIN)/python -m bench --conversations 100000 --seconds 1 --rounds 1 --output .bench
+
+bench-full: setup $(BENCH_INSTALLED) ## the same with 100,000 and 1,000,000, thoroughly, into bench/RESULTS.md
+	$(BIN)/python -m bench --conversations 100000 --conversations 1000000 --seconds 1 --rounds 3 --user-data --output bench
 
 bench-filters: setup ## measure how long filters keep Redis busy, with 100,000 conversations
 	$(BIN)/python -m bench.filters
@@ -71,6 +78,8 @@ fmt: setup ## format protos and code
 lock: ## lock the newest packages that fit pyproject.toml (wants a .venv)
 	$(UV_COMPILE) --upgrade --output-file requirements.txt
 	$(UV_COMPILE) --upgrade --extra local --extra dev --constraint requirements.txt --output-file requirements-dev.txt
+	$(UV_COMPILE) --upgrade --extra bench --constraint requirements.txt --constraint requirements-dev.txt \
+		--output-file requirements-bench.txt
 
 clean: ## remove what was installed and generated; data stays
 	rm -rf $(VENV) service/conversations/v1 service/*.egg-info $(DESCRIPTORS) .mypy_cache .pytest_cache .ruff_cache .hypothesis
@@ -83,6 +92,11 @@ $(VENV)/bin/python:
 $(INSTALLED): requirements-dev.txt pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# Only the benchmark needs its peers' packages.
+$(BENCH_INSTALLED): requirements-bench.txt $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bench.txt
 	@touch $@
 
 # Made beside and moved into place: what was there stays whole until then.

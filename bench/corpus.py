@@ -3,6 +3,7 @@
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import accumulate
 from uuid import UUID
 
 __all__ = ["CHANNELS", "TAGS", "Row", "rows"]
@@ -32,8 +33,8 @@ CHANNELS = [(_fixed("channel", i), _SOURCES[i % len(_SOURCES)]) for i in range(2
 TAGS = [_fixed("tag", i) for i in range(40)]
 """Ids of the tags; how often they are used falls as 1 / rank."""
 
-_TAG_WEIGHTS = [1 / rank for rank in range(1, len(TAGS) + 1)]
-_CHANNEL_WEIGHTS = [1 / rank for rank in range(1, len(CHANNELS) + 1)]
+_TAG_WEIGHTS = list(accumulate(1 / rank for rank in range(1, len(TAGS) + 1)))
+_CHANNEL_WEIGHTS = list(accumulate(1 / rank for rank in range(1, len(CHANNELS) + 1)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +55,16 @@ class Row:
     text: str
 
 
-def rows(count: int, seed: int = 7) -> Iterator[Row]:
-    """Yield conversations: 70% closed, 20% open, 10% without a state; 10% unread; three tags each at the most."""
+def rows(count: int, seed: int = 7, *, user_data: bool = True) -> Iterator[Row]:
+    """Yield conversations: 70% closed, 20% open, 10% without a state; 10% unread; three tags, a message of 100 bytes.
+
+    Without user data the rows are otherwise the same.
+    """
     generator = random.Random(seed)
+    data_generator = random.Random(seed + 1)
     for _ in range(count):
-        channel_id, source = generator.choices(CHANNELS, _CHANNEL_WEIGHTS)[0]
+        channel_id, source = generator.choices(CHANNELS, cum_weights=_CHANNEL_WEIGHTS)[0]
         unread = generator.random() < 0.1
-        number = generator.randrange(10**9)
         yield Row(
             id=_uuid(generator),
             message_id=_uuid(generator),
@@ -70,16 +74,28 @@ def rows(count: int, seed: int = 7) -> Iterator[Row]:
             sent_at_ms=_START_MS + generator.randrange(_SPREAD_MS),
             from_contact=unread or generator.random() < 0.5,
             unread=unread,
-            state=generator.choices(("CLOSED", "OPEN", None), (70, 20, 10))[0],
-            tags=tuple(set(generator.choices(TAGS, _TAG_WEIGHTS, k=3))),
-            user_data={
-                "city": generator.choice(_CITIES),
-                "erp": {"id": f"C-{number:09d}", "seats": generator.randrange(300)},
-                "email": f"user{number}@example.com",
-                "notes": " ".join(generator.choices(_TEXT, k=5)),
-            },
-            text=" ".join(generator.choices(_TEXT, k=20))[:100],
+            state=generator.choices(("CLOSED", "OPEN", None), cum_weights=(70, 90, 100))[0],
+            tags=_three_tags(generator),
+            user_data=_user_data(data_generator) if user_data else {},
+            text=" ".join(generator.choices(_TEXT, k=40))[:100],
         )
+
+
+def _three_tags(generator: random.Random) -> tuple[str, ...]:
+    tags: dict[str, None] = {}  # in the order drawn, so that every run has the same rows
+    while len(tags) < 3:
+        tags[generator.choices(TAGS, cum_weights=_TAG_WEIGHTS)[0]] = None
+    return tuple(tags)
+
+
+def _user_data(generator: random.Random) -> dict[str, object]:
+    number = generator.randrange(10**9)
+    return {
+        "city": generator.choice(_CITIES),
+        "erp": {"id": f"C-{number:09d}", "seats": generator.randrange(300)},
+        "email": f"user{number}@example.com",
+        "notes": " ".join(generator.choices(_TEXT, k=5)),
+    }
 
 
 def _first_name(generator: random.Random) -> str:

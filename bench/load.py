@@ -1,5 +1,6 @@
 """Loads the corpus into a store."""
 
+import asyncio
 from collections.abc import Iterator
 from itertools import islice
 
@@ -19,29 +20,43 @@ from conversations.v1 import channel_pb2, message_pb2, tag_pb2
 
 __all__ = ["load"]
 
-_AT_ONCE = 1000
+_ROWS_AT_ONCE = 300
+# While Redis works on one batch, the next one is made.
+_BATCHES_UNDER_WAY = 2
 
 
-async def load(store: Store, count: int) -> None:
+async def load(store: Store, count: int, *, user_data: bool = True) -> None:
     """Fill an empty store with so many conversations."""
-    happenings = _happenings(count)
-    while batch := list(islice(happenings, _AT_ONCE)):
-        refused = await store.ingest.apply(batch)
-        if refused:
-            raise RuntimeError(f"the store refuses the corpus: {refused}")
+    await _apply(store, list(_tags_and_channels()))
+    remaining = rows(count, user_data=user_data)
+
+    async def go_on() -> None:
+        while batch := list(islice(remaining, _ROWS_AT_ONCE)):
+            await _apply(store, [happening for row in batch for happening in _happenings(row)])
+
+    await asyncio.gather(*(go_on() for _ in range(_BATCHES_UNDER_WAY)))
 
 
-def _happenings(count: int) -> Iterator[Happening]:
+async def _apply(store: Store, happenings: list[Happening]) -> None:
+    refused = await store.ingest.apply(happenings)
+    if refused:
+        raise RuntimeError(f"the store refuses the corpus: {refused}")
+
+
+def _tags_and_channels() -> Iterator[Happening]:
     for number, tag in enumerate(TAGS):
         yield tag_pb2.Tag(id=tag, name=f"tag {number}", color="tag-red")
     for channel, source in CHANNELS:
         yield channel_pb2.Channel(id=channel, source=source, source_channel_id=channel[:8], connected=True)
-    for row in rows(count):
-        yield _message(row)
-        document = {"contact": {"display_name": row.name}, "user_data": row.user_data}
-        yield ConversationChanged(row.id, ConversationPatch(document, row.state or "", row.tags))
-        if not row.unread:
-            yield Read(row.id, row.sent_at_ms)
+
+
+def _happenings(row: Row) -> Iterator[Happening]:
+    """All of one conversation, to be applied in their order."""
+    yield _message(row)
+    document = {"contact": {"display_name": row.name}, **({"user_data": row.user_data} if row.user_data else {})}
+    yield ConversationChanged(row.id, ConversationPatch(document, row.state or "", row.tags))
+    if not row.unread:
+        yield Read(row.id, row.sent_at_ms)
 
 
 def _message(row: Row) -> IncomingMessage:

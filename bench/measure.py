@@ -1,0 +1,81 @@
+"""Measures servers in turn, so that what else happens on the machine happens to all of them."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from bench.loads import CONNECTIONS, Load
+from bench.processes import cpu_seconds
+
+__all__ = ["Contender", "Figure", "compare"]
+
+# Calls that the end of a round cuts off do not count: with fewer than this the rate would be too low.
+_FEWEST_CALLS = 6 * CONNECTIONS
+_LONGER = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """A server, and how load is made for it."""
+
+    stack: str
+    pids: Sequence[int]
+    """Roots of the process trees whose CPU time counts."""
+    run: Callable[[float], Load]
+    """Makes load for so many seconds."""
+    warm_up_seconds: float = 0.3
+    cuts_off: bool = True
+    """Whether calls that are under way at the end of a round are not counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """What was measured of one scenario and one stack: of each number, the median of the rounds."""
+
+    conversations: int
+    scenario: str
+    stack: str
+    calls_per_second: float
+    cpu_us_per_call: float
+    """Of all processes of the stack; the program that makes the load is none of them."""
+    p50_ms: float
+    p99_ms: float
+    rounds: tuple[float, ...]
+    """Calls per second of each round."""
+
+
+def compare(
+    conversations: int, scenario: str, contenders: Sequence[Contender], *, seconds: float, rounds: int
+) -> list[Figure]:
+    """Measure each contender so many times, one after the other; slow ones for longer."""
+    for contender in contenders:
+        if contender.warm_up_seconds:
+            contender.run(contender.warm_up_seconds)
+    loads: dict[str, list[tuple[Load, float]]] = {contender.stack: [] for contender in contenders}
+    lengths = {contender.stack: seconds for contender in contenders}
+    for _ in range(rounds):
+        for contender in contenders:
+            load, cpu = _measured(contender, lengths[contender.stack])
+            if contender.cuts_off and load.calls < _FEWEST_CALLS and lengths[contender.stack] == seconds:
+                lengths[contender.stack] = _LONGER * seconds
+                load, cpu = _measured(contender, lengths[contender.stack])
+            loads[contender.stack].append((load, cpu))
+    return [
+        Figure(
+            conversations,
+            scenario,
+            stack,
+            calls_per_second=median(load.calls_per_second for load, _ in measured),
+            cpu_us_per_call=median(cpu * 1e6 / max(load.calls, 1) for load, cpu in measured),
+            p50_ms=median(load.p50_ms for load, _ in measured),
+            p99_ms=median(load.p99_ms for load, _ in measured),
+            rounds=tuple(round(load.calls_per_second, 1) for load, _ in measured),
+        )
+        for stack, measured in loads.items()
+    ]
+
+
+def _measured(contender: Contender, seconds: float) -> tuple[Load, float]:
+    before = cpu_seconds(contender.pids)
+    load = contender.run(seconds)
+    return load, cpu_seconds(contender.pids) - before
