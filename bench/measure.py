@@ -1,5 +1,6 @@
 """Measures servers in turn, so that what else happens on the machine happens to all of them."""
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -12,6 +13,7 @@ __all__ = ["Contender", "Figure", "compare"]
 # Calls that the end of a round cuts off do not count: with fewer than this the rate would be too low.
 _FEWEST_CALLS = 6 * CONNECTIONS
 _LONGER = 3.0
+_WAIT_SECONDS, _MOST_WAITS, _IDLE_SHARE = 0.1, 300, 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,7 @@ def compare(
     conversations: int, scenario: str, contenders: Sequence[Contender], *, seconds: float, rounds: int
 ) -> list[Figure]:
     """Measure each contender so many times, one after the other; slow ones for longer."""
+    processes = [pid for contender in contenders for pid in contender.pids]
     for contender in contenders:
         if contender.warm_up_seconds:
             contender.run(contender.warm_up_seconds)
@@ -55,6 +58,7 @@ def compare(
     lengths = {contender.stack: seconds for contender in contenders}
     for _ in range(rounds):
         for contender in contenders:
+            _wait_until_idle(processes)
             load, cpu = _measured(contender, lengths[contender.stack])
             if contender.cuts_off and load.calls < _FEWEST_CALLS and lengths[contender.stack] == seconds:
                 lengths[contender.stack] = _LONGER * seconds
@@ -73,6 +77,15 @@ def compare(
         )
         for stack, measured in loads.items()
     ]
+
+
+def _wait_until_idle(pids: Sequence[int]) -> None:
+    """Let servers finish what the one before has left them: a slow search goes on when nobody waits for it."""
+    for _ in range(_MOST_WAITS):
+        before = cpu_seconds(pids)
+        time.sleep(_WAIT_SECONDS)
+        if cpu_seconds(pids) - before < _IDLE_SHARE * _WAIT_SECONDS:
+            return
 
 
 def _measured(contender: Contender, seconds: float) -> tuple[Load, float]:

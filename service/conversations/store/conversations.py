@@ -27,6 +27,9 @@ from conversations.store.partitions import Partitions
 
 _KEPT_QUERIES = 256
 
+# What costs more, in milliseconds, is counted by a call of its own: to count and to find a page may take as long each.
+_MAX_COST_AT_ONCE = 30
+
 __all__ = ["CompiledFilter", "ConversationPage", "Conversations", "PhraseCheck", "SearchQuery"]
 
 
@@ -240,14 +243,16 @@ class Conversations:
     async def _search(self, compiled: CompiledFilter, function: str, args: tuple[str | bytes | int, ...]) -> list[Any]:
         """Call a function that searches in every partition, until none lacks words."""
         replies: dict[int, Any] = {}
+        counted: set[int] = set()
         while len(replies) < len(self._partitions):
-            asked = [await self._ask(compiled, p) for p in self._partitions if p not in replies]
+            asked = [await self._ask(compiled, p, p not in counted) for p in self._partitions if p not in replies]
             calls = [Call(question.partition, function, args + question.args) for question in asked]
             for question, reply in zip(asked, await self._client.call_all(calls), strict=True):
                 match reply[0]:
                     case b"stale":
                         self._learn(question, reply[1:])
                     case b"counted":
+                        counted.add(question.partition)
                         question.kept.search_known = reply[1]
                     case b"broad":
                         raise self._too_broad(reply[1])
@@ -280,8 +285,14 @@ class Conversations:
             limit=str(limit),
         )
 
-    async def _ask(self, compiled: CompiledFilter, partition: int) -> "_Question":
-        """Put a filter into a partition's terms, with the words that are known of it."""
+    async def _ask(self, compiled: CompiledFilter, partition: int, may_split: bool) -> "_Question":
+        """Put a filter into a partition's terms, with what is known of it.
+
+        Args:
+            compiled: The filter.
+            partition: Which one.
+            may_split: Whether what is expensive may be counted by a call of its own.
+        """
         limits = self._settings.search_timeout_ms, self._settings.max_phrase_candidates
         if compiled.matches_all:
             return _Question(partition, (*limits, "", 0, 0), _Kept({}, None))
@@ -295,7 +306,8 @@ class Conversations:
         if query:
             for check in query.phrase_checks:
                 args += [check.candidates, check.slop, len(check.terms), *check.terms]
-            args += [query.cost, self._settings.max_filter_cost, query.predicate, kept.search_known]
+            args += [query.cost, self._settings.max_filter_cost, _MAX_COST_AT_ONCE if may_split else query.cost]
+            args += [query.predicate, kept.search_known]
         return _Question(partition, tuple(args), kept)
 
     async def _keep(self, compiled: CompiledFilter, partition: int) -> _Kept:
@@ -305,6 +317,7 @@ class Conversations:
             known = _sizes(dictionaries)
             kept = self._queries.get((partition, compiled.text))
             if kept is not None and kept.words_known == known:
+                self._queries.move_to_end((partition, compiled.text))
                 return kept
             words = {pattern: await dictionaries[pattern.field].search(pattern) for pattern in compiled.patterns}
             if _sizes(dictionaries) != known:

@@ -254,8 +254,9 @@ end
 --   search time-out in ms, the most candidates of all phrases, query ("" where there is no filter), number of word
 --   dictionaries, of each its field, how many words the caller knows and the mark of the last, number of phrase
 --   checks, of each the query for candidates, slop, number of terms, the terms, then what the query costs over 100,000
---   conversations and the most that it may cost, in ms; then the predicate of the query or "", and what the caller
---   knows of an earlier search, as carry_on has it, or ""; without these four it may cost anything
+--   conversations, the most that it may cost, and the most that it may where it is counted and read by one call, all
+--   in ms; then the predicate of the query or "", and what the caller knows of an earlier search, as carry_on has it,
+--   or ""; without these five it may cost anything
 --
 -- Returns the search, or nil and an answer: {"stale", then for each dictionary what unknown_words returns}, or
 -- {"costly", what the query costs over the conversations that there are}.
@@ -283,8 +284,9 @@ local function read_search(p, argv, next)
   local share = math.min(1, redis.call("ZCARD", recent_key(p)) / 100000)
   s.cost = math.ceil(tonumber(argv[next] or "0") * share)
   if s.cost > tonumber(argv[next + 1] or "inf") then return nil, { "costly", s.cost } end
-  if (argv[next + 2] or "") ~= "" then s.predicate = cjson.decode(argv[next + 2]) end
-  if s.predicate then carry_on(p, s, argv[next + 3]) end
+  s.max_cost_at_once = tonumber(argv[next + 2] or "inf")
+  if (argv[next + 3] or "") ~= "" then s.predicate = cjson.decode(argv[next + 3]) end
+  if s.predicate then carry_on(p, s, argv[next + 4]) end
   s.phrase_checks = asked
   return s
 end
@@ -412,9 +414,6 @@ local function known_now(p, s)
   return table.concat(known, " ")
 end
 
--- What costs more, in ms, is counted by a call of its own: to count and to find a page may take as long each.
-local MAX_COST_AT_ONCE = 30
-
 -- How many more matches than a first page has are looked for: so many may go before the page has to be searched again.
 local SPARE = 12
 
@@ -461,7 +460,7 @@ redis.register_function{
         local broad = resolve_phrases(p, s)
         if broad then return broad end
       end
-      if not s.matches and s.predicate and s.cost > MAX_COST_AT_ONCE then
+      if not s.matches and s.predicate and s.cost > s.max_cost_at_once then
         s.matches = count(p, s, s.query)
         return { "counted", known_now(p, s) }
       end
