@@ -84,6 +84,31 @@ async def test_pages_and_totals(any_store: Store, opened: OpenStore, seed: int) 
             assert await pages(any_store, filters) == await pages(fresh, filters), filters
 
 
+async def test_a_comma_is_part_of_a_value(any_store: Store) -> None:
+    both = f"tag_ids:{tag_id(1)},{tag_id(2)}"
+    filters = [both, f"NOT {both}", "source:eu", "source:sms,eu", f"source:{tag_id(1)}"]
+    await apply(any_store, tag(1), tag(2), message(1, 1, 1, source="sms,eu"), message(2, 2, 2))
+    for change in (
+        metadata(1, tags={tag_id(1): "", tag_id(2): ""}),
+        message(1, 3, 3, source="sms,eu"),
+        metadata(1, tags={tag_id(2): None}),
+        message(1, 4, 4, source="facebook"),
+    ):
+        await apply(any_store, change)
+        expected = [0, 2, 0, int(change != message(1, 4, 4, source="facebook")), 0]
+        for text, total in zip(filters, expected, strict=True):
+            found = await page(any_store, text, "", 3)
+            assert (found.filtered_total, len(ids_of(found))) == (total, total), text
+
+
+async def test_a_long_text_is_searched_anew(store: Store) -> None:
+    words = " ".join(f"w{number}" for number in range(600))
+    await apply(store, message(1, 1), metadata(1, user_data={"k": words}))
+    assert (await page(store, "metadata.user_data.k:w7")).filtered_total == 1
+    await apply(store, metadata(1, user_data={"k": "other"}))
+    assert (await page(store, "metadata.user_data.k:w7")).filtered_total == 0
+
+
 async def searches(client: Client) -> int:
     stats = await client.redis.info("commandstats")
     return int(stats.get("cmdstat_FT.SEARCH", {"calls": 0})["calls"])

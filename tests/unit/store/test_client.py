@@ -39,7 +39,7 @@ def options(url: str) -> dict[str, Any]:
     ],
 )
 async def test_urls_of_one_redis(url: str, expected: dict[str, Any]) -> None:
-    assert options(url) == {**expected, "socket_timeout": None, "socket_connect_timeout": 1.5}
+    assert options(url) == {**expected, "socket_timeout": 1.5, "socket_connect_timeout": 1.5}
 
 
 async def test_the_scheme_says_how_the_connection_is_made() -> None:
@@ -76,7 +76,7 @@ async def test_urls_of_sentinels(
     assert all(sentinel["socket_timeout"] == 1.5 for sentinel in sentinels)
     found = {name: pool.connection_kwargs.get(name) for name in ("db", "username", "password")}
     assert found == {"username": None, "password": None, **expected}
-    assert pool.connection_kwargs["socket_connect_timeout"] == 1.5
+    assert pool.connection_kwargs["socket_timeout"] == 1.5
 
 
 async def test_sentinels_over_tls() -> None:
@@ -104,7 +104,7 @@ async def test_urls_of_clusters(url: str, hosts: list[tuple[str, int]], expected
     kwargs = cluster.connection_kwargs
     found = {name: kwargs[name] for name in ("username", "password") if kwargs.get(name) is not None}
     assert found == expected
-    assert kwargs["socket_connect_timeout"] == 1.5
+    assert kwargs["socket_timeout"] == 1.5
 
 
 async def test_a_cluster_over_tls() -> None:
@@ -216,7 +216,7 @@ async def failing(error: Exception) -> None:
     ids=str,
 )
 async def test_a_redis_that_cannot_answer_now_is_unavailable(error: Exception) -> None:
-    client = Client(Redis(), 1.0)
+    client = Client(Redis())
     with pytest.raises(StoreUnavailableError) as caught:
         await client.guard(failing(error))
     assert caught.value.message == "the store is unavailable for now"
@@ -224,13 +224,13 @@ async def test_a_redis_that_cannot_answer_now_is_unavailable(error: Exception) -
 
 
 async def test_a_search_out_of_time_is_told_apart() -> None:
-    client = Client(Redis(), 1.0)
+    client = Client(Redis())
     with pytest.raises(OutOfTimeError, match="^the search ran out of time$"):
         await client.guard(failing(exceptions.ResponseError("Timeout limit was reached script: list_conversations")))
 
 
 async def test_a_defect_stays_what_it_is() -> None:
-    client = Client(Redis(), 1.0)
+    client = Client(Redis())
     with pytest.raises(exceptions.ResponseError, match="Syntax error"):
         await client.guard(failing(exceptions.ResponseError("Syntax error at offset 3")))
     with pytest.raises(KeyError):
@@ -276,7 +276,7 @@ async def ask(client: Client, *names: str) -> "asyncio.Task[list[Any]]":
 
 async def test_calls_that_wait_leave_together() -> None:
     redis = FakeRedis()
-    client = Client(redis, 5.0)  # type: ignore[arg-type]
+    client = Client(redis)  # type: ignore[arg-type]
     tasks = [await ask(client, *names) for names in (("a",), ("b", "c"), ("d",))]
     redis.answers.set()
     assert await asyncio.gather(*tasks) == [["a"], ["b", "c"], ["d"]]
@@ -286,7 +286,7 @@ async def test_calls_that_wait_leave_together() -> None:
 
 async def test_reads_do_not_wait_for_writes() -> None:
     redis = FakeRedis()
-    client = Client(redis, 5.0)  # type: ignore[arg-type]
+    client = Client(redis)  # type: ignore[arg-type]
     tasks = [await ask(client, *names) for names in (("write",), ("get_it",), ("get_it", "write"), ("list_it",))]
     assert redis.pipelines == [1, 1]
     redis.answers.set()
@@ -296,7 +296,7 @@ async def test_reads_do_not_wait_for_writes() -> None:
 
 async def test_an_error_is_told_to_its_caller_only() -> None:
     redis = FakeRedis()
-    client = Client(redis, 5.0)  # type: ignore[arg-type]
+    client = Client(redis)  # type: ignore[arg-type]
     tasks = [await ask(client, *names) for names in (("x",), ("a", "bad"), ("b",))]
     redis.answers.set()
     found = await asyncio.gather(*tasks, return_exceptions=True)
@@ -306,7 +306,7 @@ async def test_an_error_is_told_to_its_caller_only() -> None:
 
 async def test_a_caller_that_goes_leaves_the_others_their_answers() -> None:
     redis = FakeRedis()
-    client = Client(redis, 5.0)  # type: ignore[arg-type]
+    client = Client(redis)  # type: ignore[arg-type]
     tasks = [await ask(client, name) for name in "abc"]
     tasks[0].cancel()
     tasks[1].cancel()
@@ -318,7 +318,7 @@ async def test_a_caller_that_goes_leaves_the_others_their_answers() -> None:
 
 async def test_a_lost_connection_fails_those_who_wait_for_it_and_no_more() -> None:
     redis = FakeRedis()
-    client = Client(redis, 5.0)  # type: ignore[arg-type]
+    client = Client(redis)  # type: ignore[arg-type]
     tasks = [await ask(client, name) for name in "ab"]
     redis.lost = True
     redis.answers.set()
@@ -329,7 +329,13 @@ async def test_a_lost_connection_fails_those_who_wait_for_it_and_no_more() -> No
     assert await client.call(Call(0, "c")) == "c"
 
 
-async def test_a_redis_that_says_nothing_is_unavailable() -> None:
-    client = Client(FakeRedis(), 0.01)  # type: ignore[arg-type]
-    with pytest.raises(StoreUnavailableError):
-        await client.call(Call(0, "a"))
+async def test_a_crowd_is_served_in_turn_and_who_has_gone_is_not() -> None:
+    redis = FakeRedis()
+    client = Client(redis)  # type: ignore[arg-type]
+    tasks = [await ask(client, f"call {number}") for number in range(200)]
+    for task in tasks[1:100]:
+        task.cancel()
+    await asyncio.sleep(0)
+    redis.answers.set()
+    assert await asyncio.gather(*tasks[100:]) == [[f"call {number}"] for number in range(100, 200)]
+    assert redis.pipelines == [1, 64, 36]

@@ -188,18 +188,31 @@ local function is_match(predicate, c)
   elseif kind == "start" then
     return string.sub(c.id, 1, #predicate[2]) == predicate[2]
   end
-  -- "values" of a field that has one, or several with commas between.
-  local value = c[predicate[2]]
+  -- "values" of a field; tags alone are several, with commas between.
+  local field = predicate[2]
+  local value = c[field]
   if not value then return false end
-  if predicate[2] == "src" or predicate[2] == "st" then value = string.lower(value) end
+  if field == "src" or field == "st" then value = string.lower(value) end
   for i = 3, #predicate do
-    if string.find("," .. value .. ",", "," .. predicate[i] .. ",", 1, true) then return true end
+    local wanted = predicate[i]
+    if value == wanted and (field ~= "tg" or not string.find(wanted, ",", 1, true)) then return true end
+    if field == "tg" and not string.find(wanted, ",", 1, true)
+      and string.find("," .. value .. ",", "," .. wanted .. ",", 1, true) then return true end
   end
   return false
 end
 
--- The most changes that are looked at one by one. Beyond that a search is made anew.
-local MAX_CHANGES = 200
+-- How many values, terms and numbers a predicate has, which is what it takes to ask it.
+local function size_of(predicate)
+  local kind = predicate[1]
+  if kind ~= "and" and kind ~= "or" and kind ~= "not" then return #predicate end
+  local size = 0
+  for i = 2, #predicate do size = size + size_of(predicate[i]) end
+  return size
+end
+
+-- The most changes that are looked at one by one, and the most questions that may take. Beyond that a search is made.
+local MAX_CHANGES, MAX_QUESTIONS = 200, 2000
 
 -- More than the largest page wants.
 local MAX_TOP = 120
@@ -233,6 +246,10 @@ local function carry_on(p, s, known)
   if not entry then return end
   local log = redis.call("XRANGE", changes_key(p), entry, "+", "COUNT", MAX_CHANGES + 2)
   if #log == 0 or log[1][1] ~= entry or #log > MAX_CHANGES + 1 then return end
+  if #log > 2 and (#log - 1) * size_of(s.predicate) > MAX_QUESTIONS then return end
+  for i = 2, #log do
+    if log[i][2][3] == "lost" then return end
+  end
   s.matches, s.has_all, s.top, s.is_as_known = tonumber(matches), has_all == "1", {}, #log == 1
   for at, id in string.gmatch(top, "(%S+) (%S+)") do s.top[#s.top + 1] = { at, id } end
   local seen = {}

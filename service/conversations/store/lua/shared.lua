@@ -182,11 +182,18 @@ local function tail_of(p, id, c, name)
   return field(3, timestamp(tonumber(c.ca))) .. field(4, table.concat(metadata)) .. field(5, message)
 end
 
+-- A longer text is not noted: a thousand entries have to stay small.
+local MAX_LOGGED = 4096
+
 local INDEXED = { "id", "ih", "x", "ch", "src", "st", "tg", "ca", "lm", "un" }
 
 -- Notes how a conversation was indexed before it changes, for those who know of a search how many it found: see
 -- carry_on in list_conversations.lua.
 local function log_change(p, id, stored)
+  if #(stored.x or "") > MAX_LOGGED then
+    redis.call("XADD", changes_key(p), "MAXLEN", "~", 1000, "*", "key", id, "lost", "1")
+    return
+  end
   local entry = { "key", id }
   for _, name in ipairs(INDEXED) do
     if stored[name] then
