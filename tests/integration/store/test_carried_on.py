@@ -39,6 +39,8 @@ FILTERS = [
     "metadata.user_data.k:[b TO *]",
     "metadata.user_data.k:* AND metadata.state:open",
     "metadata.user_data.k:b~1",
+    # Another word begins with it.
+    "metadata.user_data.k:b",
     f"id:{conversation_id(3)} OR id:0000000*",
     f"id:{conversation_id(7)[:20]}*",
     "unread_count:0 OR unread_count:{1 TO 3}",
@@ -133,6 +135,17 @@ async def test_a_page_that_too_many_left_is_searched_again(store: Store, client:
     before = await searches(client)
     assert ids_of(await page(store, "unread_count:1", "", 3)) == [conversation_id(n) for n in (22, 21, 20)]
     assert await searches(client) == before + 1
+
+
+async def test_an_old_match_is_not_taken_for_the_next_one(store: Store) -> None:
+    """Between the newest matches that are known and one that becomes a match there are others."""
+    await apply(store, *(message(n, n, n) for n in range(3, 42)))
+    await apply(store, *(message(n, n, n, from_contact=False) for n in (1, 2)))
+    assert ids_of(await page(store, "unread_count:1", "", 3)) == [conversation_id(n) for n in (41, 40, 39)]
+    await apply(store, message(1, 101, 0), message(2, 102, 0))
+    await apply(store, *(receipt(n, 60) for n in range(28, 42)))
+    found = await page(store, "unread_count:1", "", 3)
+    assert (ids_of(found), found.filtered_total) == ([conversation_id(n) for n in (27, 26, 25)], 27)
 
 
 async def test_one_page_serves_smaller_and_larger_ones(store: Store) -> None:
