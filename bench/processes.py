@@ -11,8 +11,9 @@ import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-__all__ = ["command_line", "cpu_seconds", "descendants", "free_port", "resident_bytes", "running"]
+__all__ = ["command_line", "cpu_seconds", "descendants", "free_port", "resident_bytes", "running", "stop"]
 
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 _STOP_SECONDS = 30.0
@@ -37,14 +38,19 @@ def running(
     try:
         yield process
     finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        stop(process, signal.SIGTERM)
         if process.stdout is not None:
             process.stdout.close()
+
+
+def stop(process: "subprocess.Popen[Any]", number: signal.Signals) -> None:
+    """Send a signal that ends a process, and wait until it has ended; one that does not is killed."""
+    process.send_signal(number)
+    try:
+        process.wait(_STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def cpu_seconds(roots: Sequence[int]) -> float:

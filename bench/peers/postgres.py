@@ -16,13 +16,13 @@ from typing import Any
 import asyncpg
 from bench.corpus import CHANNELS, Row
 from bench.peers.documents import channel_json, row_message_json
+from bench.processes import stop
 
 from conversations.local.engines import private_directory
 
 __all__ = ["Postgres", "PostgresError", "load", "throwaway_postgres"]
 
 _START_SECONDS = 30.0
-_STOP_SECONDS = 30.0
 _AT_ONCE = 20_000
 _HERE = Path(__file__).parent
 
@@ -87,12 +87,7 @@ def throwaway_postgres() -> Iterator[Postgres]:
             yield Postgres(f"postgresql://postgres@/postgres?host={directory}", process.pid, version.split()[2])
         finally:
             # Ends at once, and its children with it; the data is not needed any more.
-            process.send_signal(signal.SIGQUIT)
-            try:
-                process.wait(_STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            stop(process, signal.SIGQUIT)
 
 
 def _find_programs() -> Path:

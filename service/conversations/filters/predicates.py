@@ -37,6 +37,7 @@ def predicate_of(node: Node, words: Mapping[WordPattern, Sequence[str]]) -> str:
         node: What the filter asks.
         words: The words that each of its patterns matches.
     """
+    # Each word takes a character at least: that much need not be written to be seen.
     if sum(len(found) for found in words.values()) > _MAX_CHARACTERS:
         return ""
     text = json.dumps(_predicate(node, words), separators=(",", ":"))

@@ -119,9 +119,7 @@ def _sentinel(split: SplitResult, options: dict[str, Any]) -> "Redis":
     if db not in ("", "0"):
         raise ConfigurationError("The Redis URL names a database other than 0, the only one that can be searched.")
     sentinel: Any = Sentinel(  # type: ignore[no-untyped-call]
-        hosts,
-        sentinel_kwargs=options
-        | {"socket_timeout": options["socket_connect_timeout"], "ssl": credentials.get("ssl", False)},
+        hosts, sentinel_kwargs=options | {"ssl": credentials.get("ssl", False)}
     )
     master: Redis = sentinel.master_for(service, db=0, **credentials, **options)
     return master
