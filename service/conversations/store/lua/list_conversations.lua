@@ -211,6 +211,12 @@ local function size_of(predicate)
   return size
 end
 
+-- Read only where it is asked: most pages find that nothing has changed.
+local function predicate_of(s)
+  s.predicate = s.predicate or cjson.decode(s.predicate_text)
+  return s.predicate
+end
+
 -- The most changes that are looked at one by one, and the most questions that may take. Beyond that a search is made.
 local MAX_CHANGES, MAX_QUESTIONS = 200, 2000
 
@@ -246,7 +252,7 @@ local function carry_on(p, s, known)
   if not entry then return end
   local log = redis.call("XRANGE", changes_key(p), entry, "+", "COUNT", MAX_CHANGES + 2)
   if #log == 0 or log[1][1] ~= entry or #log > MAX_CHANGES + 1 then return end
-  if #log > 2 and (#log - 1) * size_of(s.predicate) > MAX_QUESTIONS then return end
+  if #log > 2 and (#log - 1) * size_of(predicate_of(s)) > MAX_QUESTIONS then return end
   for i = 2, #log do
     if log[i][2][3] == "lost" then return end
   end
@@ -259,7 +265,7 @@ local function carry_on(p, s, known)
     if not seen[before.key] then
       seen[before.key] = true
       local now = read_hash(conversation_key(p, before.key))
-      local was, is = before.lm and is_match(s.predicate, before), is_match(s.predicate, now)
+      local was, is = before.lm and is_match(predicate_of(s), before), is_match(predicate_of(s), now)
       s.matches = s.matches + (is and 1 or 0) - (was and 1 or 0)
       enter(s, before.key, is and now.lm)
     end
@@ -302,8 +308,8 @@ local function read_search(p, argv, next)
   s.cost = math.ceil(tonumber(argv[next] or "0") * share)
   if s.cost > tonumber(argv[next + 1] or "inf") then return nil, { "costly", s.cost } end
   s.max_cost_at_once = tonumber(argv[next + 2] or "inf")
-  if (argv[next + 3] or "") ~= "" then s.predicate = cjson.decode(argv[next + 3]) end
-  if s.predicate then carry_on(p, s, argv[next + 4]) end
+  if (argv[next + 3] or "") ~= "" then s.predicate_text = argv[next + 3] end
+  if s.predicate_text then carry_on(p, s, argv[next + 4]) end
   s.phrase_checks = asked
   return s
 end
@@ -344,8 +350,8 @@ local function is_behind(p, s, direction, at, id)
   if #id ~= 36 then return false end
   local c = read_hash(conversation_key(p, id))
   if not c.lm then return false end
-  if s.predicate then
-    if not is_match(s.predicate, c) then return false end
+  if s.predicate_text then
+    if not is_match(predicate_of(s), c) then return false end
   else
     local own = "@id:{" .. string.gsub(id, "-", "\\-") .. "}"
     if count(p, s, narrowed(s.query, own)) == 0 then return false end
@@ -423,7 +429,7 @@ end
 -- What the caller may hand in with its next search of the same query; "" where it knows that already, or where it
 -- would be of no use.
 local function known_now(p, s)
-  if s.is_as_known or not s.predicate then return "" end
+  if s.is_as_known or not s.predicate_text then return "" end
   local last = redis.call("XREVRANGE", changes_key(p), "+", "-", "COUNT", 1)[1]
   if not last then return "" end
   local known = { last[1], integer(s.matches), s.has_all and "1" or "0" }
@@ -477,7 +483,7 @@ redis.register_function{
         local broad = resolve_phrases(p, s)
         if broad then return broad end
       end
-      if not s.matches and s.predicate and s.cost > s.max_cost_at_once then
+      if not s.matches and s.predicate_text and s.cost > s.max_cost_at_once then
         s.matches = count(p, s, s.query)
         return { "counted", known_now(p, s) }
       end
