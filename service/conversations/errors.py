@@ -19,7 +19,9 @@
     │   └── ChannelNotFoundError
     ├── RequestTooLargeError
     ├── UnknownMethodError
+    ├── OverloadedError
     ├── StoreUnavailableError
+    ├── DamagedRecordError
     ├── OutOfTimeError
     └── ConfigurationError
 
@@ -135,8 +137,19 @@ class UnknownMethodError(ServiceError):
     """Raised when a method is called that no service has."""
 
 
+class OverloadedError(ServiceError):
+    """Raised when more calls wait than can be answered soon."""
+
+
 class StoreUnavailableError(ServiceError):
     """Raised when Redis cannot be reached, is loading, or builds its index."""
+
+
+class DamagedRecordError(ServiceError):
+    """Raised when what Redis holds of a resource is not what the service wrote."""
+
+    def __init__(self, kind: str, id: str) -> None:
+        super().__init__(f"what is stored of the {kind} {id} is damaged", id=id)
 
 
 class OutOfTimeError(ServiceError):

@@ -42,7 +42,9 @@ _STATUSES: dict[type[ServiceError], tuple[grpc.StatusCode, str]] = {
     errors.ChannelNotFoundError: (grpc.StatusCode.NOT_FOUND, "CHANNEL_NOT_FOUND"),
     errors.RequestTooLargeError: (grpc.StatusCode.RESOURCE_EXHAUSTED, "REQUEST_TOO_LARGE"),
     errors.UnknownMethodError: (grpc.StatusCode.UNIMPLEMENTED, "UNKNOWN_METHOD"),
+    errors.OverloadedError: (grpc.StatusCode.UNAVAILABLE, "OVERLOADED"),
     errors.StoreUnavailableError: (grpc.StatusCode.UNAVAILABLE, "STORE_UNAVAILABLE"),
+    errors.DamagedRecordError: (grpc.StatusCode.DATA_LOSS, "DAMAGED_RECORD"),
     errors.OutOfTimeError: (grpc.StatusCode.DEADLINE_EXCEEDED, "OUT_OF_TIME"),
 }
 _DEFECT = (grpc.StatusCode.INTERNAL, "INTERNAL_ERROR")
@@ -59,7 +61,7 @@ def to_status(error: ServiceError) -> status_pb2.Status:
             details.append(_bad_request(error.field, _shortened(error.description)))
         case errors.FilterError():
             details.append(_bad_request("filters", message))
-        case errors.StoreUnavailableError():
+        case errors.OverloadedError() | errors.StoreUnavailableError():
             details.append(error_details_pb2.RetryInfo(retry_delay=_RETRY_DELAY))
     status = status_pb2.Status(code=code.value[0], message=message)
     for detail in details:

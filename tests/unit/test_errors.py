@@ -44,6 +44,11 @@ def test_every_error_says_when_it_is_raised() -> None:
         (errors.MessageNotFoundError(ID), f"no message has the id {ID}", {"id": ID}),
         (errors.TagNotFoundError(ID), f"no tag has the id {ID}", {"id": ID}),
         (errors.ChannelNotFoundError(ID), f"no channel has the id {ID}", {"id": ID}),
+        (
+            errors.DamagedRecordError("tag", ID),
+            f"what is stored of the tag {ID} is damaged",
+            {"id": ID},
+        ),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else None,
 )

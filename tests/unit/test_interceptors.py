@@ -36,10 +36,16 @@ STATUSES = {
         "REQUEST_TOO_LARGE",
     ),
     errors.UnknownMethodError: (errors.UnknownMethodError("no"), grpc.StatusCode.UNIMPLEMENTED, "UNKNOWN_METHOD"),
+    errors.OverloadedError: (errors.OverloadedError("no"), grpc.StatusCode.UNAVAILABLE, "OVERLOADED"),
     errors.StoreUnavailableError: (
         errors.StoreUnavailableError("no"),
         grpc.StatusCode.UNAVAILABLE,
         "STORE_UNAVAILABLE",
+    ),
+    errors.DamagedRecordError: (
+        errors.DamagedRecordError("conversation", ID),
+        grpc.StatusCode.DATA_LOSS,
+        "DAMAGED_RECORD",
     ),
     errors.OutOfTimeError: (errors.OutOfTimeError("no"), grpc.StatusCode.DEADLINE_EXCEEDED, "OUT_OF_TIME"),
 }
@@ -87,7 +93,7 @@ def test_an_error_becomes_its_status(error: errors.ServiceError, code: grpc.Stat
         expected = [violation(error.field, error.description)]
     elif isinstance(error, errors.FilterError):
         expected = [violation("filters", error.message)]
-    elif isinstance(error, errors.StoreUnavailableError):
+    elif isinstance(error, errors.OverloadedError | errors.StoreUnavailableError):
         expected = [error_details_pb2.RetryInfo(retry_delay={"seconds": 1})]
     assert others == expected
 
@@ -117,6 +123,6 @@ def test_a_new_subclass_answers_as_its_base_does() -> None:
 
 def test_every_reason_is_in_the_proto() -> None:
     reasons = {reason for _, _, reason in STATUSES.values()} | {"INTERNAL_ERROR"}
-    # The proxy answers with the other two.
-    by_proxy = {"REQUEST_TOO_LARGE", "NO_SERVER"}
+    # The proxy answers with the others.
+    by_proxy = {"REQUEST_TOO_LARGE", "NO_SERVER", "ORIGIN_NOT_ALLOWED", "HOST_NOT_ALLOWED", "UNSUPPORTED_PROTOCOL"}
     assert reasons | by_proxy == set(ErrorReason.keys()) - {"ERROR_REASON_UNSPECIFIED"}
