@@ -3,11 +3,11 @@
 from collections.abc import AsyncIterator
 from typing import Any
 
-from conversations.errors import ConfigurationError
+from conversations.errors import ConfigurationError, StoreUnavailableError
 from conversations.settings import Settings
 from conversations.store import index
 from conversations.store.channels import Channels
-from conversations.store.client import Client, connect, translated_errors
+from conversations.store.client import Client, connect
 from conversations.store.conversations import ConversationPage, Conversations
 from conversations.store.documents import EVERY_TAG, ConversationPatch, IncomingMessage, to_json
 from conversations.store.export import Export
@@ -15,6 +15,7 @@ from conversations.store.functions import has_library, load_library
 from conversations.store.ingest import ConversationChanged, Happening, Ingest, Patched, Read
 from conversations.store.messages import MessagePage, Messages
 from conversations.store.partitions import Partitions
+from conversations.store.redis_errors import translated_errors
 from conversations.store.requirements import check_server
 from conversations.store.tags import Tags
 
@@ -46,12 +47,30 @@ class Store:
     def __init__(self, client: Client, partitions: Partitions, settings: Settings) -> None:
         self._client = client
         self._partitions = partitions
+        self.slices = client.slices
+        """For long work of one call."""
         self.conversations = Conversations(client, partitions, settings)
         self.messages = Messages(client, partitions)
         self.channels = Channels(client, partitions)
         self.tags = Tags(client, partitions)
         self.ingest = Ingest(client, self.conversations, self.messages, self.channels, self.tags)
         self.export = Export(client, partitions, self.tags)
+
+    async def find_faults(self) -> list[str]:
+        """Return what does not work although reads do, a sentence each; nothing where all is well.
+
+        Raises:
+            StoreUnavailableError: Redis gives no answer, or filters do not find every document yet.
+        """
+        progress = await self.index_progress()
+        if progress < 1.0:
+            raise StoreUnavailableError(f"the index is being made: {progress:.0%}")
+        try:
+            # Changes nothing, and fails whenever a write that needs memory and disk would.
+            await self._client.guard(self._client.redis.hsetnx(_SETUP_KEY, "layout", _LAYOUT))
+        except StoreUnavailableError as error:
+            return [error.message]
+        return []
 
     async def index_progress(self) -> float:
         """Return which part of the documents is indexed: 1.0 when filters find all of them.

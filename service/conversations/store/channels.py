@@ -6,6 +6,7 @@ from conversations.store.documents import channel_head, channel_metadata, dump_d
 from conversations.store.functions import Call, Steps
 from conversations.store.merge import JsonObject, add_patch, apply_changes
 from conversations.store.partitions import Partitions
+from conversations.store.turns import tries
 from conversations.v1 import channel_pb2
 
 __all__ = ["Channels"]
@@ -57,11 +58,11 @@ class Channels:
             ChannelNotFoundError: There is none.
         """
         await self.get(id)
-        await self._client.run(self.patch_steps(id, patch))
+        await self._client.run_in_turn(id, self.patch_steps(id, patch))
 
     def _change_steps(self, id: str, head: bytes, own: JsonObject | None, patch: JsonObject) -> Steps[None]:
         home = self._partitions.of(id)
-        while True:
+        for _ in tries():
             version, old_own, old_changes, old_head = yield Call(home, "read_channel", (id,))
             new_own = load_json(old_own) if own is None else own
             changes = add_patch(load_json(old_changes), patch)

@@ -24,6 +24,7 @@ from conversations.store.documents import (
 from conversations.store.functions import Call, Steps
 from conversations.store.merge import apply_changes, merge_patch
 from conversations.store.partitions import Partitions
+from conversations.store.turns import tries
 
 _KEPT_QUERIES = 256
 
@@ -134,6 +135,8 @@ class _Question:
     args: tuple[str | bytes | int, ...]
     """As read_search in list_conversations.lua reads them."""
     kept: _Kept
+    cost_ms: int = 0
+    """About how long it keeps Redis busy where nothing is known of an earlier search."""
 
 
 class Conversations:
@@ -246,7 +249,7 @@ class Conversations:
         counted: set[int] = set()
         while len(replies) < len(self._partitions):
             asked = [await self._ask(compiled, p, p not in counted) for p in self._partitions if p not in replies]
-            calls = [Call(question.partition, function, args + question.args) for question in asked]
+            calls = [Call(question.partition, function, args + question.args, question.cost_ms) for question in asked]
             for question, reply in zip(asked, await self._client.call_all(calls), strict=True):
                 match reply[0]:
                     case b"stale":
@@ -308,7 +311,8 @@ class Conversations:
                 args += [check.candidates, check.slop, len(check.terms), *check.terms]
             args += [query.cost, self._settings.max_filter_cost, _MAX_COST_AT_ONCE if may_split else query.cost]
             args += [query.predicate, kept.search_known]
-        return _Question(partition, tuple(args), kept)
+        cost_ms = query.cost if query and not kept.search_known else 0
+        return _Question(partition, tuple(args), kept, cost_ms)
 
     async def _keep(self, compiled: CompiledFilter, partition: int) -> _Kept:
         """Return a filter's query, for what is known of a partition's words."""
@@ -374,12 +378,12 @@ class Conversations:
 
     async def patch(self, id: str, patch: ConversationPatch) -> None:
         """Change the metadata of a conversation that exists."""
-        await self._client.run(self.patch_steps(id, patch, must_exist=True))
+        await self._client.run_in_turn(id, self.patch_steps(id, patch, must_exist=True))
 
     def patch_steps(self, id: str, patch: ConversationPatch, *, must_exist: bool = False) -> Steps[None]:
         """Change a conversation's metadata; without `must_exist` it may wait for the conversation."""
         partition = self._partitions.of(id)
-        while True:
+        for _ in tries():
             version, text, exists = yield Call(partition, "read_document", (id,))
             if must_exist and exists == b"0":
                 raise ConversationNotFoundError(id)
@@ -405,7 +409,7 @@ class Conversations:
         partition = self._partitions.of(incoming.conversation_id)
         message = incoming.message
         stored, version = message.SerializeToString(), b"0"
-        while True:
+        for _ in tries():
             args = (incoming.conversation_id, incoming.id, incoming.sent_at_ms, int(message.from_contact))
             reply = yield Call(partition, "add_message", (*args, incoming.channel_id, incoming.source, stored, version))
             if reply[0] == b"ok":

@@ -26,6 +26,8 @@ class Call:
     partition: int
     function: str
     args: tuple[str | bytes | int, ...] = ()
+    cost_ms: int = 0
+    """About how long it keeps Redis busy, where that is long."""
 
     @property
     def is_read(self) -> bool:

@@ -1,6 +1,7 @@
 """Events: applied each atomically, those of one conversation in their order, those of several side by side."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Literal
@@ -47,6 +48,9 @@ class Patched:
 Happening = channel_pb2.Channel | tag_pb2.Tag | IncomingMessage | Read | ConversationChanged | Patched
 """An event that was found valid."""
 
+# They read what is there before they change it.
+_READ_FIRST = (ConversationChanged, Patched, channel_pb2.Channel)
+
 
 class Ingest:
     """The way in for events."""
@@ -71,36 +75,62 @@ class Ingest:
         """
         refused: dict[int, InvalidFieldError] = {}
         for _, run in groupby(enumerate(happenings), key=lambda numbered: isinstance(numbered[1], tag_pb2.Tag)):
-            lanes: dict[str, list[tuple[int, Steps[None]]]] = {}
+            lanes: dict[str, list[tuple[int, Happening]]] = {}
             for index, happening in run:
-                subject, steps = self._steps(happening)
-                lanes.setdefault(subject, []).append((index, steps))
-            await self._client.run_all([_in_turn(lane, refused) for lane in lanes.values()])
+                lanes.setdefault(_subject(happening), []).append((index, happening))
+            await self._run(lanes, refused)
         return refused
 
-    def _steps(self, happening: Happening) -> tuple[str, Steps[None]]:
-        """Return what an event is about, and what it does."""
+    async def _run(
+        self, lanes: Mapping[str, Sequence[tuple[int, Happening]]], refused: dict[int, InvalidFieldError]
+    ) -> None:
+        """Run all lanes side by side; what others are changing just then waits for its turn."""
+        turns = self._client.turns
+        together, taken, later = [], [], []
+        try:
+            for subject, lane in lanes.items():
+                steps = self._in_turn(lane, refused)
+                if not any(isinstance(happening, _READ_FIRST) for _, happening in lane):
+                    together.append(steps)
+                elif turns.take(subject):
+                    taken.append(subject)
+                    together.append(steps)
+                else:
+                    later.append(self._client.run_in_turn(subject, steps))
+            if later:
+                await asyncio.gather(self._client.run_all(together), *later)
+            else:
+                await self._client.run_all(together)
+        finally:
+            for subject in taken:
+                turns.give(subject)
+
+    def _in_turn(self, lane: Sequence[tuple[int, Happening]], refused: dict[int, InvalidFieldError]) -> Steps[None]:
+        for index, happening in lane:
+            try:
+                yield from self._steps(happening)
+            except InvalidFieldError as error:
+                refused[index] = error
+
+    def _steps(self, happening: Happening) -> Steps[None]:
+        """Return what an event does."""
         match happening:
             case channel_pb2.Channel():
-                return happening.id, self._channels.put_steps(happening)
+                return self._channels.put_steps(happening)
             case tag_pb2.Tag():
-                return happening.id, self._tags.put_steps(happening)
+                return self._tags.put_steps(happening)
             case IncomingMessage():
-                return happening.conversation_id, self._conversations.message_steps(happening)
+                return self._conversations.message_steps(happening)
             case Read():
-                steps = self._conversations.receipt_steps(happening.conversation_id, happening.read_at_ms)
-                return happening.conversation_id, steps
+                return self._conversations.receipt_steps(happening.conversation_id, happening.read_at_ms)
             case ConversationChanged():
-                return happening.id, self._conversations.patch_steps(happening.id, happening.patch)
+                return self._conversations.patch_steps(happening.id, happening.patch)
             case Patched(subject="message"):
-                return happening.id, self._messages.patch_steps(happening.id, happening.patch)
+                return self._messages.patch_steps(happening.id, happening.patch)
             case Patched():
-                return happening.id, self._channels.patch_steps(happening.id, happening.patch)
+                return self._channels.patch_steps(happening.id, happening.patch)
 
 
-def _in_turn(lane: Sequence[tuple[int, Steps[None]]], refused: dict[int, InvalidFieldError]) -> Steps[None]:
-    for index, steps in lane:
-        try:
-            yield from steps
-        except InvalidFieldError as error:
-            refused[index] = error
+def _subject(happening: Happening) -> str:
+    """Return the id of what an event is about."""
+    return happening.conversation_id if isinstance(happening, IncomingMessage | Read) else happening.id

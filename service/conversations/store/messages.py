@@ -9,6 +9,7 @@ from conversations.store.documents import dump_document, load_json, message_byte
 from conversations.store.functions import Call, Steps
 from conversations.store.merge import JsonObject, add_patch, merge_patch
 from conversations.store.partitions import Partitions
+from conversations.store.turns import tries
 from conversations.v1 import message_pb2
 
 __all__ = ["MessagePage", "Messages"]
@@ -74,7 +75,7 @@ class Messages:
                 break
         else:
             raise MessageNotFoundError(id)
-        await self._client.run(self.patch_steps(id, patch))
+        await self._client.run_in_turn(id, self.patch_steps(id, patch))
 
     def patch_steps(self, id: str, patch: JsonObject) -> Steps[None]:
         """Change the metadata of the messages with an id, whether they came yet or not.
@@ -83,7 +84,7 @@ class Messages:
         change.
         """
         for partition in self._partitions:
-            while True:
+            for _ in tries():
                 version, text, *messages = yield Call(partition, "read_message_changes", (id,))
                 args: list[str | bytes] = [id, version, dump_document(add_patch(load_json(text), patch))]
                 for conversation_id, old in zip(messages[::2], messages[1::2], strict=True):

@@ -6,6 +6,7 @@ from conversations.errors import TagNotFoundError
 from conversations.store.client import Client
 from conversations.store.functions import Call, Steps
 from conversations.store.partitions import Partitions
+from conversations.store.turns import tries
 from conversations.v1 import tag_pb2
 
 __all__ = ["Tags"]
@@ -40,16 +41,18 @@ class Tags:
 
     async def update(self, id: str, name: str | None, color: str | None) -> None:
         """Rename or recolor a tag; None keeps what is there."""
+        await self._client.run_in_turn(id, self._update_steps(id, name, color))
+
+    def _update_steps(self, id: str, name: str | None, color: str | None) -> Steps[None]:
         home = self._partitions.of(id)
-        while True:
-            stored = await self._client.call(Call(home, "get_tag", (id,)))
+        for _ in tries():
+            stored = yield Call(home, "get_tag", (id,))
             if stored is None:
                 raise TagNotFoundError(id)
             tag = tag_pb2.Tag.FromString(stored)
             tag.name = tag.name if name is None else name
             tag.color = tag.color if color is None else color
-            reply = await self._client.call(Call(home, "replace_tag", (id, stored, tag.SerializeToString())))
-            if reply[0] == b"ok":
+            if (yield Call(home, "replace_tag", (id, stored, tag.SerializeToString())))[0] == b"ok":
                 return
 
     def put_steps(self, tag: tag_pb2.Tag) -> Steps[None]:
