@@ -16,7 +16,8 @@
     │   ├── ConversationNotFoundError
     │   ├── MessageNotFoundError
     │   ├── TagNotFoundError
-    │   └── ChannelNotFoundError
+    │   ├── ChannelNotFoundError
+    │   └── UnknownServiceError
     ├── RequestTooLargeError
     ├── UnknownMethodError
     ├── OverloadedError
@@ -25,7 +26,7 @@
     ├── OutOfTimeError
     └── ConfigurationError
 
-`interceptors` maps them to gRPC statuses, in one table.
+`rpc.statuses` maps them to gRPC statuses, in one table.
 """
 
 
@@ -127,6 +128,16 @@ class ChannelNotFoundError(NotFoundError):
     """Raised when no channel has the id."""
 
     kind = "channel"
+
+
+class UnknownServiceError(NotFoundError):
+    """Raised when the health of a service is asked for that the server does not have."""
+
+    kind = "service"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.message = f"there is no service {name}"
 
 
 class RequestTooLargeError(ServiceError):

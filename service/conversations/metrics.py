@@ -1,8 +1,8 @@
 """What a worker counts of itself, for Prometheus: one registry in each process."""
 
-from prometheus_client import Counter
+from prometheus_client import Counter, start_http_server
 
-__all__ = ["DAMAGED_RECORDS"]
+__all__ = ["DAMAGED_RECORDS", "SHED_CALLS", "serve_metrics"]
 
 DAMAGED_RECORDS = Counter(
     "conversations_damaged_records",
@@ -10,3 +10,17 @@ DAMAGED_RECORDS = Counter(
     ["kind"],
 )
 """`kind`: conversation, message, channel or tag."""
+
+SHED_CALLS = Counter(
+    "conversations_shed_calls",
+    "Calls that were refused because more of them arrived, waited or streamed than the worker takes on.",
+)
+
+
+def serve_metrics(host: str, port: int) -> None:
+    """Answer `/metrics` over HTTP, from a thread.
+
+    Raises:
+        OSError: The port is taken.
+    """
+    start_http_server(port, host)

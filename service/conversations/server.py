@@ -6,19 +6,19 @@ import signal
 from contextlib import suppress
 
 import grpc
-from google.protobuf.message_factory import GetMessageClass
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
+from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 from conversations import servicers
 from conversations.errors import ConfigurationError, ServiceError, StoreUnavailableError
-from conversations.interceptors import UnknownMethodHandler, method_handler
+from conversations.metrics import serve_metrics
+from conversations.rpc import MAX_HEADER_BYTES, Admission, Handlers, Health, Limits, Method, Peers
 from conversations.settings import Settings
 from conversations.store import Store, open_store
 from conversations.v1 import (
     channel_service_pb2,
     conversation_service_pb2,
     filter_service_pb2,
+    health_service_pb2,
     ingest_service_pb2,
     message_service_pb2,
     metadata_service_pb2,
@@ -38,7 +38,15 @@ _SERVICES = (
     (filter_service_pb2, "FilterService", servicers.FilterServicer),
     (ingest_service_pb2, "IngestService", servicers.IngestServicer),
 )
-_HEALTH_INTERVAL_SECONDS = 1.0
+
+# Nothing but events is large: free data has 64 KiB at most.
+_MAX_REQUEST_BYTES = 256 * 1024
+_IDLE_CONNECTION_MS = 300_000
+_HANDSHAKE_MS = 10_000
+
+_HEALTH_INTERVAL_SECONDS = 0.5
+# How long Redis may be silent: a search may take two seconds.
+_HEALTH_PATIENCE_SECONDS = 2.2
 _RETRY_SECONDS = 0.5
 
 
@@ -48,40 +56,60 @@ class Server:
     def __init__(self, settings: Settings, store: Store) -> None:
         self._settings = settings
         self._store = store
-        self._health = health.aio.HealthServicer()
-        self._server = grpc.aio.server(
+        services = [module.DESCRIPTOR.services_by_name[name] for module, name, _ in _SERVICES]
+        health_service = health_service_pb2.DESCRIPTOR.services_by_name["HealthService"]
+        names = [service.full_name for service in (*services, health_service)]
+        self._health = Health(names)
+        methods = self._health.methods()
+        health_servicer = servicers.HealthServicer(self._health)
+        methods.append(Method(health_service.methods[0], health_servicer.GetHealth, takes_turns=False))
+        for service, (_, _, servicer_type) in zip(services, _SERVICES, strict=True):
+            servicer = servicer_type(store)
+            for method in service.methods:
+                most = settings.max_request_bytes
+                if method.name != "IngestEvents":
+                    most = min(most, _MAX_REQUEST_BYTES)
+                parse = getattr(servicer, f"parse_{method.name}", None)
+                methods.append(Method(method, getattr(servicer, method.name), parse, most))
+        reflected = [*names, methods[0].descriptor.containing_service.full_name, reflection.SERVICE_NAME]
+        methods.append(
+            Method(
+                reflection_pb2.DESCRIPTOR.services_by_name["ServerReflection"].methods[0],
+                # Its second argument is the context, which it does not use.
+                lambda requests: reflection.aio.ReflectionServicer(reflected).ServerReflectionInfo(requests, None),
+            )
+        )
+        self._server = self._make_server(methods)
+        self._watch: asyncio.Task[None] | None = None
+        self.port = 0
+        """The port that the server listens on, once it has started."""
+
+    def _make_server(self, methods: list[Method]) -> grpc.aio.Server:
+        settings = self._settings
+        limits = Limits(
+            max_arriving=settings.max_arriving_calls,
+            max_waiting=settings.max_waiting_calls,
+            max_running=settings.max_running_calls,
+            max_streams=settings.max_streams,
+            arrival_seconds=settings.request_timeout_seconds,
+        )
+        server = grpc.aio.server(
             options=[
-                # `method_handler` measures, and says so with details; this is for what is far beyond.
+                # A handler measures its request, and says so with details; this is for what is far beyond.
                 ("grpc.max_receive_message_length", 2 * settings.max_request_bytes),
+                # Likewise. From the first of these on gRPC refuses at random, from the second on always.
+                ("grpc.max_metadata_size", 4 * MAX_HEADER_BYTES),
+                ("grpc.absolute_max_metadata_size", 8 * MAX_HEADER_BYTES),
                 ("grpc.so_reuseport", 1),
                 # A client may keep an idle connection open by pings, once every ten seconds.
                 ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
                 ("grpc.keepalive_permit_without_calls", 1),
+                ("grpc.max_connection_idle_ms", _IDLE_CONNECTION_MS),
+                ("grpc.server_handshake_timeout_ms", _HANDSHAKE_MS),
             ]
         )
-        names = [health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME]
-        for module, name, servicer_type in _SERVICES:
-            descriptor = module.DESCRIPTOR.services_by_name[name]
-            servicer = servicer_type(store)
-            handlers = {
-                method.name: method_handler(
-                    f"{name}/{method.name}",
-                    getattr(servicer, f"parse_{method.name}", GetMessageClass(method.input_type).FromString),
-                    getattr(servicer, method.name),
-                    settings.max_request_bytes,
-                )
-                for method in descriptor.methods
-            }
-            self._server.add_generic_rpc_handlers(
-                (grpc.method_handlers_generic_handler(descriptor.full_name, handlers),)
-            )
-            names.append(descriptor.full_name)
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        reflection.enable_server_reflection(names, self._server)
-        self._server.add_generic_rpc_handlers((UnknownMethodHandler(),))
-        self._watch: asyncio.Task[None] | None = None
-        self.port = 0
-        """The port that the server listens on, once it has started."""
+        server.add_generic_rpc_handlers((Handlers(methods, Admission(limits), Peers(settings.proxy_networks)),))
+        return server
 
     async def start(self) -> None:
         """Start to answer calls.
@@ -94,34 +122,38 @@ class Server:
             self.port = self._server.add_insecure_port(f"{settings.host}:{settings.port}")
             if settings.own_port is not None:
                 self._server.add_insecure_port(f"{settings.host}:{settings.own_port}")
-        except RuntimeError as error:
+            if settings.metrics_port is not None:
+                serve_metrics(settings.host, settings.metrics_port)
+        except (RuntimeError, OSError) as error:
+            ports = [port for port in (settings.port, settings.own_port, settings.metrics_port) if port is not None]
             raise ConfigurationError(
-                f"The server cannot listen on {settings.host}, port {settings.port}"
-                + (f" and {settings.own_port}" if settings.own_port is not None else "")
-                + ": is a port in use by another program?"
+                f"The server cannot listen on {settings.host}, port {' and '.join(map(str, ports))}: is a port in use "
+                "by another program?"
             ) from error
-        await self._say_health()
+        await self._check_health()
         await self._server.start()
         self._watch = asyncio.create_task(self._watch_health())
 
     async def _watch_health(self) -> None:
         while True:
             await asyncio.sleep(_HEALTH_INTERVAL_SECONDS)
-            await self._say_health()
+            await self._check_health()
 
-    async def _say_health(self) -> None:
-        """Say SERVING exactly while Redis answers and filters find every document."""
+    async def _check_health(self) -> None:
+        """Publish that calls are served exactly while Redis answers and filters find every document."""
+        check = asyncio.ensure_future(self._store.find_faults())
         try:
-            serving = await self._store.index_progress() >= 1.0
-        except ServiceError:
-            serving = False
+            done, _ = await asyncio.wait([check], timeout=_HEALTH_PATIENCE_SECONDS)
+            if not done:
+                self._health.publish(serving=False, causes=["Redis does not answer"])
+            self._health.publish(serving=True, causes=await check)
+        except ServiceError as error:
+            self._health.publish(serving=False, causes=[error.message])
         except Exception:
             logger.exception("the health check failed by a defect")
-            serving = False
-        status = health_pb2.HealthCheckResponse.SERVING if serving else health_pb2.HealthCheckResponse.NOT_SERVING
-        await self._health.set("", status)
-        for module, name, _ in _SERVICES:
-            await self._health.set(module.DESCRIPTOR.services_by_name[name].full_name, status)
+            self._health.publish(serving=False, causes=["the health check fails"])
+        finally:
+            check.cancel()
 
     async def stop(self) -> None:
         """Say NOT_SERVING, wait until those who balance the load have seen it, then let running calls finish."""
@@ -129,7 +161,7 @@ class Server:
             self._watch.cancel()
             with suppress(asyncio.CancelledError):
                 await self._watch
-        await self._health.enter_graceful_shutdown()
+        self._health.stop()
         await asyncio.sleep(self._settings.drain_seconds)
         await self._server.stop(self._settings.grace_seconds)
 

@@ -1,6 +1,8 @@
 """The one configuration object, read once from `CONVERSATIONS_*` variables."""
 
-from pydantic import Field, SecretStr
+from ipaddress import IPv4Network, IPv6Network, ip_network
+
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 __all__ = ["Settings"]
@@ -14,9 +16,8 @@ class Settings(BaseSettings):
     )
 
     redis_url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
-    """Redis with the search module: `redis://`, `rediss://`, `unix://`, and with `+sentinel` or `+cluster` behind
-    `redis` or `rediss` for several hosts: `redis+sentinel://:password@host1:26379,host2:26379/service-name/0`,
-    `redis+cluster://host1:6379,host2:6379`."""
+    """Redis with the search module: `redis://`, `rediss://`, `unix://`, and `redis+sentinel://` or `rediss+sentinel://`
+    for the master that several Sentinels name: `redis+sentinel://:password@host1:26379,host2:26379/service-name/0`."""
 
     host: str = "127.0.0.1"
     """Address that the gRPC server listens on."""
@@ -46,9 +47,32 @@ class Settings(BaseSettings):
     """The most that one filter may cost, about the milliseconds that it may keep Redis busy: what it asks, by the
     number of conversations, or by 100,000 where there are more."""
 
-    max_request_bytes: int = Field(default=48 * 1024 * 1024, ge=1024)
-    """The largest request that the gRPC server takes, in bytes. Free JSON can be six times as large in protobuf: the
-    default takes what Envoy lets through."""
+    max_request_bytes: int = Field(default=16 * 1024 * 1024, ge=1024)
+    """The largest request of events, in bytes; other requests may have 256 KiB. Text takes the same room in protobuf as
+    in JSON, so this is twice what Envoy lets through; arrays of small numbers grow up to six times, and have to be sent
+    in smaller requests. A worker may hold a dozen requests that arrive slowly, and 128 MiB of those that wait."""
+
+    request_timeout_seconds: float = Field(default=30.0, gt=0)
+    """The longest that a request may take to arrive, in seconds."""
+
+    max_running_calls: int = Field(default=100, ge=1)
+    """Calls that a worker works on at the same time."""
+
+    max_waiting_calls: int = Field(default=400, ge=0)
+    """Calls that wait for their turn. When there are more, the newest of whoever has the most is refused."""
+
+    max_arriving_calls: int = Field(default=1_000, ge=1)
+    """Calls whose request is still to come. When there are more, the newest of whoever has the most is refused."""
+
+    max_streams: int = Field(default=1_000, ge=1)
+    """Streams that a worker keeps open: those who watch its health."""
+
+    trusted_proxies: str = "127.0.0.1 ::1"
+    """Addresses and networks of the proxies that say in `x-conversations-caller` for whom they call, with blanks
+    between. Callers share a worker fairly; to others the header does not matter."""
+
+    metrics_port: int | None = Field(default=None, ge=0, le=65535)
+    """Port of `/metrics`, for Prometheus; none by default."""
 
     drain_seconds: float = Field(default=3.0, ge=0)
     """How long a stopping server says NOT_SERVING before it refuses new calls, in seconds."""
@@ -58,3 +82,18 @@ class Settings(BaseSettings):
 
     log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
     """The least severe log lines to write: DEBUG, INFO, WARNING or ERROR."""
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, value: str) -> str:
+        _networks(value)
+        return value
+
+    @property
+    def proxy_networks(self) -> list[IPv4Network | IPv6Network]:
+        """`trusted_proxies`, parsed."""
+        return _networks(self.trusted_proxies)
+
+
+def _networks(text: str) -> list[IPv4Network | IPv6Network]:
+    return [ip_network(word) for word in text.replace(",", " ").split()]

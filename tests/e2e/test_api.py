@@ -818,7 +818,7 @@ def test_without_redis_all_is_503_with_a_delay(run_up: Callable[..., Stack]) -> 
         with grpc.insecure_channel(stack.grpc_target) as channel, pytest.raises(grpc.RpcError) as caught:
             ConversationServiceStub(channel).ListConversations(ListConversationsRequest())
         status: Any = rpc_status.from_call(caught.value)  # type: ignore[arg-type]
-        assert (status.code, status.message) == (14, "the store is unavailable for now")
+        assert (status.code, status.message) == (14, "the store is unavailable: Redis cannot be reached")
         assert "RetryInfo" in status.details[1].type_url
 
 

@@ -379,7 +379,7 @@ class TestErrors:
         expect_refusal(status, Refused("", {}, "UNKNOWN_METHOD", text))
 
     def test_request_above_the_limit_says_so(self, channel: grpc.Channel) -> None:
-        code, status = failure(channel, "IngestService/IngestEvents", b"\x0a\x80\x80\x80\x1c" + bytes(7 << 23))
+        code, status = failure(channel, "IngestService/IngestEvents", b"\x0a\x80\x80\x80\x09" + bytes(9 << 21))
         assert code == grpc.StatusCode.RESOURCE_EXHAUSTED
         info = ErrorInfo()
         assert status.details[0].Unpack(info)
@@ -393,7 +393,11 @@ class TestErrors:
 
 class TestReflection:
     def test_services(self, channel: grpc.Channel) -> None:
-        others = {"grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"}
+        others = {
+            "grpc.health.v1.Health",
+            "grpc.reflection.v1alpha.ServerReflection",
+            "conversations.v1.HealthService",
+        }
         services = set(ProtoReflectionDescriptorDatabase(channel).get_services())
         assert services - {"grpc.reflection.v1.ServerReflection"} == SERVICES | others
 

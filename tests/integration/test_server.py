@@ -1,8 +1,10 @@
 """The gRPC server: what every call can rely on, with Redis there, away and back, and while it stops."""
 
 import asyncio
+import signal
 import socket
 import subprocess
+import time
 from base64 import b64encode
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager, suppress
@@ -20,7 +22,9 @@ from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from grpc_status import rpc_status
+from h2.settings import SettingCodes
 from pydantic import SecretStr
+from tests.http2 import Http2, frame
 
 from conversations.errors import ConfigurationError
 from conversations.local.engines import RedisEngine, find_redis, private_directory
@@ -33,6 +37,8 @@ from conversations.v1 import (
     conversation_service_pb2,
     conversation_service_pb2_grpc,
     filter_service_pb2,
+    health_service_pb2,
+    health_service_pb2_grpc,
     ingest_service_pb2,
     ingest_service_pb2_grpc,
     message_service_pb2,
@@ -54,9 +60,15 @@ SERVICES = {
         (metadata_service_pb2, "MetadataService"),
         (ingest_service_pb2, "IngestService"),
         (filter_service_pb2, "FilterService"),
+        (health_service_pb2, "HealthService"),
     )
 }
 METHODS = [f"/{name}/{method.name}" for name, service in SERVICES.items() for method in service.methods]
+OTHER_METHODS = [
+    *(f"/grpc.health.v1.Health/{method}" for method in ("Check", "List", "Watch")),
+    "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+]
+LIST_TAGS = "/conversations.v1.TagService/ListTags"
 MESSAGE = {
     "id": ID,
     "conversation_id": ID,
@@ -161,6 +173,15 @@ class OwnRedis:
                     assert self._process.poll() is None
                     await asyncio.sleep(0.01)
 
+    def pause(self) -> None:
+        """Let it hang."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
     def kill(self) -> None:
         if self._process is not None:
             self._process.kill()
@@ -243,13 +264,63 @@ def read_request() -> conversation_service_pb2.MarkConversationReadRequest:
 # What every method answers
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", [*METHODS, *OTHER_METHODS])
 async def test_bytes_that_are_no_message_are_the_callers_fault(worker: Worker, method: str) -> None:
     for data in (b"\xff\xff\xff", b"\x0a\x05abc"):
         error = await failure(worker.call(method, data))
         assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
         assert error.details() == "the request is not a message of the method's type"
         assert details(error)["ErrorInfo"].reason == "MALFORMED_REQUEST"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"\0", b"\0\0\0\0\x09abc", frame(b"")[:4]],
+    ids=["nothing", "a byte", "half a message", "half a frame"],
+)
+@pytest.mark.parametrize("method", [LIST_TAGS, *OTHER_METHODS[:3]])
+async def test_a_request_that_was_cut_off_is_refused(worker: Worker, method: str, body: bytes) -> None:
+    with Http2(worker.server.port) as client:
+        reply = await asyncio.to_thread(client.call, method, body)
+    assert (reply.grpc_status, reply.headers["grpc-message"]) == (3, "the request is missing, or was cut off")
+
+
+@pytest.mark.parametrize("method", [LIST_TAGS, *OTHER_METHODS])
+async def test_a_request_that_does_not_come_is_not_waited_for(start: StartWorker, redis_url: str, method: str) -> None:
+    worker = await start(redis_url, request_timeout_seconds=0.3)
+    with Http2(worker.server.port) as client:
+        streams = [client.start_call(method) for _ in range(3)]
+        client.send(streams[1], b"\0\0")
+        client.send(streams[2], frame(b"abc", 1000))
+        for stream in streams:
+            reply = await asyncio.to_thread(client.reply, stream, 3)
+            assert (reply.grpc_status, reply.headers["grpc-message"]) == (4, "the request did not arrive in time")
+
+
+async def test_callers_that_never_send_their_requests_hurt_nobody(start: StartWorker, redis_url: str) -> None:
+    worker = await start(redis_url, max_arriving_calls=100)
+    request = tag_service_pb2.ListTagsRequest()
+    clients = [Http2(worker.server.port) for _ in range(5)]
+    streams = [(client, client.start_call(LIST_TAGS)) for client in clients for _ in range(100)]
+    for _ in range(20):
+        assert await worker.tags().ListTags(request, timeout=1) == tag_service_pb2.ListTagsResponse()
+    refused = [await asyncio.to_thread(client.reply, stream, 0.01) for client, stream in streams]
+    statuses = [reply.grpc_status for reply in refused]
+    assert 400 <= statuses.count(14) < 500
+    [reason] = {reply.headers["grpc-message"] for reply in refused if reply.grpc_status == 14}
+    assert reason == "the server has more calls than it can answer soon; try again"
+    for client in clients:
+        client.close()
+
+
+async def test_headers_have_one_bound(worker: Worker) -> None:
+    for size, status in ((8_000, 0), (30_000, 0), (65_000, 0), (66_000, 8), (150_000, 8)):
+        for _ in range(10):
+            with Http2(worker.server.port) as client:
+                headers = [(f"x-{number}", "a" * (size // 10)) for number in range(10)]
+                reply = await asyncio.to_thread(client.call, LIST_TAGS, frame(b""), headers)
+                assert (reply.grpc_status, reply.ended) == (status, True)
+                assert reply.headers["grpc-message"] == ("the headers are too large" if status else "")
 
 
 async def test_text_that_is_not_utf_8_is_the_callers_fault(worker: Worker) -> None:
@@ -462,6 +533,72 @@ async def test_health_says_serving_for_every_service(worker: Worker) -> None:
     assert error.code() is grpc.StatusCode.NOT_FOUND
 
 
+async def test_health_can_be_listed(worker: Worker) -> None:
+    answer = await worker.health().List(health_pb2.HealthListRequest())  # type: ignore[attr-defined]
+    assert {name: response.status for name, response in answer.statuses.items()} == dict.fromkeys(
+        ("", *SERVICES), SERVING
+    )
+
+
+async def test_health_of_an_unknown_service(worker: Worker) -> None:
+    error = await failure(worker.health().Check(health_pb2.HealthCheckRequest(service="a.B")))
+    assert (error.code(), error.details()) == (grpc.StatusCode.NOT_FOUND, "there is no service a.B")
+    watch = statuses(worker, "a.B")
+    assert await next_status(watch) == health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
+
+
+async def test_who_watches_and_does_not_read_holds_up_nobody(worker: Worker) -> None:
+    with Http2(worker.server.port, {SettingCodes.INITIAL_WINDOW_SIZE: 0}) as client:
+        for _ in range(3):
+            client.send(client.start_call("/grpc.health.v1.Health/Watch"), frame(b""), end=True)
+        watch = statuses(worker)
+        assert await next_status(watch) == SERVING
+        worker.server._health.publish(serving=False)
+        assert await next_status(watch) == NOT_SERVING
+
+
+async def test_health_in_words(start: StartWorker, own_redis: OwnRedis) -> None:
+    await own_redis.start()
+    worker = await start(own_redis.url)
+    stub: Any = health_service_pb2_grpc.HealthServiceStub(worker.channel)
+    request = health_service_pb2.GetHealthRequest()
+    serving = health_service_pb2.GetHealthResponse(status=health_service_pb2.GetHealthResponse.SERVING)
+    assert await stub.GetHealth(request) == serving
+
+    with redis.Redis.from_url(own_redis.url) as client:
+        client.config_set("maxmemory", 1)
+        answer = await until_other(stub.GetHealth, request, serving)
+        assert answer.status == health_service_pb2.GetHealthResponse.DEGRADED
+        full = "the store is unavailable: Redis is out of memory and takes no writes; what frees memory works"
+        assert answer.causes == [full]
+        # Reads go on, writes say why not.
+        assert await worker.conversations().ListConversations(list_request())
+        error = await failure(worker.tags().CreateTag(tag_service_pb2.CreateTagRequest(name="x", color="tag-red")))
+        assert (error.code(), error.details()) == (grpc.StatusCode.UNAVAILABLE, full)
+        assert (await worker.health().Check(health_pb2.HealthCheckRequest())).status == SERVING
+        client.config_set("maxmemory", 0)
+        assert await until_other(stub.GetHealth, request, answer) == serving
+
+    own_redis.pause()
+    began = time.monotonic()
+    error = await failure(until_other(stub.GetHealth, request, serving))
+    assert time.monotonic() - began < 3.0
+    assert (error.code(), error.details()) == (grpc.StatusCode.UNAVAILABLE, "Redis does not answer")
+    own_redis.resume()
+    async with asyncio.timeout(5):
+        while (await worker.health().Check(health_pb2.HealthCheckRequest())).status != SERVING:
+            await asyncio.sleep(0.05)
+    assert await stub.GetHealth(request) == serving
+
+
+async def until_other(method: Any, request: Any, known: Any) -> Any:
+    """Return the first answer that is not the one that is known."""
+    async with asyncio.timeout(5):
+        while (answer := await method(request)) == known:
+            await asyncio.sleep(0.02)
+    return answer
+
+
 async def test_redis_goes_and_comes(start: StartWorker, own_redis: OwnRedis) -> None:
     """NOT_SERVING while it is away, each call UNAVAILABLE with a delay; SERVING when it is back, with all the data."""
     await own_redis.start()
@@ -484,7 +621,7 @@ async def test_redis_goes_and_comes(start: StartWorker, own_redis: OwnRedis) -> 
         error = await failure(call)
         assert (error.code(), error.details()) == (
             grpc.StatusCode.UNAVAILABLE,
-            "the store is unavailable for now",
+            "the store is unavailable: Redis cannot be reached",
         )
         found = details(error)
         assert found["ErrorInfo"].reason == "STORE_UNAVAILABLE"

@@ -124,7 +124,7 @@ def test_without_a_running_redis_the_way_out_is_said(command: str, tmp_path: Pat
 def test_a_redis_that_is_away_is_said_in_one_sentence(command: str, tmp_path: Path) -> None:
     result = run(command, "--redis-url", f"unix://{tmp_path}/none.sock")
     assert result.exit_code == 1
-    assert result.stderr.split("\n")[-2] == "Error: the store is unavailable for now"
+    assert result.stderr.split("\n")[-2] == "Error: the store is unavailable: Redis cannot be reached"
     assert "Traceback" not in result.output
 
 

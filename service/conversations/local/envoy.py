@@ -124,6 +124,8 @@ def _services() -> dict[str, list[MethodDescriptorProto]]:
 
 
 def _paths(method: MethodDescriptorProto) -> Iterator[str]:
+    if not method.options.HasExtension(http_option):
+        return
     rule = method.options.Extensions[http_option]
     for binding in (rule, *rule.additional_bindings):
         if binding.WhichOneof("pattern") != "post" or binding.body != "*" or "{" in binding.post:

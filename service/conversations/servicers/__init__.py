@@ -7,6 +7,7 @@ simply parsed as its message, a `parse_` beside the method says how.
 from conversations.servicers.channels import ChannelServicer
 from conversations.servicers.conversations import ConversationServicer
 from conversations.servicers.filters import FilterServicer
+from conversations.servicers.health import HealthServicer
 from conversations.servicers.ingest import IngestServicer
 from conversations.servicers.messages import MessageServicer
 from conversations.servicers.metadata import MetadataServicer
@@ -16,6 +17,7 @@ __all__ = [
     "ChannelServicer",
     "ConversationServicer",
     "FilterServicer",
+    "HealthServicer",
     "IngestServicer",
     "MessageServicer",
     "MetadataServicer",

@@ -13,6 +13,9 @@ __all__ = ["IngestServicer"]
 
 _MAX_EVENTS = 1000
 
+# More than an event may have that is found valid: 64 KiB of content, as much of metadata, and some texts.
+_MAX_EVENT_BYTES = 256 * 1024
+
 
 class IngestServicer:
     """The way in for events."""
@@ -21,27 +24,20 @@ class IngestServicer:
         self._store = store
 
     @staticmethod
-    def parse_IngestEvents(data: bytes) -> list[event_pb2.Event | None]:
-        """Return the events of a request; None for one that protobuf cannot read, as when it is nested too deep.
+    def parse_IngestEvents(data: bytes) -> bytes:
+        """Return the request as it came: events are counted and measured before any is built.
 
-        Raises:
-            DecodeError: The request as a whole cannot be read.
+        An empty one takes two bytes, and a hundred times that in memory.
         """
-        try:
-            return list(pb.IngestEventsRequest.FromString(data).events)
-        except DecodeError:
-            return [_event(item) for item in split_items(data)]
+        return data
 
-    async def IngestEvents(self, events: list[event_pb2.Event | None]) -> pb.IngestEventsResponse:
-        if len(events) > _MAX_EVENTS:
-            raise InvalidFieldError("events", f"may have {_MAX_EVENTS} at most")
+    async def IngestEvents(self, request: bytes) -> pb.IngestEventsResponse:
+        items = split_items(request, _MAX_EVENTS)
         happenings: dict[int, Happening] = {}
         refused: dict[int, InvalidFieldError] = {}
-        for index, event in enumerate(events):
+        async for index, item in self._store.slices.over(enumerate(items)):
             try:
-                if event is None:
-                    raise InvalidFieldError("event", "cannot be read: is it nested too deep?")
-                happenings[index] = read_event(event)
+                happenings[index] = read_event(_event(item))
             except InvalidFieldError as error:
                 refused[index] = error
         indexes = list(happenings)
@@ -51,11 +47,13 @@ class IngestServicer:
             pb.RejectedEvent(index=index, code="INVALID_ARGUMENT", message=refused[index].message)
             for index in sorted(refused)
         ]
-        return pb.IngestEventsResponse(accepted=len(events) - len(rejected), rejected=rejected)
+        return pb.IngestEventsResponse(accepted=len(items) - len(rejected), rejected=rejected)
 
 
-def _event(data: bytes) -> event_pb2.Event | None:
+def _event(data: bytes) -> event_pb2.Event:
+    if len(data) > _MAX_EVENT_BYTES:
+        raise InvalidFieldError("event", f"is too large: {_MAX_EVENT_BYTES} bytes at most")
     try:
         return event_pb2.Event.FromString(data)
     except DecodeError:
-        return None
+        raise InvalidFieldError("event", "cannot be read: is it nested too deep?") from None

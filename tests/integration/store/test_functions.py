@@ -264,7 +264,7 @@ async def test_list_conversations(client: Client) -> None:
     reply = await call(client, "list_conversations", "older", "", "", 2, *NO_SEARCH)
     assert reply[:7] == [b"ok", 3, 3, 3, 0, 1, b""]
     both = [await call(client, "get_conversation", conversation_id(number)) for number in (3, 2)]
-    assert list(split_items(reply[8])) == both
+    assert list(split_items(reply[8], 1000)) == both
     sizes = [len(ListConversationsResponse(data=[Conversation.FromString(one)]).SerializeToString()) for one in both]
     assert reply[7].decode() == f"3000 {conversation_id(3)} {sizes[0]} 2000 {conversation_id(2)} {sizes[1]}"
     for search in (NO_SEARCH, (1000, 100, "(@src:{facebook})", 0, 0)):
@@ -352,7 +352,7 @@ async def test_list_messages(client: Client) -> None:
     assert reply[:2] == [3, 0]
     assert reply[2::3] == [b"3000", b"2000"]
     assert reply[3::3] == [places[2], places[1]]
-    assert list(split_items(reply[4])) == [message_bytes(id=message_id(3))]
+    assert list(split_items(reply[4], 1000)) == [message_bytes(id=message_id(3))]
     reply = await call(client, "list_messages", ID, "older", "", "", 5, 1)
     assert reply[:3] == [3, 1, b"2000"]
     reply = await call(client, "list_messages", ID, "older", "2000", places[1], 5, 0)

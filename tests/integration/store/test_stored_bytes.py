@@ -71,9 +71,9 @@ async def test_every_answer(store: Store, happenings: list[Any]) -> None:
     check(stored, conversation_pb2.Conversation)
     for filters in ("", "source:*"):
         listed = await page(store, filters)
-        assert stored in split_items(listed.conversations)
+        assert stored in split_items(listed.conversations, 1000)
         check(response(listed), ListConversationsResponse)
-    for item in split_items((await store.messages.list_page(conversation_id(1), "", 100)).messages):
+    for item in split_items((await store.messages.list_page(conversation_id(1), "", 100)).messages, 1000):
         check(item, message_pb2.Message)
 
 

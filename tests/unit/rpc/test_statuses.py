@@ -1,4 +1,4 @@
-"""What every call shares: the one table from errors to statuses, and requests that are no messages."""
+"""The one table from errors to statuses."""
 
 from collections.abc import Iterator
 
@@ -8,7 +8,7 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
 from conversations import errors
-from conversations.interceptors import DOMAIN, to_status
+from conversations.rpc import DOMAIN, to_status
 from conversations.v1.error_reason_pb2 import ErrorReason
 
 ID = "a688d36c-a85e-44af-bc02-4248c2c97622"
@@ -30,6 +30,7 @@ STATUSES = {
     errors.MessageNotFoundError: (errors.MessageNotFoundError(ID), NOT_FOUND, "MESSAGE_NOT_FOUND"),
     errors.TagNotFoundError: (errors.TagNotFoundError(ID), NOT_FOUND, "TAG_NOT_FOUND"),
     errors.ChannelNotFoundError: (errors.ChannelNotFoundError(ID), NOT_FOUND, "CHANNEL_NOT_FOUND"),
+    errors.UnknownServiceError: (errors.UnknownServiceError("a.B"), NOT_FOUND, "UNKNOWN_METHOD"),
     errors.RequestTooLargeError: (
         errors.RequestTooLargeError("no"),
         grpc.StatusCode.RESOURCE_EXHAUSTED,

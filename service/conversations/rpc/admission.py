@@ -1,0 +1,199 @@
+"""How many calls a worker takes on, whose turn it is, and who is turned away when there are too many.
+
+A call arrives (its request is read), waits for its turn and runs, or streams its answer. Each state has its bound. What
+is beyond a bound is refused at once, and it is the newest call of the caller that has the most: so who asks for too
+much pays for it, and the others do not notice.
+"""
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass
+from time import monotonic
+
+from conversations.callers import Caller, FairQueue
+from conversations.errors import OutOfTimeError, OverloadedError, ServiceError
+from conversations.metrics import SHED_CALLS
+
+__all__ = ["Admission", "Admitted", "Limits"]
+
+_LOOK_SECONDS = 0.5
+# A request arrives in milliseconds. One that takes longer may hold as much memory as the largest request.
+_SLOW_SECONDS = 1.0
+_MAX_SLOW = 16
+# Of requests that wait or run; small ones are bounded by their number.
+_MAX_BYTES = 128 * 1024 * 1024
+_SMALL_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of one worker, in calls."""
+
+    max_arriving: int = 1000
+    max_waiting: int = 400
+    max_running: int = 100
+    max_streams: int = 1000
+    arrival_seconds: float = 30.0
+    """How long a request may take to arrive."""
+
+
+class Admitted:
+    """One call, from its arrival to its end."""
+
+    __slots__ = ("_task", "began", "caller", "refusal", "runs", "size", "turn")
+
+    def __init__(self, caller: Caller) -> None:
+        self.caller = caller
+        self.began = monotonic()
+        self.runs = False
+        self.size = 0
+        """Bytes of the request, once it is there."""
+        self.turn: asyncio.Future[None] | None = None
+        self.refusal: ServiceError | None = None
+        """Why the task was cancelled; None where it was not, or where gRPC did it."""
+        self._task = asyncio.current_task()
+
+    def cancel(self, refusal: ServiceError) -> None:
+        """Interrupt the task, which has to say why."""
+        if self.refusal is None and self._task is not None:
+            self.refusal = refusal
+            self._task.cancel()
+
+    def resume(self) -> ServiceError | None:
+        """Let an interrupted task go on, and return why it was; None where others did it."""
+        if self.refusal is not None and self._task is not None:
+            self._task.uncancel()
+        return self.refusal
+
+
+class Admission:
+    """The bounds of a worker, and which call is where."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        # Every call passes through, mostly in less than a millisecond: whose they are matters when there are many.
+        self._arriving: dict[Admitted, None] = {}
+        self._waiting: FairQueue[Admitted] = FairQueue()
+        self._streaming: FairQueue[Admitted] = FairQueue()
+        self._running = 0
+        self._bytes = 0
+        self._watch: asyncio.TimerHandle | None = None
+
+    def arrive(self, caller: Caller) -> Admitted:
+        """Take on a call of the current task, whose request is to be read. `leave` follows, whatever happens.
+
+        The task is interrupted where the request does not arrive in time, or where too many are arriving and this
+        caller has the most of them.
+        """
+        call = Admitted(caller)
+        self._await_request(call)
+        return call
+
+    def await_more(self, call: Admitted) -> None:
+        """Note that a call which streams is waiting for its caller's next message."""
+        call.began = monotonic()
+        self._streaming.remove(call.caller, call)
+        self._await_request(call)
+
+    def _await_request(self, call: Admitted) -> None:
+        self._arriving[call] = None
+        if len(self._arriving) > self._limits.max_arriving:
+            self._refuse(self._arriving, self._limits.max_arriving * 9 // 10)
+        if self._watch is None:
+            self._watch = asyncio.get_running_loop().call_later(_LOOK_SECONDS, self._interrupt_slow)
+
+    async def wait_for_turn(self, call: Admitted, size: int) -> None:
+        """Wait until a call may run, whose request of `size` bytes is there.
+
+        Raises:
+            OverloadedError: Too many wait, and this caller has the most of them.
+        """
+        self._arriving.pop(call, None)
+        if size > _SMALL_BYTES and self._bytes + size > _MAX_BYTES:
+            raise _overloaded()
+        call.size = size
+        self._bytes += size
+        if self._running < self._limits.max_running:
+            self._running += 1
+            call.runs = True
+            return
+        call.turn = asyncio.get_running_loop().create_future()
+        if refused := _enter(self._waiting, call, self._limits.max_waiting):
+            assert refused.turn is not None
+            refused.turn.set_exception(_overloaded())
+        await call.turn
+
+    def stream(self, call: Admitted) -> None:
+        """Note that a call's request is there, and that it streams from now on.
+
+        Raises:
+            OverloadedError: Too many stream, and this caller has the most of them.
+        """
+        self._arriving.pop(call, None)
+        if refused := _enter(self._streaming, call, self._limits.max_streams):
+            refused.cancel(_overloaded())
+
+    def skip_turn(self, call: Admitted) -> None:
+        """Let a call run that is never refused, as a question of health."""
+        self._arriving.pop(call, None)
+
+    def leave(self, call: Admitted) -> None:
+        """Let go of a call wherever it is, and give its turn to the next."""
+        self._bytes -= call.size
+        if not call.runs:
+            self._arriving.pop(call, None)
+            self._waiting.remove(call.caller, call)
+            self._streaming.remove(call.caller, call)
+            return
+        self._running -= 1
+        while self._waiting and self._running < self._limits.max_running:
+            following = self._waiting.pop()
+            # It is done where its caller has gone a moment ago.
+            if following.turn is not None and not following.turn.done():
+                following.turn.set_result(None)
+                following.runs = True
+                self._running += 1
+
+    def _refuse(self, arriving: Iterable[Admitted], most: int) -> None:
+        """Refuse so many calls that `most` are left: each time the newest of the caller that has the most."""
+        left: FairQueue[Admitted] = FairQueue()
+        for call in arriving:
+            if call.refusal is None:
+                left.push(call.caller, call)
+        while len(left) > most:
+            call = left.heaviest()
+            left.remove(call.caller, call)
+            self._arriving.pop(call, None)
+            call.cancel(_overloaded())
+
+    def _interrupt_slow(self) -> None:
+        """Interrupt requests that do not arrive, and where many are slow, those of whoever has the most."""
+        now = monotonic()
+        for call in self._arriving:
+            if now - call.began > self._limits.arrival_seconds:
+                call.cancel(OutOfTimeError("the request did not arrive in time"))
+        self._refuse([call for call in self._arriving if now - call.began > _SLOW_SECONDS], _MAX_SLOW)
+        self._watch = None
+        if self._arriving:
+            self._watch = asyncio.get_running_loop().call_later(_LOOK_SECONDS, self._interrupt_slow)
+
+
+def _enter(queue: FairQueue[Admitted], call: Admitted, bound: int) -> Admitted | None:
+    """Enter a call into a queue; return another one that had to leave for it.
+
+    Raises:
+        OverloadedError: It would have to leave itself.
+    """
+    queue.push(call.caller, call)
+    if len(queue) <= bound:
+        return None
+    refused = queue.heaviest(call.caller)
+    queue.remove(refused.caller, refused)
+    if refused is call:
+        raise _overloaded()
+    return refused
+
+
+def _overloaded() -> OverloadedError:
+    SHED_CALLS.inc()
+    return OverloadedError("the server has more calls than it can answer soon; try again")
