@@ -139,6 +139,7 @@ class GrpcServer:
     """`127.0.0.1:PORT`."""
     redis_url: str
     partitions: int
+    pid: int
 
     def flush(self) -> None:
         """Empty the store."""
@@ -175,6 +176,6 @@ def grpc_server() -> Iterator[Callable[[int], GrpcServer]]:
             cleanup.callback(process.terminate)
             with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
                 grpc.channel_ready_future(channel).result(START_SECONDS)
-            return GrpcServer(f"127.0.0.1:{port}", url, partitions)
+            return GrpcServer(f"127.0.0.1:{port}", url, partitions, process.pid)
 
         yield start

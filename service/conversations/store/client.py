@@ -70,13 +70,17 @@ class Client:
 
     async def run(self, steps: Steps[_T]) -> _T:
         """Return the outcome of one task."""
-        try:
-            call = next(steps)
-            while True:
-                call = steps.send(await self.call(call))
-        except StopIteration as stop:
-            outcome: _T = stop.value
-            return outcome
+        reply = None
+        while True:
+            began = await self.slices.take()
+            try:
+                call = steps.send(reply)
+            except StopIteration as stop:
+                outcome: _T = stop.value
+                return outcome
+            finally:
+                self.slices.give(began)
+            reply = await self.call(call)
 
     async def run_in_turn(self, subject: str, steps: Steps[_T]) -> _T:
         """Return the outcome of a task that reads a thing and then changes it, after those that came before."""
