@@ -62,6 +62,11 @@ class Http2:
         """Whether the server has closed the connection, or said that it will."""
         self._flush()
 
+    @property
+    def refuses_streams(self) -> bool:
+        """Whether the server takes no more streams on this connection for now."""
+        return self._connection.open_outbound_streams >= self._connection.remote_settings.max_concurrent_streams
+
     def start(self, path: str, headers: Headers = (), *, method: str = "POST", end: bool = False) -> int:
         """Begin a stream; return its number."""
         stream = self._connection.get_next_available_stream_id()
@@ -106,6 +111,10 @@ class Http2:
         stream = self.start_call(method, headers)
         self.send(stream, body, end=True)
         return self.reply(stream, seconds)
+
+    def drain(self) -> None:
+        """Take in what has come, without waiting."""
+        self._receive(0.0001)
 
     def _receive(self, seconds: float) -> None:
         self._socket.settimeout(seconds)

@@ -195,6 +195,12 @@ class Lane:
             return None
         finally:
             self._exchanges.discard(exchange)
+        if exchange.interruption is not None:
+            # It came with the last answer, too late: nothing else of this task is to be interrupted.
+            try:
+                await asyncio.sleep(0)
+            except asyncio.CancelledError:
+                exchange.task.uncancel()
         return connection
 
     def _try_again(self, request: _Request, error: Exception, *, is_lost: bool) -> None:

@@ -212,6 +212,23 @@ async def test_a_lost_answer_is_asked_for_again(client: Client, wire: Wire, name
     assert time.monotonic() - began < 0.8
 
 
+async def test_an_interruption_that_comes_with_the_last_answer_hurts_nobody(
+    client: Client, wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = lanes._Request.answer
+
+    def answer_and_interrupt(request: Any, replies: list[Any]) -> None:
+        answer(request, replies)
+        for exchange in client._writes._exchanges:
+            exchange.interrupt(exceptions.TimeoutError("late"))
+
+    monkeypatch.setattr(lanes._Request, "answer", answer_and_interrupt)
+    tasks = [await ask(client, name) for name in ("a", "b", "c")]
+    wire.answers.set()
+    assert await asyncio.gather(*tasks) == [[b"a"], [b"b"], [b"c"]]
+    assert wire.connections == 2, "a connection was lost for nothing"
+
+
 async def test_an_answer_that_is_lost_twice_is_said_to_be_missing(client: Client, wire: Wire) -> None:
     wire.answers.set()
     wire.deaf = 2
