@@ -41,6 +41,7 @@ _SERVICES = (
 
 # Nothing but events is large: free data has 64 KiB at most.
 _MAX_REQUEST_BYTES = 256 * 1024
+_MAX_PENDING_CALLS = 20_000
 _IDLE_CONNECTION_MS = 300_000
 _HANDSHAKE_MS = 10_000
 
@@ -100,6 +101,10 @@ class Server:
                 # Likewise. From the first of these on gRPC refuses at random, from the second on always.
                 ("grpc.max_metadata_size", 4 * MAX_HEADER_BYTES),
                 ("grpc.absolute_max_metadata_size", 8 * MAX_HEADER_BYTES),
+                # Admission refuses what is too much, and says so; gRPC by itself cancels calls at random from 1,000 on
+                # that it has not handed over yet.
+                ("grpc.server.max_pending_requests", _MAX_PENDING_CALLS),
+                ("grpc.server.max_pending_requests_hard_limit", 2 * _MAX_PENDING_CALLS),
                 ("grpc.so_reuseport", 1),
                 # A client may keep an idle connection open by pings, once every ten seconds.
                 ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
