@@ -11,7 +11,6 @@ import gzip
 import io
 import itertools
 import os
-import re
 import stat
 import sys
 import threading
@@ -23,10 +22,9 @@ from typing import Protocol
 
 import click
 import grpc.aio
-from google.protobuf import json_format
-from google.protobuf.message import DecodeError, EncodeError
 
-from conversations.v1.event_pb2 import Event
+from conversations.errors import InvalidFieldError
+from conversations.event_json import MAX_EVENT_TEXT, parse_event
 from conversations.v1.ingest_service_pb2 import IngestEventsRequest, IngestEventsResponse
 
 __all__ = [
@@ -44,7 +42,7 @@ __all__ = [
 
 MAX_BATCH_LINES = 1000
 MAX_BATCH_BYTES = 2 * 1024 * 1024
-MAX_LINE_BYTES = 4 * 1024 * 1024
+MAX_LINE_BYTES = MAX_EVENT_TEXT
 
 _METHOD = "/conversations.v1.IngestService/IngestEvents"
 _CALL_SECONDS = 60.0
@@ -137,23 +135,9 @@ def parse_line(number: int, line: bytes) -> EncodedEvent | RejectedLine:
     if len(line) > MAX_LINE_BYTES:
         return RejectedLine(number, f"longer than {MAX_LINE_BYTES} bytes")
     try:
-        event = json_format.Parse(line.decode(), Event())
-        request = IngestEventsRequest(events=[event]).SerializeToString()
-        # Protobuf writes deeper messages than it reads; one such event would spoil the whole request.
-        IngestEventsRequest.FromString(request)
-        return EncodedEvent(number, request)
-    except UnicodeDecodeError as error:
-        return RejectedLine(number, f"not UTF-8: {error.reason} at byte {error.start}")
-    except json_format.ParseError as error:
-        return RejectedLine(number, _readable(str(error)))
-    except (DecodeError, EncodeError, RecursionError):
-        return RejectedLine(number, "nested too deep")
-
-
-def _readable(text: str) -> str:
-    """Return the first line of a parser's message, without line numbers of its own."""
-    first = text.splitlines()[0].rstrip(".:")
-    return re.sub(r": line 1 (column \d+) \(char \d+\)", r" at \1", first)
+        return EncodedEvent(number, IngestEventsRequest(events=[parse_event(line)]).SerializeToString())
+    except InvalidFieldError as error:
+        return RejectedLine(number, error.message)
 
 
 def read_batches(file: io.BufferedReader) -> Iterator[Batch]:

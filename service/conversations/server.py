@@ -68,7 +68,7 @@ class Server:
             servicer = servicer_type(store)
             for method in service.methods:
                 most = settings.max_request_bytes
-                if method.name != "IngestEvents":
+                if method.name not in ("IngestEvents", "IngestJson"):
                     most = min(most, _MAX_REQUEST_BYTES)
                 parse = getattr(servicer, f"parse_{method.name}", None)
                 methods.append(Method(method, getattr(servicer, method.name), parse, most))

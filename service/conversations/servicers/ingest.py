@@ -1,8 +1,12 @@
 """IngestService."""
 
+from collections.abc import Iterable, Iterator
+
+from google.api.httpbody_pb2 import HttpBody
 from google.protobuf.message import DecodeError
 
 from conversations.errors import InvalidFieldError
+from conversations.event_json import read_events
 from conversations.servicers.events import read_event
 from conversations.servicers.wire import split_items
 from conversations.store import Happening, Store
@@ -32,14 +36,25 @@ class IngestServicer:
         return data
 
     async def IngestEvents(self, request: bytes) -> pb.IngestEventsResponse:
-        items = split_items(request, _MAX_EVENTS)
+        return await self._ingest(_events(split_items(request, _MAX_EVENTS)))
+
+    async def IngestJson(self, request: HttpBody) -> pb.IngestEventsResponse:
+        return await self._ingest(read_events(request.data, _MAX_EVENTS))
+
+    async def _ingest(self, events: Iterable[event_pb2.Event | InvalidFieldError | None]) -> pb.IngestEventsResponse:
         happenings: dict[int, Happening] = {}
         refused: dict[int, InvalidFieldError] = {}
-        async for index, item in self._store.slices.over(enumerate(items)):
+        async for event in self._store.slices.over(events):
+            if event is None:
+                continue
+            index = len(happenings) + len(refused)
             try:
-                happenings[index] = read_event(_event(item))
+                if isinstance(event, InvalidFieldError):
+                    raise event
+                happenings[index] = read_event(event)
             except InvalidFieldError as error:
                 refused[index] = error
+        count = len(happenings) + len(refused)
         indexes = list(happenings)
         refused_later = await self._store.ingest.apply(list(happenings.values()))
         refused.update((indexes[place], reason) for place, reason in refused_later.items())
@@ -47,13 +62,15 @@ class IngestServicer:
             pb.RejectedEvent(index=index, code="INVALID_ARGUMENT", message=refused[index].message)
             for index in sorted(refused)
         ]
-        return pb.IngestEventsResponse(accepted=len(items) - len(rejected), rejected=rejected)
+        return pb.IngestEventsResponse(accepted=count - len(rejected), rejected=rejected)
 
 
-def _event(data: bytes) -> event_pb2.Event:
-    if len(data) > _MAX_EVENT_BYTES:
-        raise InvalidFieldError("event", f"is too large: {_MAX_EVENT_BYTES} bytes at most")
-    try:
-        return event_pb2.Event.FromString(data)
-    except DecodeError:
-        raise InvalidFieldError("event", "cannot be read: is it nested too deep?") from None
+def _events(items: Iterable[bytes]) -> Iterator[event_pb2.Event | InvalidFieldError]:
+    for item in items:
+        if len(item) > _MAX_EVENT_BYTES:
+            yield InvalidFieldError("event", f"is too large: {_MAX_EVENT_BYTES} bytes at most")
+            continue
+        try:
+            yield event_pb2.Event.FromString(item)
+        except DecodeError:
+            yield InvalidFieldError("event", "cannot be read: is it nested too deep?")

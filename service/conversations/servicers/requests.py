@@ -9,6 +9,7 @@ from google.protobuf.struct_pb2 import Struct, Value
 
 from conversations import terms
 from conversations.errors import InvalidFieldError
+from conversations.event_json import MAX_FREE_BYTES, MAX_LEVELS
 from conversations.times import parse_time
 
 __all__ = [
@@ -22,12 +23,6 @@ __all__ = [
     "read_source",
     "read_time",
 ]
-
-MAX_LEVELS: Final = 20
-"""How deep free data may be: deeper JSON would spoil every list that holds it."""
-
-MAX_BYTES: Final = 64 * 1024
-"""How large one piece of free data may be, as protobuf: a page of 100 conversations has to fit into one answer."""
 
 MAX_TEXT: Final = 2048
 """Characters of a text that comes beside free data: an address, a sender's name."""
@@ -104,8 +99,8 @@ def check_free_data(struct: Struct, field: str, level: int = 1) -> None:
         field: What it is called in the error.
         level: The level that its own keys are on.
     """
-    if struct.ByteSize() > MAX_BYTES:
-        raise InvalidFieldError(field, f"is too large: {MAX_BYTES} bytes at most")
+    if struct.ByteSize() > MAX_FREE_BYTES:
+        raise InvalidFieldError(field, f"is too large: {MAX_FREE_BYTES} bytes at most")
     _check_fields(struct, field, level)
 
 

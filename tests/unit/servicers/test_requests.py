@@ -8,8 +8,8 @@ from google.protobuf import json_format
 from google.protobuf.struct_pb2 import Struct, Value
 
 from conversations.errors import InvalidFieldError
+from conversations.event_json import MAX_FREE_BYTES
 from conversations.servicers.requests import (
-    MAX_BYTES,
     check_free_data,
     check_name,
     now_ms,
@@ -187,9 +187,9 @@ def test_free_data_that_is_too_deep_is_refused(data: dict[str, Any]) -> None:
 
 
 def test_free_data_that_is_too_large_is_refused() -> None:
-    check_free_data(of_size(MAX_BYTES), "data")
+    check_free_data(of_size(MAX_FREE_BYTES), "data")
     with pytest.raises(InvalidFieldError, match="^data: is too large: 65536 bytes at most$"):
-        check_free_data(of_size(MAX_BYTES + 1), "data")
+        check_free_data(of_size(MAX_FREE_BYTES + 1), "data")
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
