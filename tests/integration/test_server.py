@@ -22,9 +22,8 @@ from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from grpc_status import rpc_status
-from h2.settings import SettingCodes
 from pydantic import SecretStr
-from tests.http2 import Http2, frame
+from tests.clients import Http2, Reply, frame, grpc_headers
 
 from conversations.errors import ConfigurationError
 from conversations.local.engines import RedisEngine, find_redis, private_directory
@@ -281,7 +280,7 @@ async def test_bytes_that_are_no_message_are_the_callers_fault(worker: Worker, m
 @pytest.mark.parametrize("method", [LIST_TAGS, *OTHER_METHODS[:3]])
 async def test_a_request_that_was_cut_off_is_refused(worker: Worker, method: str, body: bytes) -> None:
     with Http2(worker.server.port) as client:
-        reply = await asyncio.to_thread(client.call, method, body)
+        reply = await asyncio.to_thread(client.call, grpc_headers(worker.server.port, method), body)
     assert (reply.grpc_status, reply.headers["grpc-message"]) == (3, "the request is missing, or was cut off")
 
 
@@ -289,11 +288,9 @@ async def test_a_request_that_was_cut_off_is_refused(worker: Worker, method: str
 async def test_a_request_that_does_not_come_is_not_waited_for(start: StartWorker, redis_url: str, method: str) -> None:
     worker = await start(redis_url, request_timeout_seconds=0.3)
     with Http2(worker.server.port) as client:
-        streams = [client.start_call(method) for _ in range(3)]
-        client.send(streams[1], b"\0\0")
-        client.send(streams[2], frame(b"abc", 1000))
-        for stream in streams:
-            reply = await asyncio.to_thread(client.reply, stream, 3)
+        headers = grpc_headers(worker.server.port, method)
+        for stream in [client.request(headers, body, end=False) for body in (b"", b"\0\0", frame(b"abc" * 9)[:8])]:
+            reply = await asyncio.to_thread(client.reply, stream)
             assert (reply.grpc_status, reply.headers["grpc-message"]) == (4, "the request did not arrive in time")
 
 
@@ -301,10 +298,11 @@ async def test_callers_that_never_send_their_requests_hurt_nobody(start: StartWo
     worker = await start(redis_url, max_arriving_calls=100)
     request = tag_service_pb2.ListTagsRequest()
     clients = [Http2(worker.server.port) for _ in range(5)]
-    streams = [(client, client.start_call(LIST_TAGS)) for client in clients for _ in range(100)]
+    headers = grpc_headers(worker.server.port, LIST_TAGS)
+    streams = [(client, client.request(headers, end=False)) for client in clients for _ in range(100)]
     for _ in range(20):
         assert await worker.tags().ListTags(request, timeout=1) == tag_service_pb2.ListTagsResponse()
-    refused = [await asyncio.to_thread(client.reply, stream, 0.01) for client, stream in streams]
+    refused = [await asyncio.to_thread(reply_so_far, client, stream) for client, stream in streams]
     statuses = [reply.grpc_status for reply in refused]
     assert 400 <= statuses.count(14) < 500
     [reason] = {reply.headers["grpc-message"] for reply in refused if reply.grpc_status == 14}
@@ -313,12 +311,20 @@ async def test_callers_that_never_send_their_requests_hurt_nobody(start: StartWo
         client.close()
 
 
+def reply_so_far(client: Http2, stream: int) -> Reply:
+    client.socket.settimeout(0.01)
+    with suppress(TimeoutError):
+        client.reply(stream)
+    return client.replies[stream]
+
+
 async def test_headers_have_one_bound(worker: Worker) -> None:
     for size, status in ((8_000, 0), (30_000, 0), (65_000, 0), (66_000, 8), (150_000, 8)):
         for _ in range(10):
             with Http2(worker.server.port) as client:
                 headers = [(f"x-{number}", "a" * (size // 10)) for number in range(10)]
-                reply = await asyncio.to_thread(client.call, LIST_TAGS, frame(b""), headers)
+                call = grpc_headers(worker.server.port, LIST_TAGS, *headers)
+                reply = await asyncio.to_thread(client.call, call, frame(b""))
                 assert (reply.grpc_status, reply.ended) == (status, True)
                 assert reply.headers["grpc-message"] == ("the headers are too large" if status else "")
 
@@ -548,9 +554,9 @@ async def test_health_of_an_unknown_service(worker: Worker) -> None:
 
 
 async def test_who_watches_and_does_not_read_holds_up_nobody(worker: Worker) -> None:
-    with Http2(worker.server.port, {SettingCodes.INITIAL_WINDOW_SIZE: 0}) as client:
+    with Http2(worker.server.port, window=0) as client:
         for _ in range(3):
-            client.send(client.start_call("/grpc.health.v1.Health/Watch"), frame(b""), end=True)
+            client.request(grpc_headers(worker.server.port, "/grpc.health.v1.Health/Watch"), frame(b""))
         watch = statuses(worker)
         assert await next_status(watch) == SERVING
         worker.server._health.publish(serving=False)

@@ -6,6 +6,7 @@ much pays for it, and the others do not notice.
 """
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from time import monotonic
@@ -20,7 +21,7 @@ _LOOK_SECONDS = 0.5
 # A request arrives in milliseconds. One that takes longer may hold as much memory as the largest request.
 _SLOW_SECONDS = 1.0
 _MAX_SLOW = 16
-# Of requests that wait or run; small ones are bounded by their number.
+# Of requests in memory; small ones are bounded by their number.
 _MAX_BYTES = 128 * 1024 * 1024
 _SMALL_BYTES = 64 * 1024
 
@@ -47,7 +48,7 @@ class Admitted:
         self.began = monotonic()
         self.runs = False
         self.size = 0
-        """Bytes of the request, once it is there."""
+        """Bytes of the request that have come."""
         self.turn: asyncio.Future[None] | None = None
         self.refusal: ServiceError | None = None
         """Why the task was cancelled; None where it was not, or where gRPC did it."""
@@ -102,17 +103,35 @@ class Admission:
         if self._watch is None:
             self._watch = asyncio.get_running_loop().call_later(_LOOK_SECONDS, self._interrupt_slow)
 
-    async def wait_for_turn(self, call: Admitted, size: int) -> None:
-        """Wait until a call may run, whose request of `size` bytes is there.
+    def take_in(self, call: Admitted, size: int) -> None:
+        """Note that so many bytes of a call's request have come.
+
+        Where large requests take too much memory, those of the address that has the most of it are refused.
+
+        Raises:
+            OverloadedError: That is this one.
+        """
+        call.size += size
+        self._bytes += size
+        if self._bytes <= _MAX_BYTES or call.size <= _SMALL_BYTES:
+            return
+        by_address: dict[str, list[Admitted]] = defaultdict(list)
+        for other in self._arriving:
+            if other.size > _SMALL_BYTES and other.refusal is None:
+                by_address[other.caller.address].append(other)
+        heaviest = max(by_address.values(), key=lambda calls: sum(one.size for one in calls))
+        refused = max(heaviest, key=lambda one: one.size)
+        if refused is call:
+            raise _overloaded()
+        refused.cancel(_overloaded())
+
+    async def wait_for_turn(self, call: Admitted) -> None:
+        """Wait until a call may run, whose request is there.
 
         Raises:
             OverloadedError: Too many wait, and this caller has the most of them.
         """
         self._arriving.pop(call, None)
-        if size > _SMALL_BYTES and self._bytes + size > _MAX_BYTES:
-            raise _overloaded()
-        call.size = size
-        self._bytes += size
         if self._running < self._limits.max_running:
             self._running += 1
             call.runs = True

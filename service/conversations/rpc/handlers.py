@@ -31,6 +31,7 @@ logger = logging.getLogger(__name__)
 
 _Context = Any  # grpc.aio.ServicerContext[Any, Any], which cannot be subscripted at run time
 _MARGIN_SECONDS = 0.02
+_PATIENCE = 4
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
@@ -41,11 +42,13 @@ class Method:
     descriptor: Any
     """Of protobuf: a MethodDescriptor."""
     call: Callable[[Any], Any]
-    """Takes the request, or an iterator over requests; returns an awaitable answer, or an iterator over answers: as the
-    descriptor says. An answer is a message, or the bytes of one."""
+    """Takes the request; returns an awaitable answer, or an iterator over answers where the descriptor says a stream.
+    A stream of requests comes as a list where there is one answer, otherwise as an iterator. An answer is a message, or
+    the bytes of one."""
     parse: Callable[[bytes], Any] | None = None
     """Makes a request of its bytes; None for the message that the descriptor names."""
     max_request_bytes: int = 256 * 1024
+    """Of all that is to be there before the call begins."""
     takes_turns: bool = True
     """False for questions of health, which are answered however many calls wait."""
 
@@ -100,7 +103,10 @@ class _Calls:
         call: Admitted | None = None
         try:
             call = self._arrive(context)
-            data = await self._read(context)
+            if self._method.descriptor.client_streaming:
+                data: bytes | list[bytes] = await self._read_all(call, context)
+            else:
+                data = await self._read(call, context)
             remaining = context.time_remaining()
             if remaining is None:
                 return await self._run(call, data)
@@ -114,12 +120,13 @@ class _Calls:
             if call is not None:
                 self._admission.leave(call)
 
-    async def _run(self, call: Admitted, data: bytes) -> Message | bytes:
+    async def _run(self, call: Admitted, data: bytes | list[bytes]) -> Message | bytes:
         if self._method.takes_turns:
-            await self._admission.wait_for_turn(call, len(data))
+            await self._admission.wait_for_turn(call)
         else:
             self._admission.skip_turn(call)
-        answer: Message | bytes = await self._method.call(self._parse(data))
+        request = self._parse(data) if isinstance(data, bytes) else [self._parse(part) for part in data]
+        answer: Message | bytes = await self._method.call(request)
         return answer
 
     async def stream(self, _requests: Any, context: _Context) -> None:
@@ -129,7 +136,7 @@ class _Calls:
             call = self._arrive(context)
             request: Any = self._requests(call, context)
             if not self._method.descriptor.client_streaming:
-                request = self._parse(await self._read(context))
+                request = self._parse(await self._read(call, context))
                 self._admission.stream(call)
             async with aclosing(self._method.call(request)) as answers:
                 async for answer in answers:
@@ -144,7 +151,8 @@ class _Calls:
     async def _requests(self, call: Admitted, context: _Context) -> AsyncIterator[Any]:
         while (data := await context.read()) is not grpc.aio.EOF:
             self._admission.stream(call)
-            yield self._parse(self._checked(data))
+            self._check_size(len(data))
+            yield self._parse(data)
             self._admission.await_more(call)
 
     def _arrive(self, context: _Context) -> Admitted:
@@ -152,18 +160,39 @@ class _Calls:
         CALLER.set(caller)
         return self._admission.arrive(caller)
 
-    async def _read(self, context: _Context) -> bytes:
+    async def _read_all(self, call: Admitted, context: _Context) -> list[bytes]:
+        parts: list[bytes] = []
+        size = 0
+        try:
+            while (data := await context.read()) is not grpc.aio.EOF:
+                size += len(data)
+                if size <= self._method.max_request_bytes:
+                    self._admission.take_in(call, len(data))
+                    parts.append(data)
+                    continue
+                # Many clients of HTTP/1 read no answer before they have sent all: let them, if it is not much more.
+                parts.clear()
+                self._check_size(size // _PATIENCE)
+            self._check_size(size)
+        except BaseException:
+            parts.clear()  # what the exception's traceback holds on to
+            raise
+        return parts
+
+    async def _read(self, call: Admitted, context: _Context) -> bytes:
         data = await context.read()
         if data is grpc.aio.EOF:
             raise errors.MalformedRequestError("the request is missing, or was cut off")
-        return self._checked(data)
+        self._check_size(len(data))
+        self._admission.take_in(call, len(data))
+        whole: bytes = data
+        return whole
 
-    def _checked(self, data: bytes) -> bytes:
-        if len(data) > self._method.max_request_bytes:
+    def _check_size(self, size: int) -> None:
+        if size > self._method.max_request_bytes:
             raise errors.RequestTooLargeError(
                 f"a request of this method may have {self._method.max_request_bytes} bytes at most"
             )
-        return data
 
     async def _fail(self, context: _Context, call: Admitted | None, error: BaseException) -> None:
         """Tell the caller of an error; return where there is nobody to be told."""

@@ -1,6 +1,6 @@
 """IngestService."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from google.api.httpbody_pb2 import HttpBody
 from google.protobuf.message import DecodeError
@@ -38,8 +38,9 @@ class IngestServicer:
     async def IngestEvents(self, request: bytes) -> pb.IngestEventsResponse:
         return await self._ingest(_events(split_items(request, _MAX_EVENTS)))
 
-    async def IngestJson(self, request: HttpBody) -> pb.IngestEventsResponse:
-        return await self._ingest(read_events(request.data, _MAX_EVENTS))
+    async def IngestJson(self, request: Sequence[HttpBody]) -> pb.IngestEventsResponse:
+        body = b"".join(part.data for part in request)
+        return await self._ingest(read_events(body, _MAX_EVENTS))
 
     async def _ingest(self, events: Iterable[event_pb2.Event | InvalidFieldError | None]) -> pb.IngestEventsResponse:
         happenings: dict[int, Happening] = {}

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from conversations.callers import Caller
-from conversations.errors import OutOfTimeError, ServiceError
+from conversations.errors import OutOfTimeError, OverloadedError, ServiceError
 from conversations.rpc import admission
 from conversations.rpc.admission import Admission, Admitted, Limits
 
@@ -49,7 +49,8 @@ class Call:
 async def unary(call: Call) -> None:
     assert call.admitted is not None
     call.state = "waiting"
-    await call.bounds.wait_for_turn(call.admitted, 100)
+    call.bounds.take_in(call.admitted, 100)
+    await call.bounds.wait_for_turn(call.admitted)
     call.state = "running"
     await call.answer.wait()
 
@@ -137,23 +138,30 @@ async def test_a_caller_that_goes_gives_its_turn_to_the_next(bounds: Admission) 
     await finish([call for call in made if not call.task.done()])
 
 
-async def test_large_requests_that_wait_have_a_bound_in_bytes(
-    bounds: Admission, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(admission, "_MAX_BYTES", 100_000)
+async def test_large_requests_have_a_bound_in_bytes(bounds: Admission, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(admission, "_MAX_BYTES", 300_000)
 
-    async def large(call: Call) -> None:
+    def arriving(caller: Caller) -> Call:
+        return Call(bounds, caller, unary)
+
+    made = [arriving(caller) for caller in (A, A, B, A, B)]
+    await turns()
+    for call, size in zip(made, (100_000, 90_000, 80_000, 20_000, 5_000), strict=True):
         assert call.admitted is not None
-        await call.bounds.wait_for_turn(call.admitted, 70_000)
-        call.state = "running"
-        await call.answer.wait()
-
-    made = await calls(bounds, [A, B], large) + await calls(bounds, [B])
-    assert states(made) == ["running", "OverloadedError", "running"]
+        bounds.take_in(call.admitted, size)
+    await turns()
+    assert states(made) == ["arriving"] * 5
+    assert made[2].admitted is not None
+    # B asks for more, A has the most: its largest goes, though it is not the one that comes.
+    bounds.take_in(made[2].admitted, 20_000)
+    await turns()
+    assert states(made) == ["OverloadedError", *["arriving"] * 4]
+    # Small ones are not counted so closely.
+    assert made[4].admitted is not None
+    bounds.take_in(made[4].admitted, 20_000)
+    with pytest.raises(OverloadedError):
+        bounds.take_in(made[2].admitted, 120_000)
     await finish(made)
-    again = await calls(bounds, [B], large)
-    assert states(again) == ["running"]
-    await finish(again)
 
 
 async def test_requests_that_do_not_arrive_are_out_of_time(bounds: Admission, monkeypatch: pytest.MonkeyPatch) -> None:
