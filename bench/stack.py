@@ -15,8 +15,8 @@ import grpc
 import redis
 from bench.processes import command_line, descendants, free_port, running
 
+from conversations.edge import EnvoySettings, render
 from conversations.local.engines import find_envoy, find_redis, private_directory, throwaway_redis
-from conversations.local.envoy import EnvoySettings, render
 from conversations.local.envoy_process import envoy_command, wait_until_healthy
 from conversations.local.redis import running_url
 

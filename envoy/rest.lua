@@ -1,10 +1,7 @@
 -- Makes HTTP of what the transcoder makes of gRPC: the success status of the route, no gRPC header left over, and no
 -- error without details.
 
-local GRPC_HEADERS = {
-  "grpc-status", "grpc-message", "grpc-status-details-bin", "grpc-accept-encoding", "grpc-encoding",
-  "x-envoy-upstream-service-time",
-}
+local GRPC_HEADERS = { "grpc-status", "grpc-message", "grpc-accept-encoding" }
 
 -- What the gRPC library refuses before the service sees it has no details: a message above the server's limit, a call
 -- past its deadline, a server that stops. By HTTP status as the transcoder gives it: code, reason, message.
@@ -14,19 +11,11 @@ local UNEXPLAINED = {
   ["504"] = { 4, "OUT_OF_TIME", "the call ran out of time" },
 }
 local NO_DETAILS = '"details":%[%]}%s*$'
+local TOO_LARGE = '"reason":"REQUEST_TOO_LARGE"'
+local DELAY = '"@type":"type.googleapis.com/google.rpc.RetryInfo","retry_delay":"([%d.]+)s"'
 local ERROR = '{"code":%d,"message":"%s","details":[{"@type":"type.googleapis.com/google.rpc.ErrorInfo",'
   .. '"reason":"%s","domain":"conversations.v1","metadata":{}}%s]}'
 local RETRY = ',{"@type":"type.googleapis.com/google.rpc.RetryInfo","retry_delay":"1s"}'
-
--- The transcoder would bind a query parameter to the field of its name: requests are their bodies alone.
-function envoy_on_request(handle)
-  local headers = handle:headers()
-  local path = headers:get(":path")
-  local query = path:find("?", 1, true)
-  if query ~= nil and headers:get(":method") == "POST" then
-    headers:replace(":path", path:sub(1, query - 1))
-  end
-end
 
 -- The transcoder names a field of a wrong type in its text only: `page_size: invalid value "many" for type TYPE_INT32`.
 local WRONG_TYPE = '"message":"([%w_.%[%]]+): (invalid value .*)'
@@ -58,12 +47,20 @@ local function explain(handle, status)
   if status == "400" then return name_field(handle) end
   local error = UNEXPLAINED[status]
   if error == nil then return end
-  -- Nothing here limits a rate: RESOURCE_EXHAUSTED speaks of size. Headers change before the body is read.
-  if status == "429" then handle:headers():replace(":status", "413") end
+  local delay = handle:headers():get("retry-after")
   local body = handle:body(true)
-  if not body:getBytes(0, body:length()):find(NO_DETAILS) then return end
-  local code, reason, message = error[1], error[2], error[3]
-  body:setBytes(ERROR:format(code, message, reason, code == 14 and RETRY or ""))
+  local text = body:getBytes(0, body:length())
+  -- RESOURCE_EXHAUSTED is said of size and of rate; whoever is to come again is limited in rate.
+  if status == "429" and (text:find(TOO_LARGE, 1, true) or text:find(NO_DETAILS) and delay == nil) then
+    handle:headers():replace(":status", "413")
+  end
+  if text:find(NO_DETAILS) and delay == nil then
+    local code, reason, message = error[1], error[2], error[3]
+    text = ERROR:format(code, message, reason, code == 14 and RETRY or "")
+    body:setBytes(text)
+  end
+  local seconds = text:match(DELAY)
+  if seconds ~= nil then handle:headers():replace("retry-after", tostring(math.ceil(tonumber(seconds)))) end
 end
 
 function envoy_on_response(handle)
@@ -72,7 +69,10 @@ function envoy_on_response(handle)
   for _, name in ipairs(GRPC_HEADERS) do headers:remove(name) end
 
   local status = headers:get(":status")
-  if status ~= "200" then return explain(handle, status) end
+  if status ~= "200" then
+    headers:remove("grpc-status-details-bin")
+    return explain(handle, status)
+  end
   local success_status = handle:metadata():get("success_status")
   if success_status == nil or success_status == "200" then return end
   headers:replace(":status", success_status)

@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -73,8 +74,8 @@ def free_port() -> int:
         return port
 
 
-def start_stack(data_dir: Path, *options: str) -> Stack:
-    """Run `conversations up` on free ports until it is ready.
+def start_stack(data_dir: Path, *options: str, umask: int = -1, **environment: str) -> Stack:
+    """Run `conversations up` on free ports until it is ready, with more variables in its environment.
 
     Raises:
         AssertionError: It ended instead; the message holds what it wrote to stderr.
@@ -89,6 +90,8 @@ def start_stack(data_dir: Path, *options: str) -> Stack:
             stdout=subprocess.PIPE,
             stderr=stderr,
             text=True,
+            umask=umask,
+            env={**os.environ, **environment},
         )
     assert process.stdout is not None
     with ExitStack() as on_failure:
@@ -114,8 +117,8 @@ def run_up(tmp_path: Path) -> Iterator[Callable[..., Stack]]:
     """A function that runs `conversations up` with options, always on the same data directory."""
     started: list[Stack] = []
 
-    def run(*options: str) -> Stack:
-        started.append(start_stack(tmp_path / "data", *options))
+    def run(*options: str, **more: Any) -> Stack:
+        started.append(start_stack(tmp_path / "data", *options, **more))
         return started[-1]
 
     yield run

@@ -29,7 +29,9 @@ from conversations.settings import Settings
 )
 def main(port: int, answers: Path) -> None:
     """Serve until SIGTERM or Ctrl-C."""
-    ready = {method: base64.b64decode(data) for method, data in json.loads(answers.read_text()).items()}
+    # Envoy is waited for until it says that a worker is healthy.
+    healthy = {"/conversations.v1.HealthService/GetHealth": b""}
+    ready = healthy | {method: base64.b64decode(data) for method, data in json.loads(answers.read_text()).items()}
     uvloop.run(_serve(port, ready))
 
 

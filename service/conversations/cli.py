@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import sys
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,20 @@ from conversations.settings import Settings
 __all__ = ["main"]
 
 _INTERRUPTED = 130
+
+
+def _checked(function: str) -> Callable[[click.Context, click.Parameter, Sequence[str]], list[str]]:
+    """Return a callback that puts each value of an option through a function of `edge.names`."""
+
+    def check(context: click.Context, parameter: click.Parameter, values: Sequence[str]) -> list[str]:
+        from conversations.edge import names
+
+        try:
+            return [getattr(names, function)(value) for value in values]
+        except ValueError as error:
+            raise click.BadParameter(str(error)) from error
+
+    return check
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -36,14 +50,15 @@ def main() -> None:
     "--redis-url",
     envvar="CONVERSATIONS_REDIS_URL",
     show_envvar=True,
-    help="An existing Redis with the search module; without it one is started.",
+    help="An existing Redis with the search module; without it one is started. Give a URL with a password in the "
+    "variable: options stand in the list of processes.",
 )
 @click.option(
     "--data-dir",
     default=".data",
     show_default=True,
     type=click.Path(path_type=Path, file_okay=False),
-    help="Where the started Redis keeps its data, and all their logs.",
+    help="Where the started Redis keeps its data, and all their logs; for this user alone.",
 )
 @click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 64), help="gRPC worker processes.")
 @click.option(
@@ -57,7 +72,17 @@ def main() -> None:
     "--cors-origin",
     "cors_origins",
     multiple=True,
+    callback=_checked("canonical_origin"),
     help="Origin whose web pages may call, as https://inbox.example.org; `*` for all. May be repeated.",
+)
+@click.option(
+    "--allow-host",
+    "allowed_hosts",
+    multiple=True,
+    callback=_checked("host_name"),
+    metavar="NAME",
+    help="Name of the service beside localhost, 127.0.0.1 and [::1], as inbox.example.org: requests for any other are "
+    "refused. May be repeated.",
 )
 @click.option(
     "--appendfsync",
@@ -65,6 +90,13 @@ def main() -> None:
     show_default=True,
     type=click.Choice(["everysec", "always"]),
     help="When the started Redis flushes its log to the disk: once a second, or before each answer.",
+)
+@click.option(
+    "--max-log-bytes",
+    default=16 * 1024 * 1024,
+    show_default=True,
+    type=click.IntRange(4096),
+    help="Size above which a log is rotated; one older file of each is kept.",
 )
 @click.option("--demo", is_flag=True, help="Load a small demo data set into an empty store, and print how to ask it.")
 def up(**options: Any) -> None:

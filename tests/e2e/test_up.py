@@ -153,6 +153,83 @@ def test_second_one_on_the_directory_is_refused(stack: Stack) -> None:
     assert f"error: data directory {stack.data_dir} is in use by process {stack.process.pid}" in err
 
 
+@pytest.mark.parametrize("umask", [0o000, 0o777])
+def test_all_files_are_private_whatever_the_umask(run_up: RunUp, tmp_path: Path, umask: int) -> None:
+    data_dir = tmp_path / "data"
+    data_dir.mkdir()
+    (data_dir / "logs").mkdir()
+    run_up("--demo", umask=umask)
+    made = [path for path in data_dir.rglob("*") if path.name != "up.stderr"]
+    assert {path.name for path in made} >= {"lock", "redis.url", "envoy.yaml", "redis.log", "access.log", "redis"}
+    assert [path for path in made if path.stat().st_mode & 0o077] == []
+
+
+def test_no_password_stands_in_the_list_of_processes(run_up: RunUp) -> None:
+    with throwaway_redis(find_redis()) as url:
+        with redis.Redis.from_url(url) as client:
+            client.config_set("requirepass", "hunter2")
+        stack = run_up(CONVERSATIONS_REDIS_URL=url.replace("unix://", "unix://:hunter2@"))
+        commands = subprocess.run(["ps", "-A", "-ww", "-o", "args="], capture_output=True, text=True, check=True).stdout
+        assert "hunter2" not in commands
+        with Rest(stack.http_url) as rest:
+            assert rest.post("/conversations.list", {}).status == 200
+        assert "hunter2" not in stderr_of(stack)
+        for log in (stack.data_dir / "logs").iterdir():
+            assert "hunter2" not in log.read_text()
+
+
+def test_logs_do_not_grow_for_ever(run_up: RunUp, monkeypatch: pytest.MonkeyPatch) -> None:
+    stack = run_up("--max-log-bytes", "20000")
+    access = stack.data_dir / "logs" / "access.log"
+    with Rest(stack.http_url) as rest:
+        deadline = time.monotonic() + 20
+        while not (access.with_suffix(".log.1").exists() and access.stat().st_size < 20_000):
+            assert time.monotonic() < deadline
+            for _ in range(50):
+                assert rest.post("/tags.list", {}).status == 200
+            time.sleep(0.1)
+    lines = access.with_suffix(".log.1").read_text().splitlines()
+    assert all(json.loads(line)["path"] in ("/tags.list", "/healthz") for line in lines)
+
+
+def test_a_name_of_the_service_is_allowed_and_no_other(run_up: RunUp) -> None:
+    stack = run_up("--allow-host", "Inbox.example.org", "--cors-origin", "https://app.example.org")
+    with Rest(stack.http_url) as rest:
+        statuses = {
+            host: rest.post("/tags.list", {}, host=host).status
+            for host in ("inbox.example.org", "inbox.example.org:8080", "localhost", "evil.example.org")
+        }
+        assert statuses == {
+            "inbox.example.org": 200,
+            "inbox.example.org:8080": 200,
+            "localhost": 200,
+            "evil.example.org": 421,
+        }
+        for origin, status in (("https://app.example.org", 201), ("https://evil.example.org", 403), ("null", 403)):
+            body = {"name": f"from {origin}", "color": "tag-red"}
+            assert rest.post("/tags.create", body, origin=origin).status == status
+        names = [tag["name"] for tag in rest.post("/tags.list", {}).json["tags"]]
+    assert names == ["from https://app.example.org"]
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        (
+            "--cors-origin",
+            "localhost:3000",
+            "'localhost:3000' is not an origin: it looks like https://inbox.example.org",
+        ),
+        ("--cors-origin", "https://*.x", "'https://*.x' is not an origin"),
+        ("--allow-host", "https://inbox.example.org", "is not the name of a host: it looks like inbox.example.org"),
+    ],
+)
+def test_a_name_that_can_never_match_is_refused_at_once(tmp_path: Path, option: str, value: str, message: str) -> None:
+    code, out, err = run_to_the_end("--data-dir", str(tmp_path), option, value)
+    assert (code, out) == (2, "")
+    assert message in err
+
+
 @pytest.mark.parametrize("option", ["--http-port", "--grpc-port"])
 def test_port_in_use_is_said_before_anything_starts(tmp_path: Path, option: str) -> None:
     other = {"--http-port": "--grpc-port", "--grpc-port": "--http-port"}[option]

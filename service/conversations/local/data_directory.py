@@ -1,5 +1,7 @@
 """The folder of one `up`: Redis' files, logs, the lock that keeps a second one out, and the way in for other commands.
 
+All of it is for this user alone, whatever the umask.
+
 lock        held by `up` and by the Redis it started, as long as either lives
 redis.url   URL of the embedded Redis, while it runs
 redis/      its append-only file
@@ -40,6 +42,15 @@ class DataDirectory:
         """Folder of the logs."""
         return _made(self.path / "logs")
 
+    def write(self, name: str, text: str) -> Path:
+        """Write a file that only this user can read, and return it."""
+        file = self.path / name
+        # A file that is there would keep the mode it has.
+        file.unlink(missing_ok=True)
+        with open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as output:
+            output.write(text)
+        return file
+
     def add_holder(self, pid: int) -> None:
         """Note a process that inherited the lock, so that it can be named to whom it keeps out."""
         os.write(self.lock, f"{pid}\n".encode())
@@ -47,8 +58,7 @@ class DataDirectory:
     @contextmanager
     def announced_redis(self, url: str) -> Iterator[None]:
         """Let other commands find the embedded Redis."""
-        file = self.path / "redis.url"
-        file.write_text(f"{url}\n")
+        file = self.write("redis.url", f"{url}\n")
         try:
             yield
         finally:
@@ -84,6 +94,8 @@ def open_data_directory(path: Path) -> Iterator[DataDirectory]:
 
 def _made(folder: Path) -> Path:
     folder.mkdir(mode=0o700, exist_ok=True)
+    # One that is there would keep the mode it has.
+    folder.chmod(0o700)
     return folder
 
 

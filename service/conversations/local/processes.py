@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from conversations.local.logs import older
+
 __all__ = ["Child", "ChildDiedError", "start_child"]
 
 # Linux signals a child when its parent is gone, however it went; the child has to ask for it itself.
@@ -81,14 +83,15 @@ async def start_child(
     Args:
         name: What it is called in messages; with hyphens for blanks, the name of its log.
         command: Program, by its whole path, and arguments.
-        logs: Folder of the logs. The log of the run before stays beside the new one as `.log.1`.
+        logs: Folder of the logs. The log of the run before stays beside the new one. The program appends, so that a
+            log can be cut while it runs.
         environment: Variables on top of this process' own.
         keep_open: File descriptors that the program inherits.
     """
     log = logs / f"{name.replace(' ', '-')}.log"
     with contextlib.suppress(FileNotFoundError):
-        log.replace(log.with_suffix(".log.1"))
-    with log.open("wb") as output:
+        log.replace(older(log))
+    with log.open("ab") as output:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-I",

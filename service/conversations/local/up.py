@@ -8,14 +8,16 @@ Each is a child of this process. When one ends by itself, the others are stopped
 """
 
 import asyncio
+import contextlib
 import os
+import resource
 import shlex
 import signal
 import socket
 import sys
 from collections.abc import Awaitable, Coroutine, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +25,13 @@ import grpc.aio
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from pydantic import SecretStr
 
+from conversations.edge import EnvoySettings, render
 from conversations.errors import ServiceError
 from conversations.local import demo
 from conversations.local.data_directory import DataDirectory, DirectoryInUseError, open_data_directory
 from conversations.local.engines import EngineError, find_envoy, find_redis, private_directory
-from conversations.local.envoy import EnvoySettings, render
 from conversations.local.envoy_process import drain, envoy_command, wait_until_healthy
+from conversations.local.logs import keep_small
 from conversations.local.processes import Child, ChildDiedError, start_child
 from conversations.local.redis import keep_flushed, redis_command, wait_until_loaded
 from conversations.local.upgrade import upgrade_store
@@ -38,6 +41,7 @@ __all__ = ["UpOptions", "up"]
 
 _HOST = "127.0.0.1"
 _POLL_SECONDS = 0.05
+_MAX_OPEN_FILES = 65_536
 _QUIET_SECONDS = 3.0
 
 # All together below the 10 seconds that a stop may take.
@@ -65,11 +69,15 @@ class UpOptions:
     """Load the demo data if there are no conversations, and say what to try."""
     cors_origins: Sequence[str] = ()
     """Origins whose pages may call; `*` is every origin."""
+    allowed_hosts: Sequence[str] = ()
+    """Names of the service beside those of this machine, as web clients write them in `Host`."""
     partitions: int = 1
     """Partitions of an empty Redis."""
     appendfsync: str = "everysec"
     """When changes in the embedded Redis are forced to the disk: `everysec`, or `always` before they are acknowledged.
     Both survive the end of any process; `everysec` may lose the last second when the machine fails."""
+    max_log_bytes: int = 16 * 1024 * 1024
+    """Size above which a log is rotated; one older file of each is kept."""
 
 
 class _StartError(Exception):
@@ -93,6 +101,8 @@ def up(options: UpOptions) -> int:
     Returns:
         Exit code: 0 after SIGINT or SIGTERM, 1 when it could not start or a child ended by itself.
     """
+    # Before anything is made; children have it from here.
+    os.umask(0o077)
     try:
         with open_data_directory(options.data_dir) as directory, private_directory() as sockets:
             asyncio.run(_run(options, directory, sockets))
@@ -148,10 +158,12 @@ class _Stack:
 
     async def serve(self) -> None:
         """Start everything, say so, and go on until cancelled."""
+        max_open_files = _raise_open_files()
         ports = _find_ports(self._options)
+        self._tasks.append(asyncio.create_task(keep_small(self._directory.logs, self._options.max_log_bytes, _tell)))
         redis_url = self._options.redis_url or await self._start_redis()
         await self._start_workers(redis_url, ports)
-        await self._start_envoy(ports)
+        await self._start_envoy(ports, max_open_files)
         loaded = await self._load_demo(ports) if self._options.demo else 0
         print(f"ready http://{_HOST}:{ports.http} grpc://{_HOST}:{ports.grpc}", flush=True)
         if self._options.demo:
@@ -213,8 +225,7 @@ class _Stack:
             await _waiting_for(f"worker {number} to serve", _wait_until_serving(own_port))
         await _waiting_for("the workers' shared port to answer", _wait_until_serving(ports.grpc))
 
-    async def _start_envoy(self, ports: _Ports) -> None:
-        configuration = self._directory.path / "envoy.yaml"
+    async def _start_envoy(self, ports: _Ports, max_open_files: int) -> None:
         settings = EnvoySettings(
             host=_HOST,
             port=ports.http,
@@ -222,8 +233,11 @@ class _Stack:
             admin_socket=self._admin_socket,
             access_log=self._directory.logs / "access.log",
             cors_origins=self._options.cors_origins,
+            allowed_hosts=self._options.allowed_hosts,
         )
-        configuration.write_text(render(settings))
+        # The other half is for workers and files.
+        settings = replace(settings, max_connections=min(settings.max_connections, max_open_files // 2))
+        configuration = self._directory.write("envoy.yaml", render(settings))
         child = await start_child("envoy", envoy_command(find_envoy(), configuration), self._directory.logs)
         self._envoy.append(self._watched(child))
         await _waiting_for("envoy to answer", wait_until_healthy(_HOST, ports.http))
@@ -243,6 +257,19 @@ class _Stack:
             await child.watch()
         except ChildDiedError as error:
             self._deaths.put_nowait(error)
+
+
+def _raise_open_files() -> int:
+    """Let this process and its children open as many files as they may, and return how many that is."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _MAX_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, _MAX_OPEN_FILES)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return _MAX_OPEN_FILES if soft == resource.RLIM_INFINITY else soft
+    # macOS says that there is no limit, and has one.
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        return wanted
+    return soft
 
 
 def _find_ports(options: UpOptions) -> _Ports:

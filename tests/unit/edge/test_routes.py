@@ -6,8 +6,8 @@ import pytest
 from google.api.annotations_pb2 import http as http_option
 from google.protobuf.descriptor_pb2 import MethodDescriptorProto
 
-from conversations.local import envoy
-from conversations.local.envoy import EnvoySettings, render, rest_routes
+from conversations.edge import EnvoySettings, render, rest_routes, routes
+from conversations.edge.names import canonical_origin
 
 NO_CONTENT = {
     *("conversations.read", "conversations.markRead", "conversations.mark-read"),
@@ -41,15 +41,24 @@ def test_each_binding_of_the_protos_is_one_route() -> None:
         for service in module.DESCRIPTOR.services_by_name.values():
             for method in service.methods:
                 rule = method.GetOptions().Extensions[http_option]
-                bindings += [(b.post, method.full_name) for b in (rule, *rule.additional_bindings) if b.post]
+                for binding in (rule, *rule.additional_bindings):
+                    if verb := binding.WhichOneof("pattern"):
+                        bindings.append((getattr(binding, verb), verb.upper(), method.full_name))
     assert bindings
-    assert sorted((route.path, route.method) for route in rest_routes()) == sorted(bindings)
+    assert sorted((route.path, route.verb, route.method) for route in rest_routes()) == sorted(bindings)
     assert len({route.path for route in rest_routes()}) == len(bindings)
 
 
 @pytest.mark.parametrize(
     ("verb", "path", "body"),
-    [("get", "/a", ""), ("post", "/a/{id}", "*"), ("post", "/a", "tag"), ("post", "/a", "")],
+    [
+        ("get", "/a", "*"),
+        ("get", "/a/{id}", ""),
+        ("put", "/a", "*"),
+        ("post", "/a/{id}", "*"),
+        ("post", "/a", "tag"),
+        ("post", "/a", ""),
+    ],
 )
 def test_binding_without_a_route_is_refused(verb: str, path: str, body: str) -> None:
     method = MethodDescriptorProto(name="Odd")
@@ -57,9 +66,46 @@ def test_binding_without_a_route_is_refused(verb: str, path: str, body: str) -> 
     setattr(rule, verb, path)
     rule.body = body
     with pytest.raises(ValueError, match="Odd: only POST"):
-        list(envoy._paths(method))
+        list(routes._bindings(method))
 
 
 def test_what_is_filled_in_stays_one_value() -> None:
-    origin = 'https://a" ] , evil: "${port} # \''
-    assert f'[{{"exact": {json.dumps(origin)}}}]' in render(settings(cors_origins=[origin]))
+    path = '/a" ] , evil: "${port} # \''
+    assert f"path: {json.dumps(path)}\n" in render(settings(access_log=Path(path)))
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "localhost:3000",
+        "https://inbox.example.org/app",
+        "https://*.example.org",
+        "https://a b",
+        'https://a" ]',
+        "",
+        "//a",
+    ],
+)
+def test_an_origin_that_no_page_has_is_refused(origin: str) -> None:
+    with pytest.raises(ValueError, match="is not an origin"):
+        render(settings(cors_origins=[origin]))
+
+
+@pytest.mark.parametrize("name", ["https://inbox.example.org", "inbox.example.org:8080", "*", "a b", "-a", "a..b", ""])
+def test_a_host_name_that_is_none_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="is not the name of a host"):
+        render(settings(allowed_hosts=[name]))
+
+
+@pytest.mark.parametrize(
+    ("origin", "written"),
+    [
+        ("HTTPS://Inbox.Example.org", "https://inbox.example.org"),
+        ("https://inbox.example.org:443/", "https://inbox.example.org"),
+        ("http://localhost:3000", "http://localhost:3000"),
+        ("http://[::1]:80", "http://[::1]"),
+        ("capacitor://localhost", "capacitor://localhost"),
+    ],
+)
+def test_origins_are_written_as_browsers_write_them(origin: str, written: str) -> None:
+    assert canonical_origin(origin) == written

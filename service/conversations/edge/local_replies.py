@@ -1,0 +1,184 @@
+"""What Envoy itself refuses, in the shape in which the service refuses: for JSON, gRPC and gRPC-Web."""
+
+import base64
+from dataclasses import dataclass
+from typing import Any
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.json_format import MessageToDict
+from google.protobuf.message import Message
+from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
+from google.rpc.status_pb2 import Status
+
+from conversations.edge.routes import GRPC_TYPES
+
+__all__ = ["mappers", "other_body"]
+
+_DOMAIN = "conversations.v1"
+_CEL = "envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter"
+_RETRY_SECONDS = 1
+# What Envoy says of it.
+_ENVOYS_TEXT = "%LOCAL_REPLY_BODY%"
+_ENVOYS_REASON = "%RESPONSE_CODE_DETAILS%"
+
+
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    code: int
+    reason: str
+    message: str
+    web_message: str = ""
+    """Message over HTTP, where it differs."""
+    retry: bool = False
+    """Whether the same call may succeed a little later."""
+
+    def status(self, message: str) -> Status:
+        details: list[Message] = [ErrorInfo(reason=self.reason, domain=_DOMAIN)]
+        if self.retry:
+            details.append(RetryInfo(retry_delay=Duration(seconds=_RETRY_SECONDS)))
+        status = Status(code=self.code, message=message)
+        for detail in details:
+            status.details.add().Pack(detail)
+        return status
+
+
+_MALFORMED = _Refusal(
+    3,
+    "MALFORMED_REQUEST",
+    "the call is malformed: its body, grpc-timeout, grpc-encoding, or a header that ends in -bin",
+    f"the request is malformed: {_ENVOYS_REASON}",
+)
+_MALFORMED_JSON = _Refusal(3, "MALFORMED_REQUEST", _ENVOYS_TEXT)
+_UNSUPPORTED_PROTOCOL = _Refusal(
+    12, "UNSUPPORTED_PROTOCOL", "there is no WebSocket, no tunnel and no other protocol here: HTTP/1.1 and HTTP/2 alone"
+)
+_OVERLOADED = _Refusal(14, "OVERLOADED", "too busy; try again", retry=True)
+# By HTTP status. It takes the place of nothing that the service says; the worker has its own table.
+_REFUSALS = {
+    400: _MALFORMED,
+    403: _Refusal(7, "ORIGIN_NOT_ALLOWED", "pages of this origin may not call"),
+    404: _Refusal(12, "UNKNOWN_METHOD", "there is no such path or method"),
+    405: _Refusal(12, "UNKNOWN_METHOD", "there is no such path or method", _ENVOYS_TEXT),
+    408: _Refusal(4, "OUT_OF_TIME", "the request did not arrive in time"),
+    413: _Refusal(8, "REQUEST_TOO_LARGE", "the request is too large"),
+    415: _Refusal(3, "MALFORMED_REQUEST", "the content type is unknown"),
+    421: _Refusal(7, "HOST_NOT_ALLOWED", "the service has no such host name"),
+    426: _Refusal(3, "MALFORMED_REQUEST", "HTTP/1.1 or HTTP/2 is needed"),
+    429: _OVERLOADED,
+    431: _Refusal(8, "REQUEST_TOO_LARGE", "the headers are too large"),
+    501: _Refusal(3, "MALFORMED_REQUEST", "the transfer encoding is unknown"),
+    503: _Refusal(14, "NO_SERVER", "no server takes calls now; try again", retry=True),
+    504: _Refusal(4, "OUT_OF_TIME", "the call ran out of time"),
+}
+# Any other status that blames the client.
+_REFUSED = _Refusal(3, "MALFORMED_REQUEST", "the request was refused")
+_DEFECT = _Refusal(13, "INTERNAL_ERROR", "internal error")
+
+
+def mappers() -> list[dict[str, Any]]:
+    """Return the mappers of Envoy's local replies; the first that matches counts."""
+    rows = [*_BY_CAUSE, *(([_has_status(status)], status, refusal) for status, refusal in _REFUSALS.items())]
+    return [
+        *(_grpc_mapper(filters, refusal) for filters, _, refusal in rows),
+        _grpc_mapper([_below(500)], _REFUSED),
+        _grpc_mapper([], _DEFECT),
+        _web_mapper([_cause('.startsWith("grpc_json_transcode")'), _has_status(400)], 400, _MALFORMED_JSON),
+        *(_web_mapper(*row) for row in rows),
+        _web_mapper([_below(500)], None, _REFUSED),
+    ]
+
+
+def other_body() -> dict[str, Any]:
+    """Return the body of what no mapper matches."""
+    return _json_error(_DEFECT)
+
+
+def _grpc_mapper(filters: list[dict[str, Any]], refusal: _Refusal) -> dict[str, Any]:
+    packed = base64.b64encode(refusal.status(refusal.message).SerializeToString()).decode()
+    return {
+        "filter": {"and_filter": {"filters": [*_GRPC_CALL, *filters]}},
+        # An answer of headers alone, as gRPC and gRPC-Web both have it. Envoy would derive the code from the HTTP
+        # status, and say UNKNOWN of most.
+        "status_code": 200,
+        "body_format_override": {"text_format_source": {"inline_string": ""}, "content_type": "application/grpc"},
+        "headers_to_add": [
+            _header("grpc-status", str(refusal.code)),
+            _header("grpc-message", refusal.message),
+            # gRPC's base64 has no padding.
+            _header("grpc-status-details-bin", packed.rstrip("=")),
+        ],
+    }
+
+
+def _web_mapper(filters: list[dict[str, Any]], status: int | None, refusal: _Refusal) -> dict[str, Any]:
+    mapper: dict[str, Any] = {
+        "filter": {"and_filter": {"filters": filters}} if len(filters) > 1 else filters[0],
+        "body_format_override": _json_error(refusal),
+    }
+    if status is not None:
+        mapper["status_code"] = status
+    if refusal.retry:
+        mapper["headers_to_add"] = [_header("retry-after", str(_RETRY_SECONDS))]
+    return mapper
+
+
+def _json_error(refusal: _Refusal) -> dict[str, Any]:
+    error: dict[str, Any] = MessageToDict(
+        refusal.status(refusal.web_message or refusal.message),
+        always_print_fields_with_no_presence=True,
+        preserving_proto_field_name=True,
+    )
+    return {"json_format": error}
+
+
+def _header_is(name: str, **matcher: Any) -> dict[str, Any]:
+    return {"header_filter": {"header": {"name": name, "string_match": matcher}}}
+
+
+def _cause(test: str) -> dict[str, Any]:
+    """Return a filter by what Envoy's log calls `why`."""
+    config = {"@type": f"type.googleapis.com/{_CEL}", "expression": f"response.code_details{test}"}
+    return {"extension_filter": {"name": "cel", "typed_config": config}}
+
+
+# A transcoded call looks like gRPC too, but keeps the path that was asked for in a header.
+_GRPC_CALL: list[dict[str, Any]] = [
+    _header_is("content-type", safe_regex={"regex": GRPC_TYPES}),
+    {
+        "header_filter": {
+            "header": {
+                "name": "x-envoy-original-path",
+                "string_match": {"prefix": "/"},
+                "treat_missing_header_as_empty": True,
+                "invert_match": True,
+            }
+        }
+    },
+]
+
+
+def _has_status(status: int) -> dict[str, Any]:
+    return _compares("EQ", status)
+
+
+def _below(status: int) -> dict[str, Any]:
+    return _compares("LE", status - 1)
+
+
+def _compares(op: str, status: int) -> dict[str, Any]:
+    value = {"default_value": status, "runtime_key": f"unused.{op}.{status}"}
+    return {"status_code_filter": {"comparison": {"op": op, "value": value}}}
+
+
+def _header(name: str, value: str) -> dict[str, Any]:
+    return {"header": {"key": name, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
+
+
+# Where the status does not tell enough: filters, HTTP status, refusal.
+_BY_CAUSE: list[tuple[list[dict[str, Any]], int, _Refusal]] = [
+    ([_header_is(":method", exact="CONNECT")], 501, _UNSUPPORTED_PROTOCOL),
+    ([_cause(' == "upgrade_failed"')], 501, _UNSUPPORTED_PROTOCOL),
+    ([_cause(' == "overload"')], 503, _OVERLOADED),
+    # requests.lua refuses origins. What else is forbidden is an https:// target on this port without TLS.
+    ([_has_status(403), _cause(' != "lua_response"')], 400, _MALFORMED),
+]

@@ -1,0 +1,88 @@
+"""The REST paths: the HTTP bindings of the protos, as in the file that Envoy reads them from."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from google.api.annotations_pb2 import http as http_option
+from google.protobuf.descriptor_pb2 import FileDescriptorSet, MethodDescriptorProto
+
+__all__ = ["DESCRIPTORS", "FOLDER", "GRPC_TYPES", "RestRoute", "rest_routes", "service_names"]
+
+FOLDER = Path(__file__).resolve().parents[3] / "envoy"
+"""Templates and scripts of Envoy's configuration."""
+
+DESCRIPTORS = FOLDER / "conversations.binpb"
+"""The protos, for the transcoder."""
+
+GRPC_TYPES = r"application/grpc(-web(-text)?)?([+].*)?"
+"""Pattern of the content types that Envoy's filters take for gRPC."""
+
+_PACKAGE = "conversations.v1"
+
+
+@dataclass(frozen=True, slots=True)
+class RestRoute:
+    """One path."""
+
+    path: str
+    verb: str
+    """`POST`, with the whole message as body, or `GET`, without any."""
+    method: str
+    """Full name of the gRPC method."""
+    success_status: int
+    """204 where the method answers nothing, 201 where it creates, otherwise 200."""
+
+    @property
+    def grpc_path(self) -> str:
+        """The path of the same call in gRPC."""
+        service, _, method = self.method.rpartition(".")
+        return f"/{service}/{method}"
+
+
+def rest_routes() -> list[RestRoute]:
+    """Return a route for each HTTP binding in the protos, aliases too.
+
+    Raises:
+        ValueError: A binding is neither POST with the whole message as body nor GET.
+    """
+    return [
+        RestRoute(path, verb, f"{service}.{method.name}", _success_status(method))
+        for service, methods in _services().items()
+        for method in methods
+        for verb, path in _bindings(method)
+    ]
+
+
+def service_names() -> list[str]:
+    """Return the full names of the services that have REST paths."""
+    return list(_services())
+
+
+def _services() -> dict[str, list[MethodDescriptorProto]]:
+    files = FileDescriptorSet.FromString(DESCRIPTORS.read_bytes()).file
+    return {
+        f"{_PACKAGE}.{service.name}": list(service.method)
+        for file in files
+        if file.package == _PACKAGE
+        for service in file.service
+    }
+
+
+def _bindings(method: MethodDescriptorProto) -> Iterator[tuple[str, str]]:
+    if not method.options.HasExtension(http_option):
+        return  # for gRPC alone
+    rule = method.options.Extensions[http_option]
+    for binding in (rule, *rule.additional_bindings):
+        verb = binding.WhichOneof("pattern")
+        wanted_body = {"post": "*", "get": ""}.get(verb)
+        path = getattr(binding, verb) if wanted_body is not None else ""
+        if binding.body != wanted_body or "{" in path:
+            raise ValueError(f"{method.name}: only POST with body '*' and GET, with a fixed path, have a route")
+        yield verb.upper(), path
+
+
+def _success_status(method: MethodDescriptorProto) -> int:
+    if method.output_type == ".google.protobuf.Empty":
+        return 204
+    return 201 if method.name.startswith("Create") else 200

@@ -1,0 +1,87 @@
+"""gRPC and gRPC-Web through Envoy."""
+
+from typing import Any
+
+import grpc
+import pytest
+from google.rpc.error_details_pb2 import ErrorInfo
+from grpc_health.v1 import health_pb2
+from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
+from grpc_status import rpc_status
+from tests.clients import frame, outcome, web_messages
+from tests.e2e.edge.running import Edge, Worker
+from tests.rest import Rest
+
+from conversations.v1.conversation_service_pb2 import ListConversationsRequest, ListConversationsResponse
+from conversations.v1.conversation_service_pb2_grpc import ConversationServiceStub
+
+SERVICE = "conversations.v1.ConversationService"
+
+
+def untyped(channel: grpc.Channel) -> Any:
+    """For calls that send and receive bytes."""
+    return channel
+
+
+def test_native_call_keeps_its_own_deadline(channel: grpc.Channel) -> None:
+    stub = ConversationServiceStub(channel)
+    answer = stub.ListConversations(ListConversationsRequest(filters="sleep 1.2", page_size=4), timeout=100)
+    assert answer.pagination_data.total == 4
+    assert 90 <= answer.pagination_data.filtered_total < 100
+
+
+def test_unknown_method_says_so(channel: grpc.Channel) -> None:
+    with pytest.raises(grpc.RpcError) as refused:
+        untyped(channel).unary_unary("/foo.Bar/Baz")(b"")
+    error: Any = refused.value
+    status = rpc_status.from_call(error)
+    info = ErrorInfo()
+    assert status is not None
+    assert status.details[0].Unpack(info)
+    assert (error.code(), info.reason) == (grpc.StatusCode.UNIMPLEMENTED, "UNKNOWN_METHOD")
+
+
+def test_reflection_names_the_services(channel: grpc.Channel) -> None:
+    assert SERVICE in ProtoReflectionDescriptorDatabase(channel).get_services()
+
+
+def test_health_is_served_and_watched(edge: Edge, channel: grpc.Channel) -> None:
+    calls = untyped(channel)
+    answer = calls.unary_unary("/grpc.health.v1.Health/Check")(b"")
+    assert health_pb2.HealthCheckResponse.FromString(answer).status == health_pb2.HealthCheckResponse.SERVING
+    [worker] = edge.workers
+    watch = calls.unary_stream("/grpc.health.v1.Health/Watch")(b"\x0a\x05other")
+    try:
+        assert status_name(next(watch)) == "SERVICE_UNKNOWN"
+        set_health(worker, "SERVING")
+        assert status_name(next(watch)) == "SERVING"
+    finally:
+        watch.cancel()
+
+
+def set_health(worker: Worker, status: str) -> None:
+    worker.tell(f"health {status} other")
+
+
+def status_name(message: bytes) -> str:
+    name: str = health_pb2.HealthCheckResponse.ServingStatus.Name(
+        health_pb2.HealthCheckResponse.FromString(message).status
+    )
+    return name
+
+
+@pytest.mark.parametrize("content_type", ["application/grpc-web", "application/grpc-web+proto"])
+def test_grpc_web_is_served(client: Rest, content_type: str) -> None:
+    message = ListConversationsRequest(page_size=6).SerializeToString()
+    headers = {"content-type": content_type, "x-grpc-web": "1"}
+    answer = client.request("POST", f"/{SERVICE}/ListConversations", frame(message), **headers)
+    [data] = web_messages(answer.body)
+    assert ListConversationsResponse.FromString(data).pagination_data.total == 6
+    assert b"grpc-status:0" in answer.body
+
+
+def test_refusals_are_in_the_form_of_grpc_web(client: Rest) -> None:
+    """Headers alone, as gRPC-Web has an answer without messages."""
+    answer = client.request("POST", "/foo.Bar/Baz", frame(b""), **{"content-type": "application/grpc-web"})
+    assert (answer.status, answer.headers["grpc-status"], answer.body) == (200, "12", b"")
+    assert outcome(answer) == (200, 12, "UNKNOWN_METHOD")

@@ -1,0 +1,181 @@
+"""JSON over HTTP: what the transcoder and the script behind it make of a worker's answer."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from tests.clients import exchange, outcome
+from tests.e2e.edge.running import Edge
+from tests.rest import Answer, Rest
+
+from conversations.edge import rest_routes
+
+INGEST_BYTES = 3 * 1024 * 1024
+"""More than the worker's gRPC library takes, less than Envoy lets through."""
+
+
+def error_of(answer: Answer) -> tuple[int, int, str]:
+    """Return HTTP status, gRPC code and reason of an error in the service's shape."""
+    error = answer.json
+    assert set(error) == {"code", "message", "details"}
+    assert error["message"]
+    info = error["details"][0]
+    assert info == {
+        "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+        "reason": info["reason"],
+        "domain": "conversations.v1",
+        "metadata": {},
+    }
+    return answer.status, error["code"], info["reason"]
+
+
+def failure(client: Rest, **failure: Any) -> Answer:
+    """Return the answer to a call that fails so in the worker."""
+    return client.post("/conversations.info", {"conversation_id": json.dumps(failure)})
+
+
+class TestSuccess:
+    def test_answer_is_the_documented_json(self, client: Rest) -> None:
+        answer = client.post("/conversations.list", {"page_size": 7, "filters": None})
+        assert (answer.status, answer.json["data"], answer.json["pagination_data"]["total"]) == (200, [], 7)
+
+    @pytest.mark.parametrize("body", [None, b"", {}])
+    def test_body_may_be_absent(self, client: Rest, body: Any) -> None:
+        assert client.post("/conversations.list", body).status == 200
+
+    @pytest.mark.parametrize("path", ["/conversations.read", "/conversations.markRead", "/conversations.mark-read"])
+    def test_nothing_is_204_and_the_connection_stays_usable(self, client: Rest, path: str) -> None:
+        for _ in range(3):
+            answer = client.post(path, {"conversation_id": "1"})
+            assert (answer.status, answer.body) == (204, b"")
+            assert not {"content-type", "content-length", "grpc-status"} & set(answer.headers)
+            assert client.post("/conversations.list", {"page_size": 3}).json["pagination_data"]["total"] == 3
+
+    def test_creation_is_201(self, client: Rest) -> None:
+        answer = client.post("/tags.create", {"name": "Urgent"})
+        assert (answer.status, answer.json) == (201, {"id": "1", "name": "Urgent", "color": ""})
+
+    def test_no_grpc_header_is_left(self, client: Rest) -> None:
+        answers = [
+            client.post("/conversations.list", {}),
+            client.post("/conversations.read", {"conversation_id": "1"}),
+            failure(client, code=5, reason="WISH"),
+            failure(client, code=8),
+        ]
+        left = [name for answer in answers for name in answer.headers if name.startswith(("grpc-", "x-envoy-"))]
+        assert left == []
+
+    @pytest.mark.parametrize("query", ["page_size=7&nonsense=1", "", "?", "filters=sleep%2010"])
+    def test_query_is_not_bound_to_fields(self, client: Rest, query: str) -> None:
+        answer = client.post(f"/conversations.list?{query}")
+        assert (answer.status, answer.json["pagination_data"]["total"]) == (200, 0)
+
+    def test_server_learns_the_deadline(self, client: Rest) -> None:
+        sent = {"grpc-timeout": "1000S"}
+        assert client.post("/conversations.list", {}, **sent).json["pagination_data"]["filtered_total"] == 0
+
+    def test_answer_of_several_megabytes_passes(self, client: Rest) -> None:
+        answer = client.post("/conversations.list", {"filters": f"answer {5_000_000}"})
+        assert (answer.status, len(answer.json["pagination_data"]["next_cursor"])) == (200, 5_000_000)
+
+
+class TestErrors:
+    @pytest.mark.parametrize(
+        "body",
+        [
+            b"{",
+            b"null",
+            b"[]",
+            b'"x"',
+            b"{}{}",
+            b'{"page_size": "many"}',
+            b'{"page_size": 1.5}',
+            b"\xff\xfe",
+            b"[" * 200,
+        ],
+    )
+    def test_malformed_json_is_400(self, client: Rest, body: bytes) -> None:
+        assert error_of(client.post("/conversations.list", body)) == (400, 3, "MALFORMED_REQUEST")
+
+    def test_field_of_a_wrong_type_is_named(self, client: Rest) -> None:
+        error = client.post("/conversations.list", {"page_size": "many"}).json
+        assert error["message"] == 'page_size: invalid value "many" for type TYPE_INT32'
+        assert error["details"][1]["field_violations"][0]["field"] == "page_size"
+
+    @pytest.mark.parametrize("path", ["/", "/conversations", "/conversations.list/", "/Tags.list", "/a/../x"])
+    @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+    def test_unknown_path_is_404(self, client: Rest, method: str, path: str) -> None:
+        assert error_of(client.request(method, path)) == (404, 12, "UNKNOWN_METHOD")
+
+    @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"])
+    def test_wrong_method_is_405_on_every_path(self, client: Rest, method: str) -> None:
+        for route in rest_routes():
+            if method != route.verb:
+                answer = client.request(method, route.path)
+                assert error_of(answer) == (405, 12, "UNKNOWN_METHOD")
+                assert answer.headers["allow"] == route.verb
+
+    def test_call_past_its_deadline_is_504(self, client: Rest) -> None:
+        assert error_of(client.post("/conversations.list", {"filters": "sleep 1.5"})) == (504, 4, "OUT_OF_TIME")
+
+    @pytest.mark.parametrize(
+        ("code", "status"),
+        [(3, 400), (4, 504), (5, 404), (7, 403), (8, 429), (12, 501), (13, 500), (14, 503), (15, 500)],
+    )
+    def test_error_of_the_server_keeps_its_details(self, client: Rest, code: int, status: int) -> None:
+        answer = failure(client, code=code, reason="WISH")
+        info = {
+            "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+            "reason": "WISH",
+            "domain": "test",
+            "metadata": {},
+        }
+        assert answer.status == status
+        assert answer.json == {"code": code, "message": "as you wish", "details": [info]}
+
+    @pytest.mark.parametrize(
+        ("failed", "status", "reason", "retry_after"),
+        [
+            ({"code": 8}, 413, "REQUEST_TOO_LARGE", None),
+            ({"code": 8, "reason": "REQUEST_TOO_LARGE"}, 413, "REQUEST_TOO_LARGE", None),
+            ({"code": 8, "reason": "RATE_LIMITED", "retry": 3}, 429, "RATE_LIMITED", "3"),
+            ({"code": 8, "reason": "QUOTA"}, 429, "QUOTA", None),
+            ({"code": 8, "reason": "QUOTA", "message": '"reason":"REQUEST_TOO_LARGE"'}, 429, "QUOTA", None),
+            ({"code": 14, "reason": "OVERLOADED", "retry": 1}, 503, "OVERLOADED", "1"),
+            ({"code": 14, "reason": "STORE_UNAVAILABLE"}, 503, "STORE_UNAVAILABLE", None),
+            ({"code": 14}, 503, "NO_SERVER", "1"),
+            ({"code": 4}, 504, "OUT_OF_TIME", None),
+        ],
+    )
+    def test_size_is_told_from_rate_and_a_delay_becomes_a_header(
+        self, client: Rest, failed: Mapping[str, Any], status: int, reason: str, retry_after: str | None
+    ) -> None:
+        answer = failure(client, **failed)
+        assert (answer.status, answer.json["details"][0]["reason"]) == (status, reason)
+        assert answer.headers.get("retry-after") == retry_after
+
+    def test_message_above_the_servers_limit_is_413(self, client: Rest) -> None:
+        body = {"events": [{"tag": {"name": "x" * INGEST_BYTES}}]}
+        assert error_of(client.post("/events.ingest", body)) == (413, 8, "REQUEST_TOO_LARGE")
+
+    @pytest.mark.parametrize(
+        ("raw", "status", "why"),
+        [
+            (b"NONSENSE\r\n\r\n", 400, "codec_error"),
+            (b"GET / HTTP/1.1\r\n\r\n", 400, "missing_host_header"),
+            (b"GET /%00 HTTP/1.1\r\nhost: localhost\r\n\r\n", 400, "path_normalization_failed"),
+            (b"GET https://localhost/ HTTP/1.1\r\nhost: localhost\r\n\r\n", 400, "https_url_on_plaintext_connection"),
+            (b"POST /tags.list HTTP/1.1\r\nhost: localhost\r\ncontent-length: -1\r\n\r\n", 400, "codec_error"),
+            (b"POST /tags.list HTTP/1.0\r\n\r\n", 426, "HTTP/1.1 or HTTP/2 is needed"),
+            (
+                b"POST /tags.list HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: gzip, chunked\r\n\r\n",
+                501,
+                "the transfer encoding is unknown",
+            ),
+        ],
+    )
+    def test_what_is_hardly_http_is_told_so(self, edge: Edge, raw: bytes, status: int, why: str) -> None:
+        reply = exchange(edge.port, raw)
+        assert outcome(reply) == (status, 3, "MALFORMED_REQUEST")
+        assert reply.json["message"].endswith(why)
