@@ -3,9 +3,11 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-__all__ = ["Row", "line", "summary"]
+from tests.faults.bystander import Effect
 
-_WIDTHS = (44, 62, 34)
+__all__ = ["Row", "line", "others", "summary"]
+
+_WIDTHS = (56, 64, 32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +18,11 @@ class Row:
     measured: str
     asked: str
     met: bool
+
+
+def others(what: str, effect: Effect) -> Row:
+    """Return the row of what a fault did to another caller."""
+    return Row(f"{what}: others", str(effect), "the same, within twice the time", effect.is_none)
 
 
 def line(row: Row) -> str:
@@ -29,4 +36,4 @@ def summary(rows: list[Row]) -> Iterator[str]:
     missed = [row for row in rows if not row.met]
     yield f"{len(rows) - len(missed)} of {len(rows)} figures met"
     for row in missed:
-        yield f"  missed: {row.what}: {row.measured}, asked: {row.asked}"
+        yield f"  missed: {row.what}: {row.measured}; asked: {row.asked}"
