@@ -108,8 +108,10 @@ def stop_stack(stack: Stack, signal_number: int = signal.SIGTERM) -> int:
     """Stop a stack, if it still runs, and return its exit code."""
     stack.process.send_signal(signal_number)
     assert stack.process.stdout is not None
-    with stack.process.stdout:
+    try:
         return stack.process.wait(STOP_SECONDS)
+    finally:
+        stack.process.stdout.close()
 
 
 @pytest.fixture

@@ -161,6 +161,8 @@ class DamagedRecordError(ServiceError):
 
     def __init__(self, kind: str, id: str) -> None:
         super().__init__(f"what is stored of the {kind} {id} is damaged", id=id)
+        self.kind = kind
+        self.id = id
 
 
 class OutOfTimeError(ServiceError):

@@ -9,7 +9,7 @@ DAMAGED_RECORDS = Counter(
     "Times that a record of Redis was passed over, or failed a call, because it is not what the service wrote.",
     ["kind"],
 )
-"""`kind`: conversation, message, channel or tag."""
+"""`kind`: conversation, message, channel or tag, a set of them, or the dictionary of a field."""
 
 SHED_CALLS = Counter(
     "conversations_shed_calls",

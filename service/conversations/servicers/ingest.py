@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from google.api.httpbody_pb2 import HttpBody
 from google.protobuf.message import DecodeError
 
-from conversations.errors import InvalidFieldError
+from conversations.errors import DamagedRecordError, InvalidFieldError
 from conversations.event_json import read_events
 from conversations.servicers.events import read_event
 from conversations.servicers.wire import split_items
@@ -44,7 +44,7 @@ class IngestServicer:
 
     async def _ingest(self, events: Iterable[event_pb2.Event | InvalidFieldError | None]) -> pb.IngestEventsResponse:
         happenings: dict[int, Happening] = {}
-        refused: dict[int, InvalidFieldError] = {}
+        refused: dict[int, InvalidFieldError | DamagedRecordError] = {}
         async for event in self._store.slices.over(events):
             if event is None:
                 continue
@@ -60,10 +60,14 @@ class IngestServicer:
         refused_later = await self._store.ingest.apply(list(happenings.values()))
         refused.update((indexes[place], reason) for place, reason in refused_later.items())
         rejected = [
-            pb.RejectedEvent(index=index, code="INVALID_ARGUMENT", message=refused[index].message)
+            pb.RejectedEvent(index=index, code=_code(refused[index]), message=refused[index].message)
             for index in sorted(refused)
         ]
         return pb.IngestEventsResponse(accepted=count - len(rejected), rejected=rejected)
+
+
+def _code(error: InvalidFieldError | DamagedRecordError) -> str:
+    return "DATA_LOSS" if isinstance(error, DamagedRecordError) else "INVALID_ARGUMENT"
 
 
 def _events(items: Iterable[bytes]) -> Iterator[event_pb2.Event | InvalidFieldError]:

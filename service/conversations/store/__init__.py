@@ -1,9 +1,10 @@
 """All of Redis: keys, functions, index, documents, cursors."""
 
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any
 
-from conversations.errors import ConfigurationError, StoreUnavailableError
+from conversations.errors import ConfigurationError, DamagedRecordError, StoreUnavailableError
 from conversations.settings import Settings
 from conversations.store import index
 from conversations.store.channels import Channels
@@ -11,12 +12,13 @@ from conversations.store.client import Client, connect
 from conversations.store.conversations import ConversationPage, Conversations
 from conversations.store.documents import EVERY_TAG, ConversationPatch, IncomingMessage, to_json
 from conversations.store.export import Export
-from conversations.store.functions import has_library, load_library
+from conversations.store.functions import Steps, has_library, load_library
 from conversations.store.ingest import ConversationChanged, Happening, Ingest, Patched, Read
 from conversations.store.messages import MessagePage, Messages
 from conversations.store.partitions import Partitions
 from conversations.store.redis_errors import translated_errors
 from conversations.store.requirements import check_server
+from conversations.store.setup import LAYOUT, SETUP_KEY, claim, partition_count
 from conversations.store.tags import Tags
 
 __all__ = [
@@ -33,12 +35,6 @@ __all__ = [
     "open_store",
     "to_json",
 ]
-
-# What a Redis was set up with: layout of the keys, number of partitions, version of the index's schema.
-_SETUP_KEY = "conversations:setup"
-
-# Changes when keys or fields get another meaning, so that this version cannot read what an earlier one wrote.
-_LAYOUT = b"2"
 
 
 class Store:
@@ -67,7 +63,7 @@ class Store:
             raise StoreUnavailableError(f"the index is being made: {progress:.0%}")
         try:
             # Changes nothing, and fails whenever a write that needs memory and disk would.
-            await self._client.guard(self._client.redis.hsetnx(_SETUP_KEY, "layout", _LAYOUT))
+            await self._client.guard(self._client.redis.hsetnx(SETUP_KEY, "layout", LAYOUT))
         except StoreUnavailableError as error:
             return [error.message]
         return []
@@ -92,8 +88,8 @@ class Store:
 
     async def is_current(self) -> bool:
         """Return whether the index was made by this version."""
-        schema: bytes = await self._client.guard(self._client.redis.hget(_SETUP_KEY, "schema"))
-        return schema.decode() == index.SCHEMA_VERSION
+        schema: bytes | None = await self._client.guard(self._client.redis.hget(SETUP_KEY, "schema"))
+        return schema == index.SCHEMA_VERSION.encode()
 
     async def rebuild_index(self) -> AsyncIterator[float]:
         """Build fresh indexes beside the live ones and swap them in. Documents of another version are written anew.
@@ -111,19 +107,27 @@ class Store:
             for done, partition in enumerate(self._partitions):
                 async for part in index.rebuild_index(redis, partition):
                     yield base + (1 - base) * (done + part) / len(self._partitions)
-            await redis.hset(_SETUP_KEY, "schema", index.SCHEMA_VERSION)
+            await redis.hset(SETUP_KEY, "schema", index.SCHEMA_VERSION)
 
     async def _rewrite_documents(self) -> AsyncIterator[float]:
         """Commit every conversation's metadata unchanged: terms, words and index document are made again."""
         count, done = max(await self.export.count(), 1), 0
         async for ids in self.export.conversation_ids():
-            await self._client.run_all([self.conversations.patch_steps(id, ConversationPatch()) for id in ids])
+            await self._client.run_all(
+                [_passing(self.conversations.patch_steps(id, ConversationPatch())) for id in ids]
+            )
             done += len(ids)
             yield min(done / count, 1.0)
 
     async def close(self) -> None:
         """Close all connections."""
         await self._client.close()
+
+
+def _passing(steps: Steps[None]) -> Steps[None]:
+    """Leave a conversation that is damaged as it is: it was reported."""
+    with suppress(DamagedRecordError):
+        yield from steps
 
 
 async def open_store(settings: Settings, *, any_schema: bool = False) -> Store:
@@ -140,7 +144,7 @@ async def open_store(settings: Settings, *, any_schema: bool = False) -> Store:
     client = connect(settings.redis_url.get_secret_value(), settings.redis_timeout_ms)
     try:
         await client.guard(check_server(client.redis))
-        partitions = Partitions(await client.guard(_partition_count(client.redis, settings.partitions)))
+        partitions = Partitions(await client.guard(partition_count(client.redis, settings.partitions)))
         await client.guard(_set_up(client.redis, partitions, any_schema=any_schema))
     except BaseException:
         await client.close()
@@ -148,29 +152,11 @@ async def open_store(settings: Settings, *, any_schema: bool = False) -> Store:
     return Store(client, partitions, settings)
 
 
-async def _partition_count(redis: Any, wanted: int) -> int:
-    """Return the number of partitions that Redis was set up with; an empty one is set up with `wanted`."""
-    layout, partitions = await redis.hmget(_SETUP_KEY, "layout", "partitions")
-    if partitions is not None and layout != _LAYOUT:
-        raise ConfigurationError(
-            "Another version wrote what Redis holds, in keys that this one does not read: export it with "
-            "that version, and import it into an empty Redis."
-        )
-    await _claim(redis, wanted)
-    return int(await redis.hget(_SETUP_KEY, "partitions"))
-
-
-async def _claim(redis: Any, partitions: int) -> None:
-    # In this order: whoever sees a number of partitions sees the layout too.
-    await redis.hsetnx(_SETUP_KEY, "layout", _LAYOUT)
-    await redis.hsetnx(_SETUP_KEY, "partitions", partitions)
-
-
 async def _set_up(redis: Any, partitions: Partitions, *, any_schema: bool) -> None:
     """Bring setup, library and indexes to where they are not; what is there stays."""
-    await _claim(redis, len(partitions))
-    await redis.hsetnx(_SETUP_KEY, "schema", index.SCHEMA_VERSION)
-    schema = (await redis.hget(_SETUP_KEY, "schema")).decode()
+    await claim(redis, len(partitions))
+    await redis.hsetnx(SETUP_KEY, "schema", index.SCHEMA_VERSION)
+    schema = (await redis.hget(SETUP_KEY, "schema")).decode()
     if schema != index.SCHEMA_VERSION and not any_schema:
         raise ConfigurationError("The index was made by another version: run `conversations reindex` first.")
     await load_library(redis)

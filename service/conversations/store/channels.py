@@ -1,12 +1,18 @@
 """Channels: written by events, read in lists and beside every conversation."""
 
-from conversations.errors import ChannelNotFoundError
+from collections.abc import Iterator, Sequence
+from operator import itemgetter
+from typing import Any
+
+from conversations.errors import ChannelNotFoundError, DamagedRecordError
 from conversations.store.client import Client
-from conversations.store.documents import channel_head, channel_metadata, dump_document, dump_json, load_json, to_json
+from conversations.store.damage import checked, damaged, read_changes, read_object, report_damage
+from conversations.store.documents import channel_head, channel_metadata, dump_document, dump_json, to_json
 from conversations.store.functions import Call, Steps
 from conversations.store.merge import JsonObject, add_patch, apply_changes
 from conversations.store.partitions import Partitions
 from conversations.store.turns import tries
+from conversations.store.validation import sound_channel
 from conversations.v1 import channel_pb2
 
 __all__ = ["Channels"]
@@ -20,27 +26,42 @@ class Channels:
         self._partitions = partitions
 
     async def list_all(self) -> list[channel_pb2.Channel]:
-        """Return all channels, by source, then by id."""
-        return sorted((await self._find()).values(), key=lambda channel: (channel.source, channel.id))
+        """Return all channels that can be read, by source, then by id.
+
+        Raises:
+            DamagedRecordError: No partition has a set of them.
+        """
+        found = (await self._find()).values()
+        return sorted(filter(None, found), key=lambda channel: (channel.source, channel.id))
 
     async def get(self, id: str) -> channel_pb2.Channel:
         """Return one channel.
 
         Raises:
             ChannelNotFoundError: There is none.
+            DamagedRecordError: It cannot be read.
         """
         found = await self._find(id)
-        if not found:
+        if id not in found:
             raise ChannelNotFoundError(id)
-        return found[id]
+        channel = found[id]
+        if channel is None:
+            raise DamagedRecordError("channel", id)
+        return channel
 
-    async def _find(self, *ids: str) -> dict[str, channel_pb2.Channel]:
+    async def _find(self, *ids: str) -> dict[str, channel_pb2.Channel | None]:
+        """Return the newest sound copy of each channel; None where there is none."""
         replies = await self._client.call_all([Call(p, "list_channels", ids) for p in self._partitions])
-        newest: dict[bytes, tuple[int, bytes]] = {}
-        for reply in replies:
-            for id, version, stored in zip(reply[::3], reply[1::3], reply[2::3], strict=True):
-                newest[id] = max(newest.get(id, (-1, b"")), (int(version), stored))
-        return {id.decode(): channel_pb2.Channel.FromString(stored) for id, (_, stored) in newest.items()}
+        newest: dict[str, tuple[int, channel_pb2.Channel | None]] = {}
+        for reply in _readable(replies):
+            for key, version, stored in zip(reply[::3], reply[1::3], reply[2::3], strict=True):
+                id = key.decode(errors="backslashreplace")
+                channel = sound_channel(stored, id) if version.isdigit() else None
+                if channel is None:
+                    report_damage("channel", id)
+                copy = (-1 if channel is None else int(version), channel)
+                newest[id] = max(newest.get(id, copy), copy, key=itemgetter(0))
+        return {id: channel for id, (_, channel) in newest.items()}
 
     def put_steps(self, channel: channel_pb2.Channel) -> Steps[None]:
         """Replace what is known of a channel; what metadata events changed stays."""
@@ -63,9 +84,11 @@ class Channels:
     def _change_steps(self, id: str, head: bytes, own: JsonObject | None, patch: JsonObject) -> Steps[None]:
         home = self._partitions.of(id)
         for _ in tries():
-            version, old_own, old_changes, old_head = yield Call(home, "read_channel", (id,))
-            new_own = load_json(old_own) if own is None else own
-            changes = add_patch(load_json(old_changes), patch)
+            version, old_own, old_changes, old_head = checked((yield Call(home, "read_channel", (id,))))
+            if not head and old_head and sound_channel(old_head, id) is None:
+                raise damaged("channel", id)
+            new_own = read_object("channel", id, old_own) if own is None else own
+            changes = add_patch(read_changes("channel", id, old_changes), patch)
             args = (
                 head or old_head,
                 channel_metadata(apply_changes(new_own, changes)),
@@ -78,3 +101,15 @@ class Channels:
         for partition in self._partitions:
             if partition != home:
                 yield Call(partition, "write_channel", (id, next_version, "copy", *args))
+
+
+def _readable(replies: Sequence[Any]) -> Iterator[Any]:
+    """Yield the replies of partitions that have a set of channels: each has all of them, so one is enough."""
+    errors = []
+    for reply in replies:
+        try:
+            yield checked(reply)
+        except DamagedRecordError as error:
+            errors.append(error)
+    if len(errors) == len(replies):
+        raise errors[0]

@@ -3,20 +3,26 @@
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from operator import itemgetter
 from typing import Any, Protocol
 
 from conversations.errors import ConversationNotFoundError, FilterTooBroadError, TagNotFoundError
 from conversations.settings import Settings
 from conversations.store.client import Client
-from conversations.store.cursors import BEFORE_ALL_MS, Cursor, cursors_of_empty_page, decode_cursor, encode_cursor
-from conversations.store.dictionary import Dictionary, Pattern
+from conversations.store.cursors import (
+    BEFORE_ALL_MS,
+    Cursor,
+    Direction,
+    cursors_of_empty_page,
+    decode_cursor,
+    encode_cursor,
+)
+from conversations.store.damage import checked, damaged, read_changes, read_document, report_damage
+from conversations.store.dictionary import Dictionary, Pattern, read_word
 from conversations.store.documents import (
     ConversationPatch,
     IncomingMessage,
     document_parts,
     dump_document,
-    load_json,
     message_bytes,
     to_json,
     to_struct,
@@ -25,11 +31,26 @@ from conversations.store.functions import Call, Steps
 from conversations.store.merge import apply_changes, merge_patch
 from conversations.store.partitions import Partitions
 from conversations.store.turns import tries
+from conversations.store.validation import SoundAnswers, mended_conversation, mended_row, sound_conversation, sound_page
+
+# Time in milliseconds, id, and the Conversation as field 1 of a message, or nothing where it is damaged.
+_Row = tuple[int, bytes, bytes]
+
+_MAX_TIME_MS = 10**15 - 1
 
 _KEPT_QUERIES = 256
 
 # What costs more, in milliseconds, is counted by a call of its own: to count and to find a page may take as long each.
 _MAX_COST_AT_ONCE = 30
+
+_LIST, _CAREFUL_LIST = "list_conversations", "list_sound_conversations"
+
+# Where records of a page are damaged, others are asked for in their place: so many at once, and so often.
+_REPLACEMENTS = 100
+_MAX_ROUNDS = 20
+
+# A search learns 10,000 words in each exchange: no dictionary has more.
+_MAX_EXCHANGES = 2_000
 
 __all__ = ["CompiledFilter", "ConversationPage", "Conversations", "PhraseCheck", "SearchQuery"]
 
@@ -118,7 +139,7 @@ class ConversationPage:
 class _Kept:
     """What is kept of a filter in a partition."""
 
-    words_known: Mapping[str, tuple[int, str]]
+    words_known: Mapping[str, tuple[int, bytes]]
     """Of each dictionary that it needs, how many words were known and the mark of the last."""
     query: SearchQuery | FilterTooBroadError | None
     """The query for that, or why there is none; None without a filter."""
@@ -148,20 +169,25 @@ class Conversations:
         self._settings = settings
         self._dictionaries: list[dict[str, Dictionary]] = [{} for _ in partitions]
         self._queries: OrderedDict[tuple[int, str], _Kept] = OrderedDict()
+        self._sound_answers = SoundAnswers()
 
     async def get(self, id: str) -> bytes:
         """Return one Conversation, serialised.
 
         Raises:
             ConversationNotFoundError: There is none.
+            DamagedRecordError: It cannot be shown.
         """
-        found: bytes | None = await self._client.call(Call(self._partitions.of(id), "get_conversation", (id,)))
+        found = checked(await self._client.call(Call(self._partitions.of(id), "get_conversation", (id,))))
         if found is None:
             raise ConversationNotFoundError(id)
-        return found
+        sound = self._sound_answers.sound(id, found, sound_conversation) or mended_conversation(found)
+        if sound is None:
+            raise damaged("conversation", id)
+        return sound
 
     async def list_page(self, compiled: CompiledFilter, cursor_text: str, limit: int) -> ConversationPage:
-        """Return a page of the conversations that match.
+        """Return a page of the conversations that match. Those that are damaged are counted, but not in it.
 
         Args:
             compiled: The filter.
@@ -172,27 +198,25 @@ class Conversations:
             CursorError: The cursor is damaged or of another list.
             FilterTooBroadError: The filter's patterns match too many words.
             OutOfTimeError: The search took too long.
+            DamagedRecordError: A dictionary that the filter needs cannot be read.
         """
         scope = f"conversations {compiled.text}"
         cursor = decode_cursor(scope, cursor_text)
         if cursor.offset:
             cursor = await self._place_at(compiled, cursor.offset)
         args = (cursor.direction, cursor.at_ms, cursor.key, limit)
-        replies = await self._search(compiled, "list_conversations", args)
+        replies = await self._search(compiled, _LIST, args)
         total, matches, unread, behind, more = (sum(reply[i] for reply in replies) for i in range(1, 6))
         newer = cursor.direction == "newer"
-        if len(replies) == 1 and not newer:
-            # As it comes: only first and last place are wanted.
-            _, _, _, _, _, _, _, words, data = replies[0]
-            places = [_first_place(words), _last_place(words)] if words else []
-        else:
-            rows = [row for reply in replies for row in _rows(reply)]
-            rows.sort(key=itemgetter(0, 1), reverse=not newer)
-            more += len(rows) > limit
-            rows = rows[:limit]
-            if newer:
-                rows.reverse()
-            places, data = [(at_ms, id) for at_ms, id, _ in rows], b"".join(item for _, _, item in rows)
+        try:
+            places, data, some_more = _page_of(replies, cursor.direction, limit)
+            sound = self._sound_answers.sound((compiled.text, cursor_text, limit), data, sound_page)
+        except ValueError:
+            sound = None
+        if sound is None:
+            rows, some_more = await self._sound_rows(compiled, cursor, limit)
+            places, sound = _put_together(rows, cursor.direction)
+        more += some_more
         older, newest = (behind > 0, more > 0) if newer else (more > 0, behind > 0)
 
         if places:
@@ -202,13 +226,34 @@ class Conversations:
         else:
             previous_cursor, next_cursor = cursors_of_empty_page(scope, cursor, behind)
         return ConversationPage(
-            conversations=data,
+            conversations=sound,
             previous_cursor=previous_cursor,
             next_cursor=next_cursor,
             filtered_total=matches,
             total=total,
             unread=unread,
         )
+
+    async def _sound_rows(self, compiled: CompiledFilter, cursor: Cursor, limit: int) -> tuple[list[_Row], bool]:
+        """Return the conversations of a page, the nearest to its cursor first, and whether there are more.
+
+        Those that are damaged stand there without bytes; others are fetched until the page is full.
+        """
+        rows: list[_Row] = []
+        place: tuple[str | bytes | int, ...] = (cursor.at_ms, cursor.key)
+        missing, wanted, more = limit, limit, False
+        for _ in range(_MAX_ROUNDS):
+            args = (cursor.direction, *place, wanted)
+            found, more = _merged(await self._search(compiled, _CAREFUL_LIST, args), cursor.direction, wanted)
+            for number, row in enumerate(found, 1):
+                rows.append(_sound_row(row))
+                missing -= bool(rows[-1][2])
+                if missing == 0:
+                    return rows, more or number < len(found)
+            if not more or not found:
+                break
+            place, wanted = _place(rows[-1]), _REPLACEMENTS
+        return rows, more and bool(rows)
 
     async def queries(self, compiled: CompiledFilter) -> list[SearchQuery]:
         """Return the query of each partition, with the words that patterns match.
@@ -244,14 +289,18 @@ class Conversations:
         return Cursor("older", BEFORE_ALL_MS)
 
     async def _search(self, compiled: CompiledFilter, function: str, args: tuple[str | bytes | int, ...]) -> list[Any]:
-        """Call a function that searches in every partition, until none lacks words."""
+        """Call a function that searches in every partition, until none lacks words.
+
+        Raises:
+            DamagedRecordError: A dictionary cannot be read, or is another one each time.
+        """
         replies: dict[int, Any] = {}
         counted: set[int] = set()
-        while len(replies) < len(self._partitions):
+        for _ in range(_MAX_EXCHANGES):
             asked = [await self._ask(compiled, p, p not in counted) for p in self._partitions if p not in replies]
             calls = [Call(question.partition, function, args + question.args, question.cost_ms) for question in asked]
             for question, reply in zip(asked, await self._client.call_all(calls), strict=True):
-                match reply[0]:
+                match checked(reply)[0]:
                     case b"stale":
                         self._learn(question, reply[1:])
                     case b"counted":
@@ -265,9 +314,11 @@ class Conversations:
                         raise question.kept.query.with_traceback(None)
                     case _:
                         replies[question.partition] = reply
-                        if function == "list_conversations" and reply[6]:
+                        if function == _LIST and reply[6]:
                             question.kept.search_known = reply[6]
-        return [replies[p] for p in self._partitions]
+            if len(replies) == len(self._partitions):
+                return [replies[p] for p in self._partitions]
+        raise damaged("dictionary", ", ".join(pattern.field for pattern in compiled.patterns))
 
     def _too_broad(self, candidates: int) -> FilterTooBroadError:
         limit = self._settings.max_phrase_candidates
@@ -354,7 +405,8 @@ class Conversations:
                 mirrors.pop(field, None)
             if words:
                 mirrors[field] = mirror
-                mirror.extend((word.decode() for word in words), mark.decode())
+                # What cannot be a word stands there as one that nothing has.
+                mirror.extend((read_word(field, word) or "\ufffd" for word in words), mark)
 
     async def mark_read(self, id: str, now_ms: int) -> None:
         """Mark every message so far as read."""
@@ -384,10 +436,10 @@ class Conversations:
         """Change a conversation's metadata; without `must_exist` it may wait for the conversation."""
         partition = self._partitions.of(id)
         for _ in tries():
-            version, text, exists = yield Call(partition, "read_document", (id,))
+            version, text, exists = checked((yield Call(partition, "read_document", (id,))))
             if must_exist and exists == b"0":
                 raise ConversationNotFoundError(id)
-            document = merge_patch(load_json(text), patch.document)
+            document = merge_patch(read_document(id, text), patch.document)
             parts, words = document_parts(document)
             added, removed = patch.added_tags, patch.removed_tags
             args = (
@@ -401,7 +453,7 @@ class Conversations:
                 len(removed),
                 *removed,
             )
-            if (yield Call(partition, "commit_document", (*args, *words)))[0] == b"ok":
+            if checked((yield Call(partition, "commit_document", (*args, *words))))[0] == b"ok":
                 return
 
     def message_steps(self, incoming: IncomingMessage) -> Steps[None]:
@@ -410,42 +462,94 @@ class Conversations:
         message = incoming.message
         stored, version = message.SerializeToString(), b"0"
         for _ in tries():
-            args = (incoming.conversation_id, incoming.id, incoming.sent_at_ms, int(message.from_contact))
-            reply = yield Call(partition, "add_message", (*args, incoming.channel_id, incoming.source, stored, version))
+            facts = (incoming.conversation_id, incoming.id, incoming.sent_at_ms, int(message.from_contact))
+            args = (*facts, incoming.channel_id, incoming.source, stored, version)
+            reply = checked((yield Call(partition, "add_message", args)))
             if reply[0] == b"ok":
                 return
             version = reply[1]
-            metadata = apply_changes(to_json(message.metadata), load_json(reply[2]))
+            metadata = apply_changes(to_json(message.metadata), read_changes("message", incoming.id, reply[2]))
             stored = message_bytes(message, to_struct(metadata))
 
     def receipt_steps(self, id: str, read_at_ms: int) -> Steps[None]:
         """Mark the messages up to a time as read; waits for the conversation if need be."""
-        yield Call(self._partitions.of(id), "mark_read", (id, read_at_ms, "0"))
+        checked((yield Call(self._partitions.of(id), "mark_read", (id, read_at_ms, "0"))))
+
+
+def _page_of(
+    replies: Sequence[Sequence[Any]], direction: Direction, limit: int
+) -> tuple[list[tuple[int, bytes]], bytes, bool]:
+    """Return places and bytes of what list_conversations answers, and whether there are more than it says itself.
+
+    Raises:
+        ValueError: Something in it is damaged.
+    """
+    if any(reply[9] for reply in replies):
+        raise ValueError("a conversation without bytes")
+    if len(replies) == 1 and direction == "older":
+        # As it comes: only first and last place are wanted.
+        words: bytes = replies[0][7]
+        return [_first_place(words), _last_place(words)] if words else [], replies[0][8], False
+    rows, more = _merged(replies, direction, limit)
+    return *_put_together(rows, direction), more
 
 
 def _first_place(words: bytes) -> tuple[int, bytes]:
     at_ms, id, _ = words.split(b" ", 2)
-    return int(at_ms), id
+    return _time(at_ms), id
 
 
 def _last_place(words: bytes) -> tuple[int, bytes]:
     *_, at_ms, id, _ = words.rsplit(b" ", 3)
-    return int(at_ms), id
+    return _time(at_ms), id
 
 
-def _rows(reply: Sequence[bytes]) -> Iterator[tuple[int, bytes, bytes]]:
-    """Yield time, id and bytes of each conversation that list_conversations answers."""
+def _time(word: bytes) -> int:
+    at_ms = int(word)
+    if abs(at_ms) > _MAX_TIME_MS:
+        raise ValueError("not a time that a cursor can hold")
+    return at_ms
+
+
+def _rows(reply: Sequence[bytes]) -> Iterator[_Row]:
+    """Yield what list_conversations answers."""
     words, at = reply[7].split(), 0
     for at_ms, id, size in zip(words[::3], words[1::3], words[2::3], strict=True):
-        yield int(at_ms), id, reply[8][at : at + int(size)]
+        yield _time(at_ms), id, reply[8][at : at + int(size)]
         at += int(size)
 
 
-def _sizes(dictionaries: Mapping[str, Dictionary]) -> dict[str, tuple[int, str]]:
+def _merged(replies: Sequence[Sequence[Any]], direction: Direction, limit: int) -> tuple[list[_Row], bool]:
+    """Return what all partitions answer, the nearest to the cursor first, and whether there are more."""
+    rows = sorted((row for reply in replies for row in _rows(reply)), key=_place, reverse=direction == "older")
+    return rows[:limit], len(rows) > limit or any(reply[5] for reply in replies)
+
+
+def _put_together(rows: Sequence[_Row], direction: Direction) -> tuple[list[tuple[int, bytes]], bytes]:
+    """Return the places and the bytes of rows as a page has them, the newest first."""
+    ordered = rows if direction == "older" else rows[::-1]
+    return [_place(row) for row in ordered], b"".join(row[2] for row in ordered)
+
+
+def _place(row: _Row) -> tuple[int, bytes]:
+    return row[0], row[1]
+
+
+def _sound_row(row: _Row) -> _Row:
+    """Return a conversation as it may be sent, or without bytes; one that is damaged is reported."""
+    at_ms, id, item = row
+    sound = mended_row(item) if item else None
+    if sound is None:
+        report_damage("conversation", id.decode())
+    return at_ms, id, sound or b""
+
+
+def _sizes(dictionaries: Mapping[str, Dictionary]) -> dict[str, tuple[int, bytes]]:
     return {field: (dictionary.size, dictionary.mark) for field, dictionary in dictionaries.items()}
 
 
 def _check(reply: Sequence[bytes], id: str, tag_id: str = "") -> None:
+    checked(reply)
     if reply[0] == b"missing":
         raise ConversationNotFoundError(id)
     if reply[0] == b"deleted":

@@ -5,16 +5,33 @@ pattern searches with the speed of `str.find` and `re`. What a pattern found in 
 """
 
 import asyncio
+import re
 from collections import OrderedDict
 from collections.abc import Iterable
 from time import monotonic
 from typing import Protocol
 
-__all__ = ["Dictionary", "Pattern"]
+__all__ = ["Dictionary", "Pattern", "read_word"]
 
 _BLOCK_WORDS = 4096
 _KEPT_PATTERNS = 64
 _LONGEST_TURN_SECONDS = 0.005
+
+
+# Values of these become part of a query as they are, others as index terms.
+_VALUE_FIELDS = frozenset({"id", "channel_id", "source", "state", "tag_ids"})
+_VALUE = re.compile(rb"[!-~]+")
+
+
+def read_word(field: str, stored: bytes) -> str | None:
+    """Return a word of a field's dictionary; None where it cannot be one."""
+    if field in _VALUE_FIELDS:
+        return stored.decode() if _VALUE.fullmatch(stored) else None
+    try:
+        word = stored.decode()
+    except UnicodeDecodeError:
+        return None
+    return word if word and "\n" not in word else None
 
 
 class Pattern(Protocol):
@@ -36,14 +53,14 @@ class Dictionary:
     def __init__(self) -> None:
         self.size = 0
         """Words known."""
-        self.mark = "0"
+        self.mark = b"0"
         """What tells in Redis that the last of them is the last: see unknown_words in list_conversations.lua."""
         self._blocks: list[str] = []
         self._last: list[str] = []
         self._last_block = "\n"
         self._found: OrderedDict[Pattern, list[list[str]]] = OrderedDict()
 
-    def extend(self, words: Iterable[str], mark: str) -> None:
+    def extend(self, words: Iterable[str], mark: bytes) -> None:
         """Append the words that Redis has beyond `size`."""
         self.mark = mark
         for word in words:

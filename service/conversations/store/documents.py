@@ -21,6 +21,7 @@ __all__ = [
     "document_parts",
     "dump_document",
     "dump_json",
+    "is_document",
     "load_json",
     "message_bytes",
     "to_json",
@@ -32,6 +33,9 @@ _GAP = "g"
 
 MAX_DOCUMENT_BYTES = 64 * 1024
 """How large the metadata of one thing may grow, as protobuf: a page of 100 conversations has to fit into one answer."""
+
+# Twice what is taken: each change of metadata may stand in an object of its own.
+_MAX_STORED_LEVELS = 64
 
 EVERY_TAG = "*"
 """Stands for all tags where tags are removed."""
@@ -117,9 +121,41 @@ def check_size(document: Struct) -> None:
 
 
 def load_json(text: bytes) -> JsonObject:
-    """Return the object of a JSON text; no text is an empty object."""
-    document: JsonObject = json.loads(text) if text else {}
+    """Return the object of a JSON text; no text is an empty object.
+
+    Raises:
+        ValueError: It is none, is nested deeper than anything that is taken, or has a number or text that JSON has not.
+    """
+    try:
+        document = json.loads(text) if text else {}
+        # Refuses numbers that are not finite, and halves of surrogate pairs.
+        json.dumps(document, ensure_ascii=False, allow_nan=False).encode()
+    except RecursionError:
+        document = None
+    if not isinstance(document, dict) or not _is_shallow(document, _MAX_STORED_LEVELS):
+        raise ValueError("not an object as the service stores it")
     return document
+
+
+def _is_shallow(value: Any, levels: int) -> bool:
+    match value:
+        case dict():
+            return levels > 0 and all(_is_shallow(inner, levels - 1) for inner in value.values())
+        case list():
+            return levels > 0 and all(_is_shallow(inner, levels - 1) for inner in value)
+        case _:
+            return True
+
+
+def is_document(document: JsonObject) -> bool:
+    """Return whether an object can be a conversation's metadata save tags and state."""
+    contact, user_data = document.get("contact", {}), document.get("user_data", {})
+    return (
+        isinstance(contact, dict)
+        and isinstance(contact.get("display_name", ""), str)
+        and isinstance(contact.get("avatar_url", ""), str)
+        and isinstance(user_data, dict)
+    )
 
 
 def message_bytes(message: message_pb2.Message, metadata: Struct) -> bytes:

@@ -1,17 +1,22 @@
 """Everything in the store as events that restore it."""
 
-from collections.abc import AsyncIterator, Iterator
+import re
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from typing import Any, TypeVar
 
 from google.protobuf.json_format import MessageToDict
 
+from conversations.errors import DamagedRecordError
 from conversations.store.client import Client
-from conversations.store.documents import dump_json, load_json, to_struct
+from conversations.store.damage import checked, damaged, read_changes, read_document, read_object, report_damage
+from conversations.store.documents import dump_json, to_struct
 from conversations.store.functions import Call
 from conversations.store.merge import JsonObject, to_patches
 from conversations.store.partitions import Partitions
 from conversations.store.tags import Tags
+from conversations.store.validation import sound_channel, sound_message
 from conversations.times import format_time
-from conversations.v1 import channel_pb2, event_pb2, message_pb2
+from conversations.v1 import event_pb2
 
 __all__ = ["Export"]
 
@@ -19,6 +24,9 @@ __all__ = ["Export"]
 _CONVERSATIONS = ("waiting", "conversations")
 _IDS_AT_ONCE = 100
 _MESSAGES_AT_ONCE = 500
+_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_PLACE_DIGITS = 10
+_T = TypeVar("_T")
 
 
 class Export:
@@ -34,84 +42,100 @@ class Export:
         counts: list[int] = await self._client.call_all([Call(p, "count_conversations") for p in self._partitions])
         return sum(counts)
 
-    async def batches(self) -> AsyncIterator[tuple[int, list[str]]]:
+    async def batches(
+        self, leave_out: Callable[[str, str], None] = report_damage
+    ) -> AsyncIterator[tuple[int, list[str]]]:
         """Yield how many conversations a batch completes, and its lines: each the JSON of one Event.
 
         Channels and tags come first, then what waits for a message, then each conversation with its messages in order,
         its metadata and when it was read. Nothing that was there before is missing, whatever moves meanwhile: what no
         longer waits is found as what it has become. What moves may come twice, which does no harm on import.
+
+        Args:
+            leave_out: Called with kind and id of a record that is damaged; everything else goes on.
         """
         seen = set()
-        async for _, id in self._scan("channels"):
+        async for _, id in self._scan("channels", leave_out):
             if id not in seen:
                 seen.add(id)
-                yield 0, await self._channel(id)
-        yield 0, [_line(event_pb2.Event(tag=tag)) for tag in await self._tags.list_all()]
+                yield 0, await _passing(self._channel(id), leave_out) or []
+        tags = await _passing(self._tags.list_all(leave_out), leave_out) or []
+        yield 0, [_line(event_pb2.Event(tag=tag)) for tag in tags]
         seen.clear()
-        async for _, id in self._scan("messages"):
+        async for _, id in self._scan("messages", leave_out):
             if id not in seen:
                 seen.add(id)
-                calls = [Call(partition, "read_message_changes", (id,)) for partition in self._partitions]
-                replies = await self._client.call_all(calls)
-                if all(len(reply) == 2 for reply in replies):
-                    yield 0, list(_metadata_lines("message", id, load_json(replies[0][1])))
+                yield 0, await _passing(self._waiting_message(id), leave_out) or []
         for kind in _CONVERSATIONS:
-            async for partition, id in self._scan(kind):
-                async for lines in self._messages(partition, id):
+            async for partition, id in self._scan(kind, leave_out):
+                async for lines in self._messages(partition, id, leave_out):
                     yield 0, lines
-                yield 1, await self._conversation(partition, id)
+                yield 1, await _passing(self._conversation(partition, id), leave_out) or []
 
     async def conversation_ids(self) -> AsyncIterator[list[str]]:
         """Yield the ids of all conversations, some at a time; one that moves may come twice."""
         ids = []
         for kind in _CONVERSATIONS:
-            async for _, id in self._scan(kind):
+            async for _, id in self._scan(kind, report_damage):
                 ids.append(id)
                 if len(ids) == _IDS_AT_ONCE:
                     yield ids
                     ids = []
         yield ids
 
-    async def _scan(self, kind: str) -> AsyncIterator[tuple[int, str]]:
+    async def _scan(self, kind: str, leave_out: Callable[[str, str], None]) -> AsyncIterator[tuple[int, str]]:
         for partition in self._partitions:
             cursor, started = b"0", False
             while not started or cursor != b"0":
                 started = True
-                cursor, ids = await self._client.call(Call(partition, "scan_ids", (kind, cursor, _IDS_AT_ONCE)))
-                for id in ids:
-                    yield partition, id.decode()
+                scan = self._call(partition, "scan_ids", kind, cursor, _IDS_AT_ONCE)
+                cursor, ids = await _passing(scan, leave_out) or (b"0", [])
+                for stored in ids:
+                    id = stored.decode(errors="backslashreplace")
+                    if _ID.fullmatch(id):
+                        yield partition, id
+                    else:
+                        leave_out(f"entry of the set of {kind}", id)
 
     async def _channel(self, id: str) -> list[str]:
         """A copy in another partition has nothing that home does not have."""
-        _, own, changes, head = await self._client.call(Call(self._partitions.of(id), "read_channel", (id,)))
+        _, own, changes, head = await self._call(self._partitions.of(id), "read_channel", id)
         lines = []
         if own and head:
-            channel = channel_pb2.Channel.FromString(head)
-            channel.metadata.CopyFrom(to_struct(load_json(own)))
+            channel = sound_channel(head, id)
+            if channel is None:
+                raise damaged("channel", id)
+            channel.metadata.CopyFrom(to_struct(read_object("channel", id, own)))
             lines.append(_line(event_pb2.Event(channel=channel)))
-        return lines + list(_metadata_lines("channel", id, load_json(changes)))
+        return lines + list(_metadata_lines("channel", id, read_changes("channel", id, changes)))
 
-    async def _messages(self, partition: int, id: str) -> AsyncIterator[list[str]]:
-        start: tuple[str | bytes | int, bytes] = "", b""
-        while reply := await self._client.call(Call(partition, "read_messages", (id, *start, _MESSAGES_AT_ONCE))):
-            lines = []
-            for row in range(0, len(reply), 5):
-                channel_id, stored, changes = reply[row + 2 : row + 5]
-                message = message_pb2.Message.FromString(stored)
-                event = event_pb2.MessageEvent(conversation_id=id, channel_id=channel_id.decode())
-                for name in ("id", "from_contact", "delivery_state", "sent_at", "source"):
-                    setattr(event, name, getattr(message, name))
-                event.sender.CopyFrom(message.sender)
-                event.content.CopyFrom(message.content)
-                event.metadata.CopyFrom(message.metadata)
-                lines.append(_line(event_pb2.Event(message=event)))
-                lines += _metadata_lines("message", message.id, load_json(changes))
+    async def _call(self, partition: int, function: str, *args: str | bytes | int) -> Any:
+        return checked(await self._client.call(Call(partition, function, args)))
+
+    async def _waiting_message(self, id: str) -> list[str]:
+        calls = [Call(partition, "read_message_changes", (id,)) for partition in self._partitions]
+        replies = [checked(reply) for reply in await self._client.call_all(calls)]
+        if any(len(reply) > 2 for reply in replies):
+            return []
+        return list(_metadata_lines("message", id, read_changes("message", id, replies[0][1])))
+
+    async def _messages(
+        self, partition: int, id: str, leave_out: Callable[[str, str], None]
+    ) -> AsyncIterator[list[str]]:
+        start: tuple[bytes, bytes] = b"", b""
+        while reply := await _passing(self._call(partition, "read_messages", id, *start, _MESSAGES_AT_ONCE), leave_out):
+            lines: list[str] = []
+            for place, channel_id, stored, changes in zip(*(reply[part::5] for part in range(1, 5)), strict=True):
+                try:
+                    lines += _message_lines(id, place[_PLACE_DIGITS:], channel_id, stored, changes)
+                except DamagedRecordError as error:
+                    leave_out(error.kind, error.id)
             yield lines
             start = reply[-5], reply[-4]
 
     async def _conversation(self, partition: int, id: str) -> list[str]:
-        text, state, tags, read_at = await self._client.call(Call(partition, "read_conversation", (id,)))
-        document = load_json(text)
+        text, state, tags, read_at = await self._call(partition, "read_conversation", id)
+        document = read_document(id, text)
         if state:
             document["state"] = state.decode()
         if tags:
@@ -123,6 +147,32 @@ class Export:
             receipt = event_pb2.ReadReceiptEvent(conversation_id=id, read_at=format_time(int(read_at)))
             lines.append(_line(event_pb2.Event(read_receipt=receipt)))
         return lines
+
+
+async def _passing(part: Coroutine[Any, Any, _T], leave_out: Callable[[str, str], None]) -> _T | None:
+    """Return a part of an export; None where it is damaged, which is left out."""
+    try:
+        return await part
+    except DamagedRecordError as error:
+        leave_out(error.kind, error.id)
+        return None
+
+
+def _message_lines(
+    conversation_id: str, message_id: bytes, channel_id: bytes, stored: bytes, changes: bytes
+) -> Iterator[str]:
+    id = message_id.decode(errors="backslashreplace")
+    message = sound_message(stored, id)
+    if message is None:
+        raise damaged("message", id)
+    event = event_pb2.MessageEvent(conversation_id=conversation_id, channel_id=channel_id.decode())
+    for name in ("id", "from_contact", "delivery_state", "sent_at", "source"):
+        setattr(event, name, getattr(message, name))
+    event.sender.CopyFrom(message.sender)
+    event.content.CopyFrom(message.content)
+    event.metadata.CopyFrom(message.metadata)
+    yield _line(event_pb2.Event(message=event))
+    yield from _metadata_lines("message", id, read_changes("message", id, changes))
 
 
 def _metadata_lines(subject: str, id: str, changes: JsonObject) -> Iterator[str]:

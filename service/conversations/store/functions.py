@@ -15,7 +15,7 @@ __all__ = ["Call", "Steps", "has_library", "load_library"]
 
 _LIBRARY = "conversations"
 # How the names of functions without writes begin, and of no others.
-_READS = ("count_", "get_", "list_", "read_", "scan_")
+_READS = ("check_", "count_", "get_", "list_", "read_", "scan_")
 _T = TypeVar("_T")
 
 

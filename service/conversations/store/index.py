@@ -5,6 +5,7 @@ Source:
 """
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from hashlib import sha256
@@ -14,7 +15,7 @@ from redis import exceptions
 
 from conversations import terms
 
-__all__ = ["SCHEMA_VERSION", "create_index", "progress", "rebuild_index"]
+__all__ = ["SCHEMA_VERSION", "create_index", "document_count", "partitions", "progress", "rebuild_index"]
 
 _OPTIONS = ("STOPWORDS", 0, "NOHL", "NOFREQS")
 _TAG = ("TAG", "CASESENSITIVE", "SEPARATOR")
@@ -44,6 +45,9 @@ _TERMS = (
 
 SCHEMA_VERSION = sha256(repr((_OPTIONS, _SCHEMA, _TERMS)).encode()).hexdigest()[:12]
 """Changes with the schema: an index of another version has to be rebuilt."""
+
+
+_NAME = re.compile(r"conversations:\{(\d{1,2})\}:v\d+")
 
 
 def _alias(partition: int) -> str:
@@ -102,6 +106,18 @@ async def progress(redis: Any, partition: int) -> float:
         with _ignored("already exists"):
             await redis.execute_command("FT.ALIASADD", _alias(partition), names[-1])
     return part
+
+
+async def document_count(redis: Any, partition: int) -> int | None:
+    """Return how many documents the live index of a partition has; None where there is none."""
+    info = await _info(redis, _alias(partition))
+    return int(_text(info["num_docs"])) if info is not None else None
+
+
+async def partitions(redis: Any) -> list[int]:
+    """Return the numbers of the partitions that have an index."""
+    matches = (_NAME.fullmatch(_text(name)) for name in await redis.execute_command("FT._LIST"))
+    return [int(match[1]) for match in matches if match]
 
 
 async def _own_indexes(redis: Any, partition: int) -> list[str]:

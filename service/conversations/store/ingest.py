@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Literal
 
-from conversations.errors import InvalidFieldError
+from conversations.errors import DamagedRecordError, InvalidFieldError
 from conversations.store.channels import Channels
 from conversations.store.client import Client
 from conversations.store.conversations import Conversations
@@ -48,6 +48,9 @@ class Patched:
 Happening = channel_pb2.Channel | tag_pb2.Tag | IncomingMessage | Read | ConversationChanged | Patched
 """An event that was found valid."""
 
+# By index.
+_Refused = dict[int, InvalidFieldError | DamagedRecordError]
+
 # They read what is there before they change it.
 _READ_FIRST = (ConversationChanged, Patched, channel_pb2.Channel)
 
@@ -64,16 +67,17 @@ class Ingest:
         self._channels = channels
         self._tags = tags
 
-    async def apply(self, happenings: Sequence[Happening]) -> dict[int, InvalidFieldError]:
+    async def apply(self, happenings: Sequence[Happening]) -> dict[int, InvalidFieldError | DamagedRecordError]:
         """Apply events; when it returns, every reader sees them.
 
         Events of different subjects do not depend on each other, save that conversations get a deleted tag again only
         after the event that brings it back.
 
         Returns:
-            By index, the events that were refused for what they would have made of what is stored.
+            By index, the events that were refused for what they would have made of what is stored, or because that is
+            damaged.
         """
-        refused: dict[int, InvalidFieldError] = {}
+        refused: _Refused = {}
         for _, run in groupby(enumerate(happenings), key=lambda numbered: isinstance(numbered[1], tag_pb2.Tag)):
             lanes: dict[str, list[tuple[int, Happening]]] = {}
             for index, happening in run:
@@ -81,9 +85,7 @@ class Ingest:
             await self._run(lanes, refused)
         return refused
 
-    async def _run(
-        self, lanes: Mapping[str, Sequence[tuple[int, Happening]]], refused: dict[int, InvalidFieldError]
-    ) -> None:
+    async def _run(self, lanes: Mapping[str, Sequence[tuple[int, Happening]]], refused: _Refused) -> None:
         """Run all lanes side by side; what others are changing just then waits for its turn."""
         turns = self._client.turns
         together, taken, later = [], [], []
@@ -105,11 +107,11 @@ class Ingest:
             for subject in taken:
                 turns.give(subject)
 
-    def _in_turn(self, lane: Sequence[tuple[int, Happening]], refused: dict[int, InvalidFieldError]) -> Steps[None]:
+    def _in_turn(self, lane: Sequence[tuple[int, Happening]], refused: _Refused) -> Steps[None]:
         for index, happening in lane:
             try:
                 yield from self._steps(happening)
-            except InvalidFieldError as error:
+            except (InvalidFieldError, DamagedRecordError) as error:
                 refused[index] = error
 
     def _steps(self, happening: Happening) -> Steps[None]:

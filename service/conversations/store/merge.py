@@ -7,7 +7,7 @@ Patches do not compose: `{"a": null}` then `{"a": {"b": 1}}` is not one patch. C
 
 from typing import Any
 
-__all__ = ["JsonObject", "add_patch", "apply_changes", "merge_patch", "to_patches"]
+__all__ = ["JsonObject", "add_patch", "apply_changes", "is_changes", "merge_patch", "to_patches"]
 
 JsonObject = dict[str, Any]
 
@@ -41,6 +41,19 @@ def add_patch(changes: JsonObject, patch: JsonObject) -> JsonObject:
             case _:
                 added[key] = {"set": value}
     return added
+
+
+def is_changes(document: JsonObject) -> bool:
+    """Return whether an object is changes as `add_patch` makes them."""
+    for node in document.values():
+        match node:
+            case {"drop": True} | {"set": _} if len(node) == 1:
+                pass
+            case {"merge": dict() as inner} if len(node) == 1 and is_changes(inner):
+                pass
+            case _:
+                return False
+    return True
 
 
 def apply_changes(document: JsonObject, changes: JsonObject) -> JsonObject:

@@ -1,16 +1,29 @@
 """Messages: read in pages, and changed by metadata events."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from conversations.errors import ConversationNotFoundError, MessageNotFoundError
 from conversations.store.client import Client
-from conversations.store.cursors import cursors_of_empty_page, decode_cursor, encode_cursor
-from conversations.store.documents import dump_document, load_json, message_bytes, to_json, to_struct
+from conversations.store.cursors import Cursor, cursors_of_empty_page, decode_cursor, encode_cursor
+from conversations.store.damage import checked, damaged, read_changes, report_damage
+from conversations.store.documents import dump_document, message_bytes, to_json, to_struct
 from conversations.store.functions import Call, Steps
 from conversations.store.merge import JsonObject, add_patch, merge_patch
 from conversations.store.partitions import Partitions
 from conversations.store.turns import tries
-from conversations.v1 import message_pb2
+from conversations.store.validation import sound_message, sound_messages
+
+# In front of the id in a place.
+_PLACE_DIGITS = 10
+
+# Time in milliseconds, place with id, and the Message as field 1 of a message, or nothing where it is damaged.
+_Row = tuple[bytes, bytes, bytes]
+
+# Where messages of a page are damaged, others are asked for in their place: so many at once, and so often.
+_REPLACEMENTS = 100
+_MAX_ROUNDS = 20
 
 __all__ = ["MessagePage", "Messages"]
 
@@ -36,42 +49,75 @@ class Messages:
     async def list_page(self, conversation_id: str, cursor_text: str, limit: int) -> MessagePage:
         """Return a page of a conversation's messages; the first page holds the newest.
 
+        Those that are damaged are counted, but not in it.
+
         Raises:
             ConversationNotFoundError: There is no such conversation.
             CursorError: The cursor is damaged or of another list.
+            DamagedRecordError: The order of its messages cannot be read.
         """
         scope = f"messages {conversation_id}"
         cursor = decode_cursor(scope, cursor_text)
-        args = (conversation_id, cursor.direction, cursor.at_ms, cursor.key, limit + 1, cursor.offset)
-        reply = await self._client.call(Call(self._partitions.of(conversation_id), "list_messages", args))
-        if not reply:
-            raise ConversationNotFoundError(conversation_id)
-        total, behind = reply[0], reply[1]
-        rows = [tuple(reply[i : i + 3]) for i in range(2, len(reply), 3)]
-        more = len(rows) > limit
-        del rows[limit:]
+        total, behind, more, *rest = await self._list(conversation_id, cursor, limit)
+        rows = _rows(rest)
+        data: bytes | None = None
+        if all(row[2] for row in rows):
+            data = sound_messages(b"".join(row[2] for row in _in_time(rows, cursor)))
+        if data is None:
+            rows, more = await self._sound_rows(conversation_id, cursor, limit, rows, more)
+            data = b"".join(row[2] for row in _in_time(rows, cursor))
         newer = cursor.direction == "newer"
-        if not newer:
-            rows.reverse()
         has_older, has_newer = (behind > 0, more) if newer else (more, behind > 0)
         if not rows:
             return MessagePage(b"", *cursors_of_empty_page(scope, cursor, behind), total)
-        oldest, newest = rows[0], rows[-1]
+        in_time = _in_time(rows, cursor)
+        oldest, newest = in_time[0], in_time[-1]
         return MessagePage(
-            messages=b"".join(row[2] for row in rows),
+            messages=data,
             previous_cursor=encode_cursor(scope, "newer", newest[0].decode(), newest[1].decode()) if has_newer else "",
             next_cursor=encode_cursor(scope, "older", oldest[0].decode(), oldest[1].decode()) if has_older else "",
             total=total,
         )
+
+    async def _list(self, conversation_id: str, cursor: Cursor, limit: int) -> list[Any]:
+        args = (conversation_id, cursor.direction, cursor.at_ms, cursor.key, limit, cursor.offset)
+        reply: list[Any] = await self._client.call(Call(self._partitions.of(conversation_id), "list_messages", args))
+        if not reply:
+            raise ConversationNotFoundError(conversation_id)
+        return list(checked(reply))
+
+    async def _sound_rows(
+        self, conversation_id: str, cursor: Cursor, limit: int, found: list[_Row], more: bool
+    ) -> tuple[list[_Row], bool]:
+        """Return the messages of a page, the nearest to its cursor first, and whether there are more.
+
+        Where some are damaged, they stand there without bytes, and others are fetched until the page is full.
+        """
+        rows: list[_Row] = []
+        missing = limit
+        for _ in range(_MAX_ROUNDS):
+            for number, row in enumerate(found, 1):
+                rows.append(_sound_row(row))
+                missing -= bool(rows[-1][2])
+                if missing == 0:
+                    return rows, more or number < len(found)
+            if not more or not found:
+                break
+            at_ms, place, _ = rows[-1]
+            start = Cursor(cursor.direction, at_ms.decode(), place.decode())
+            _, _, more, *rest = await self._list(conversation_id, start, _REPLACEMENTS)
+            found = _rows(rest)
+        return rows, more and bool(rows)
 
     async def patch(self, id: str, patch: JsonObject) -> None:
         """Change the metadata of the messages with an id.
 
         Raises:
             MessageNotFoundError: There is none.
+            DamagedRecordError: What is stored of one cannot be built upon.
         """
         for partition in self._partitions:
-            if len(await self._client.call(Call(partition, "read_message_changes", (id,)))) > 2:
+            if len(checked(await self._client.call(Call(partition, "read_message_changes", (id,))))) > 2:
                 break
         else:
             raise MessageNotFoundError(id)
@@ -85,14 +131,35 @@ class Messages:
         """
         for partition in self._partitions:
             for _ in tries():
-                version, text, *messages = yield Call(partition, "read_message_changes", (id,))
-                args: list[str | bytes] = [id, version, dump_document(add_patch(load_json(text), patch))]
+                version, text, *messages = checked((yield Call(partition, "read_message_changes", (id,))))
+                changes = add_patch(read_changes("message", id, text), patch)
+                args: list[str | bytes] = [id, version, dump_document(changes)]
                 for conversation_id, old in zip(messages[::2], messages[1::2], strict=True):
-                    args += [conversation_id, old, _patched(old, patch)]
-                if (yield Call(partition, "commit_message_changes", tuple(args)))[0] == b"ok":
+                    args += [conversation_id, old, _patched(id, old, patch)]
+                if checked((yield Call(partition, "commit_message_changes", tuple(args))))[0] == b"ok":
                     break
 
 
-def _patched(old: bytes, patch: JsonObject) -> bytes:
-    message = message_pb2.Message.FromString(old)
+def _patched(id: str, old: bytes, patch: JsonObject) -> bytes:
+    message = sound_message(old, id)
+    if message is None:
+        raise damaged("message", id)
     return message_bytes(message, to_struct(merge_patch(to_json(message.metadata), patch)))
+
+
+def _rows(flat: Sequence[bytes]) -> list[_Row]:
+    return list(zip(flat[::3], flat[1::3], flat[2::3], strict=True))
+
+
+def _in_time(rows: list[_Row], cursor: Cursor) -> list[_Row]:
+    """Return the rows of a page with the oldest first."""
+    return rows if cursor.direction == "newer" else rows[::-1]
+
+
+def _sound_row(row: _Row) -> _Row:
+    """Return a message as it may be sent, or without bytes; one that is damaged is reported."""
+    at_ms, place, item = row
+    sound = sound_messages(item) if item else None
+    if sound is None:
+        report_damage("message", place[_PLACE_DIGITS:].decode(errors="backslashreplace"))
+    return at_ms, place, sound or b""

@@ -1,12 +1,15 @@
 """Tags: created, changed, deleted, and taken off every conversation when they go."""
 
+from collections.abc import Callable, Sequence
 from uuid import uuid4
 
 from conversations.errors import TagNotFoundError
 from conversations.store.client import Client
+from conversations.store.damage import checked, damaged, report_damage
 from conversations.store.functions import Call, Steps
 from conversations.store.partitions import Partitions
 from conversations.store.turns import tries
+from conversations.store.validation import sound_tag
 from conversations.v1 import tag_pb2
 
 __all__ = ["Tags"]
@@ -22,10 +25,24 @@ class Tags:
         self._client = client
         self._partitions = partitions
 
-    async def list_all(self) -> list[tag_pb2.Tag]:
-        """Return all tags, by name, then by id."""
-        replies = await self._client.call_all([Call(p, "list_tags") for p in self._partitions])
-        tags = [tag_pb2.Tag.FromString(stored) for reply in replies for stored in reply]
+    async def list_all(self, leave_out: Callable[[str, str], None] = report_damage) -> list[tag_pb2.Tag]:
+        """Return all tags that can be read, by name, then by id.
+
+        Args:
+            leave_out: Called with kind and id of each that cannot.
+
+        Raises:
+            DamagedRecordError: A partition's set of them cannot be read.
+        """
+        tags = []
+        for reply in await self._client.call_all([Call(p, "list_tags") for p in self._partitions]):
+            for key, stored in zip(checked(reply)[::2], reply[1::2], strict=True):
+                id = key.decode(errors="backslashreplace")
+                tag = sound_tag(stored, id)
+                if tag is None:
+                    leave_out("tag", id)
+                else:
+                    tags.append(tag)
         return sorted(tags, key=lambda tag: (tag.name, tag.id))
 
     async def create(self, name: str, color: str) -> tag_pb2.Tag:
@@ -35,21 +52,28 @@ class Tags:
         return tag
 
     async def require(self, id: str) -> None:
-        """Raise TagNotFoundError where there is no such tag."""
+        """Raise TagNotFoundError where there is no such tag. One that is damaged is there."""
         if await self._client.call(Call(self._partitions.of(id), "get_tag", (id,))) is None:
             raise TagNotFoundError(id)
 
     async def update(self, id: str, name: str | None, color: str | None) -> None:
-        """Rename or recolor a tag; None keeps what is there."""
+        """Rename or recolor a tag; None keeps what is there.
+
+        Raises:
+            TagNotFoundError: There is none.
+            DamagedRecordError: It cannot be read.
+        """
         await self._client.run_in_turn(id, self._update_steps(id, name, color))
 
     def _update_steps(self, id: str, name: str | None, color: str | None) -> Steps[None]:
         home = self._partitions.of(id)
         for _ in tries():
-            stored = yield Call(home, "get_tag", (id,))
+            stored = checked((yield Call(home, "get_tag", (id,))))
             if stored is None:
                 raise TagNotFoundError(id)
-            tag = tag_pb2.Tag.FromString(stored)
+            tag = sound_tag(stored, id)
+            if tag is None:
+                raise damaged("tag", id)
             tag.name = tag.name if name is None else name
             tag.color = tag.color if color is None else color
             if (yield Call(home, "replace_tag", (id, stored, tag.SerializeToString())))[0] == b"ok":
@@ -65,12 +89,27 @@ class Tags:
         """Delete a tag and take it off every conversation.
 
         The ban comes first: from then on no conversation gains the tag. The record goes last, so that a deletion
-        that was cut off can be called again.
+        that was cut off can be called again. A conversation that is damaged keeps the tag until it is mended.
+
+        Raises:
+            TagNotFoundError: There is none.
+            DamagedRecordError: The ban cannot be noted.
         """
         await self.require(id)
-        await self._client.call_all([Call(p, "ban_tag", (id, "1")) for p in self._partitions])
+        for reply in await self._client.call_all([Call(p, "ban_tag", (id, "1")) for p in self._partitions]):
+            checked(reply)
         for partition in self._partitions:
-            await self._client.call(Call(partition, "clear_waiting_tag", (id,)))
-            while await self._client.call(Call(partition, "clear_tag", (id, _CLEARED_AT_ONCE))):
-                pass
+            _report(await self._client.call(Call(partition, "clear_waiting_tag", (id,))))
+            passed, looked_at = 0, 1
+            while looked_at:
+                args = (id, _CLEARED_AT_ONCE, passed)
+                changed, *some_damaged = await self._client.call(Call(partition, "clear_tag", args))
+                _report(some_damaged)
+                passed += len(some_damaged)
+                looked_at = changed + len(some_damaged)
         await self._client.call(Call(self._partitions.of(id), "remove_tag", (id,)))
+
+
+def _report(conversations: Sequence[bytes]) -> None:
+    for id in conversations:
+        report_damage("conversation", id.decode(errors="backslashreplace"))

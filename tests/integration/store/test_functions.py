@@ -1,6 +1,5 @@
 """Each function of the library does and returns what its header says."""
 
-import re
 from importlib.resources import files
 from typing import Any
 
@@ -10,7 +9,7 @@ from tests.integration.store.events import CHANNEL, apply, conversation_id, mess
 from conversations.servicers.wire import split_items
 from conversations.store import Store
 from conversations.store.client import Client
-from conversations.store.functions import Call, library_code
+from conversations.store.functions import Call
 from conversations.v1 import channel_pb2, conversation_pb2, message_pb2
 from conversations.v1.conversation_pb2 import Conversation
 from conversations.v1.conversation_service_pb2 import ListConversationsResponse
@@ -75,17 +74,32 @@ async def answer(client: Client) -> conversation_pb2.Conversation:
     return conversation_pb2.Conversation.FromString(await call(client, "get_conversation", ID))
 
 
-def test_every_function_is_tested_here() -> None:
-    registered = set(re.findall(r'register_function\("(\w+)"|function_name = "(\w+)"', library_code()))
-    names = {one or other for one, other in registered}
-    source = files("tests.integration.store").joinpath("test_functions.py").read_text("utf-8")
-    assert len(names) == 27
+async def functions_of(client: Client) -> dict[str, bool]:
+    """Return the names of all functions of the library, and whether they change nothing."""
+    [library] = await client.redis.execute_command("FUNCTION", "LIST", "LIBRARYNAME", "conversations")
+    found = {}
+    for function in flat(library)["functions"]:
+        facts = flat(function)
+        found[facts["name"].decode()] = b"no-writes" in facts["flags"]
+    return found
+
+
+def flat(reply: Any) -> dict[str, Any]:
+    """RESP2 answers lists, RESP3 maps."""
+    pairs = reply.items() if isinstance(reply, dict) else zip(reply[::2], reply[1::2], strict=True)
+    return {key.decode(): value for key, value in pairs}
+
+
+async def test_every_function_is_tested_here(client: Client) -> None:
+    names = await functions_of(client)
+    tests = files("tests.integration.store")
+    source = "".join(tests.joinpath(f"test_{name}.py").read_text("utf-8") for name in ("functions", "doctor_functions"))
+    assert len(names) == 52
     assert [name for name in sorted(names) if f'"{name}"' not in source] == []
 
 
-def test_the_names_of_functions_tell_reads_from_writes() -> None:
-    blocks = library_code().split("redis.register_function")[1:]
-    names = {re.search(r'"(\w+)"', block)[1]: '"no-writes"' in block for block in blocks}  # type: ignore[index]
+async def test_the_names_of_functions_tell_reads_from_writes(client: Client) -> None:
+    names = await functions_of(client)
     assert names == {name: Call(0, name).is_read for name in names}
 
 
@@ -258,6 +272,7 @@ async def test_list_conversations(client: Client) -> None:
         b"",
         b"",
         b"",
+        0,
     ]
     for number in (1, 2, 3):
         await add_message(client, 1000 * number, id=message_id(number), conversation=conversation_id(number))
@@ -265,6 +280,7 @@ async def test_list_conversations(client: Client) -> None:
     assert reply[:7] == [b"ok", 3, 3, 3, 0, 1, b""]
     both = [await call(client, "get_conversation", conversation_id(number)) for number in (3, 2)]
     assert list(split_items(reply[8], 1000)) == both
+    assert reply[9] == 0
     sizes = [len(ListConversationsResponse(data=[Conversation.FromString(one)]).SerializeToString()) for one in both]
     assert reply[7].decode() == f"3000 {conversation_id(3)} {sizes[0]} 2000 {conversation_id(2)} {sizes[1]}"
     for search in (NO_SEARCH, (1000, 100, "(@src:{facebook})", 0, 0)):
@@ -274,6 +290,23 @@ async def test_list_conversations(client: Client) -> None:
         newer = await call(client, "list_conversations", "newer", "1000", conversation_id(1), 1, *search)
         assert newer[:7] == [b"ok", 3, 3, 3, 1, 1, b""]
         assert newer[7].split()[::3] == [b"2000"]
+
+
+async def test_list_sound_conversations_passes_over_what_is_no_place(client: Client) -> None:
+    for number in (1, 2, 3):
+        await add_message(client, 1000 * number, id=message_id(number), conversation=conversation_id(number))
+    await client.redis.zadd("recent:{0}", {"junk": 2500, conversation_id(8): 12.5, conversation_id(9): 2700})
+    await client.redis.hset("conversation:{0}:junk", mapping={"lm": 2600, "src": "facebook"})
+    await client.redis.hset(f"conversation:{{0}}:{conversation_id(3)}", "tail", "")
+    by_index = (1000, 100, "(@src:{facebook})", 0, 0)
+    for search, extra in ((NO_SEARCH, [b"2700", conversation_id(9).encode(), b"0"]), (by_index, [])):
+        reply = await call(client, "list_sound_conversations", "older", "", "", 5, *search)
+        places = reply[7].split()
+        assert places[:-6] == [b"3000", conversation_id(3).encode(), b"0", *extra]
+        assert places[-6::3] == [b"2000", b"1000"]
+        assert reply[9] == 1
+        careless = await call(client, "list_conversations", "older", "", "", 5, *search)
+        assert (careless[9], careless[8]) == (1, reply[8])
 
 
 async def test_list_conversations_says_which_words_the_caller_lacks(client: Client) -> None:
@@ -349,16 +382,16 @@ async def test_list_messages(client: Client) -> None:
         await add_message(client, 1000 * number, id=message_id(number))
     places = [f"{number:010d}{message_id(number)}".encode() for number in (1, 2, 3)]
     reply = await call(client, "list_messages", ID, "older", "", "", 2, 0)
-    assert reply[:2] == [3, 0]
-    assert reply[2::3] == [b"3000", b"2000"]
-    assert reply[3::3] == [places[2], places[1]]
-    assert list(split_items(reply[4], 1000)) == [message_bytes(id=message_id(3))]
+    assert reply[:3] == [3, 0, 1]
+    assert reply[3::3] == [b"3000", b"2000"]
+    assert reply[4::3] == [places[2], places[1]]
+    assert list(split_items(reply[5], 1000)) == [message_bytes(id=message_id(3))]
     reply = await call(client, "list_messages", ID, "older", "", "", 5, 1)
-    assert reply[:3] == [3, 1, b"2000"]
+    assert reply[:4] == [3, 1, 0, b"2000"]
     reply = await call(client, "list_messages", ID, "older", "2000", places[1], 5, 0)
-    assert (reply[:2], reply[2::3]) == ([3, 2], [b"1000"])
+    assert (reply[:3], reply[3::3]) == ([3, 2, 0], [b"1000"])
     reply = await call(client, "list_messages", ID, "newer", "1000", places[0], 1, 0)
-    assert (reply[:2], reply[2::3]) == ([3, 1], [b"2000"])
+    assert (reply[:3], reply[3::3]) == ([3, 1, 1], [b"2000"])
 
 
 async def test_read_and_write_channel(client: Client) -> None:
@@ -390,7 +423,10 @@ async def test_tags(client: Client) -> None:
     assert await call(client, "replace_tag", id, b"other", b"two") == [b"conflict"]
     assert await call(client, "replace_tag", id, b"one", b"two") == [b"ok"]
     assert await call(client, "replace_tag", tag_id(2), b"", b"two") == [b"conflict"]
-    assert await call(client, "list_tags") == [b"two"]
+    assert await call(client, "list_tags") == [id.encode(), b"two"]
+    await client.redis.sadd("tags:{0}", tag_id(3))
+    assert dict(zip(*[iter(await call(client, "list_tags"))] * 2, strict=True))[tag_id(3).encode()] == b""
+    await client.redis.srem("tags:{0}", tag_id(3))
     assert await call(client, "remove_tag", id) == [b"ok"]
     assert await call(client, "remove_tag", id) == [b"ok"]
     assert await call(client, "list_tags") == []
@@ -403,9 +439,12 @@ async def test_ban_and_clear_tag(client: Client) -> None:
         await call(client, "change_tags", conversation_id(number), id, "add")
     assert await call(client, "ban_tag", id, "1") == [b"ok"]
     assert await client.redis.smembers("deleted_tags:{0}") == {id.encode()}
-    assert await call(client, "clear_tag", id, 2) == 2
-    assert await call(client, "clear_tag", id, 2) == 1
-    assert await call(client, "clear_tag", id, 2) == 0
+    await client.redis.hset(f"conversation:{{0}}:{OTHER}", "seq", "junk")
+    assert await call(client, "clear_tag", id, 2, 0) == [2]
+    assert await call(client, "clear_tag", id, 2, 0) == [0, OTHER.encode()]
+    assert await call(client, "clear_tag", id, 2, 1) == [0]
+    await client.redis.hset(f"conversation:{{0}}:{OTHER}", "seq", "1")
+    assert await call(client, "clear_tag", id, 2, 0) == [1]
     assert not (await answer(client)).metadata.tags
     assert await call(client, "ban_tag", id, "0") == [b"ok"]
     assert await client.redis.scard("deleted_tags:{0}") == 0
@@ -413,9 +452,12 @@ async def test_ban_and_clear_tag(client: Client) -> None:
 
 async def test_clear_waiting_tag(client: Client) -> None:
     await commit(client, added=(tag_id(1), tag_id(2)))
-    assert await call(client, "clear_waiting_tag", tag_id(1)) == [b"ok"]
+    await client.redis.sadd("waiting:{0}", OTHER)
+    await client.redis.set(f"early:{{0}}:{OTHER}", "junk")
+    assert await call(client, "clear_waiting_tag", tag_id(1)) == [OTHER.encode()]
+    await client.redis.srem("waiting:{0}", OTHER)
     assert await client.redis.hget(f"early:{{0}}:{ID}", "tg") == tag_id(2).encode()
-    assert await call(client, "clear_waiting_tag", tag_id(2)) == [b"ok"]
+    assert await call(client, "clear_waiting_tag", tag_id(2)) == []
     assert await client.redis.hget(f"early:{{0}}:{ID}", "tg") == b""
 
 

@@ -25,6 +25,7 @@ from conversations.settings import Settings
 from conversations.store import Store, open_store
 from conversations.store import index as index_module
 from conversations.store.client import Client
+from conversations.store.setup import claim
 
 
 async def index_info(client: Client, name: str = "conversations:{0}") -> dict[str, Any]:
@@ -152,6 +153,7 @@ async def open_any_schema(client: Client) -> Store:
 async def test_a_set_up_that_was_cut_off_is_finished(opened: OpenStore, client: Client) -> None:
     """The index was made, its alias was not."""
     await client.redis.flushall()
+    await claim(client.redis, 1)
     await index_module._create(client.redis, 0, 1)
     store = await opened()
     assert await store.index_progress() == 1.0

@@ -32,7 +32,7 @@ def words(start: int, stop: int) -> list[str]:
 
 async def test_an_empty_dictionary_finds_nothing() -> None:
     dictionary = Dictionary()
-    assert (dictionary.size, dictionary.mark) == (0, "0")
+    assert (dictionary.size, dictionary.mark) == (0, b"0")
     assert await dictionary.search(Containing("")) == []
 
 
@@ -40,16 +40,16 @@ async def test_an_empty_dictionary_finds_nothing() -> None:
 async def test_finds_all_words_in_order_however_they_came(sizes: list[int]) -> None:
     dictionary, known = Dictionary(), 0
     for size in sizes:
-        dictionary.extend(words(known, known + size), f"score {known}")
+        dictionary.extend(words(known, known + size), f"score {known}".encode())
         known += size
         assert dictionary.size == known
-        assert dictionary.mark == f"score {known - size}"
+        assert dictionary.mark == f"score {known - size}".encode()
         assert await dictionary.search(Containing("")) == words(0, known)
 
 
 async def test_a_full_block_is_searched_once_by_equal_patterns() -> None:
     dictionary = Dictionary()
-    dictionary.extend(words(0, 2 * BLOCK + 1), "1")
+    dictionary.extend(words(0, 2 * BLOCK + 1), b"1")
     first, second = Containing("w8"), Containing("w8")
     expected = [word for word in words(0, 2 * BLOCK + 1) if "w8" in word]
     assert await dictionary.search(first) == expected
@@ -60,15 +60,15 @@ async def test_a_full_block_is_searched_once_by_equal_patterns() -> None:
 
 async def test_what_was_kept_of_a_pattern_goes_on_with_later_blocks() -> None:
     dictionary, pattern = Dictionary(), Containing("9")
-    dictionary.extend(words(0, BLOCK), "1")
+    dictionary.extend(words(0, BLOCK), b"1")
     await dictionary.search(pattern)
-    dictionary.extend(words(BLOCK, 3 * BLOCK), "2")
+    dictionary.extend(words(BLOCK, 3 * BLOCK), b"2")
     assert await dictionary.search(pattern) == [word for word in words(0, 3 * BLOCK) if "9" in word]
 
 
 async def test_patterns_are_forgotten_and_found_again() -> None:
     dictionary = Dictionary()
-    dictionary.extend(words(0, BLOCK), "1")
+    dictionary.extend(words(0, BLOCK), b"1")
     for number in range(200):
         assert (await dictionary.search(Containing(f"w{number}")))[0] == f"w{number}"
     again = Containing("w0")
@@ -79,6 +79,6 @@ async def test_patterns_are_forgotten_and_found_again() -> None:
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\n"), min_size=1), max_size=20))
 async def test_every_word_stands_between_line_feeds(some: list[str]) -> None:
     dictionary, pattern = Dictionary(), Containing("")
-    dictionary.extend(some, "1")
+    dictionary.extend(some, b"1")
     assert await dictionary.search(pattern) == some
     assert pattern.blocks == ["\n" + "".join(f"{word}\n" for word in some)]

@@ -5,27 +5,44 @@
 --
 -- ARGV: conversation id, message id, sent_at in ms, "1" from the contact or "0", channel id, source,
 --       Message as protobuf bytes, version of the changes of metadata in those bytes
--- Returns: {"ok"} or {"changed", version, changes}: the message's metadata has changes that the bytes do not have.
-redis.register_function("add_message", function(keys, argv)
+-- Returns: {"ok"} or {"changed", version, changes}: the message's metadata has changes that the bytes do not have;
+--          {"damaged", ...} for the conversation, the message, or the latest one.
+writing_function("add_message", function(keys, argv)
   local p, id, message_id = keys[1], argv[1], argv[2]
-  local sent_at, from_contact, channel_id, source = tonumber(argv[3]), argv[4], argv[5], argv[6]
+  local sent_at, from_contact, channel_id, source, bytes = tonumber(argv[3]), argv[4], argv[5], argv[6], argv[7]
   local message = message_key(p, message_id)
-  local known = redis.call("HMGET", message, "version", "changes", id)
+  local known = try("HMGET", message, "version", "changes", id)
+  if not known or known[1] and not (is_count(known[1]) and known[2]) then damaged("message", message_id) end
   if (known[1] or "0") ~= argv[8] then return { "changed", known[1], known[2] } end
-
+  local c, stored, last = open_conversation(p, id)
+  local old_sent_at, old_place
+  if known[3] and last then
+    old_sent_at, old_place = parse_message(known[3])
+    if not old_place then damaged("message", message_id) end
+  end
   local order, unread = order_key(p, id), unread_key(p, id)
-  local c, stored = open_conversation(p, id)
-  local old = known[3]
-  local place
-  if old then
-    local old_sent_at, old_place = string.match(old, "^(%S+) (%S+)")
-    if tonumber(old_sent_at) == sent_at then
-      place = old_place
-    else
-      redis.call("ZREM", order, old_place .. message_id)
-    end
-  elseif known[1] then
-    redis.call("SREM", waiting_messages_key(p), message_id)
+
+  -- The latest of the other messages, unless this one stays where it is, before all others.
+  local rival_at, rival = last and last.at, last and last.place
+  if rival and message_of(rival) == message_id then
+    local others = {}
+    if tonumber(old_sent_at) ~= sent_at then others = redis.call("ZRANGE", order, -2, -2, "WITHSCORES") end
+    rival, rival_at = others[1], others[2]
+  end
+  local last_at, last_channel, last_source = argv[3], channel_id, source
+  if rival and (sent_at < tonumber(rival_at) or old_place and tonumber(old_sent_at) == sent_at) then
+    local _
+    _, _, _, last_channel, last_source, bytes = read_message(p, id, message_of(rival))
+    if not bytes then damaged("message", message_of(rival)) end
+    last_at = rival_at
+  end
+
+  local place, unread_count = old_place, last and last.unread or 0
+  if old_place and tonumber(old_sent_at) ~= sent_at then
+    redis.call("ZREM", order, old_place .. message_id)
+    place = nil
+  elseif not known[3] and known[1] then
+    shared("SREM", waiting_messages_key(p), message_id)
   end
   if not place then
     c.seq = integer(tonumber(c.seq or "0") + 1)
@@ -35,30 +52,24 @@ redis.register_function("add_message", function(keys, argv)
   redis.call("HSET", message, id,
     argv[3] .. " " .. place .. " " .. from_contact .. " " .. channel_id .. " " .. source .. "\n" .. argv[7])
   if from_contact == "1" and sent_at > tonumber(c.read or "-inf") then
-    redis.call("ZADD", unread, argv[3], message_id)
-  elseif old then
-    redis.call("ZREM", unread, message_id)
+    unread_count = unread_count + redis.call("ZADD", unread, argv[3], message_id)
+  elseif old_place then
+    unread_count = unread_count - redis.call("ZREM", unread, message_id)
   end
 
-  if redis.call("HEXISTS", channel_key(p, channel_id), "head") == 0 then
+  if shared("HEXISTS", channel_key(p, channel_id), "head") == 0 then
     redis.call("HSET", channel_key(p, channel_id), "head", field(1, channel_id) .. field(2, source))
-    redis.call("SADD", channels_key(p), channel_id)
+    shared("SADD", channels_key(p), channel_id)
   end
 
   c.ca = integer(tonumber(redis.call("ZRANGE", order, 0, 0, "WITHSCORES")[2]))
-  local latest = redis.call("ZRANGE", order, -1, -1, "WITHSCORES")
-  local last_at = integer(tonumber(latest[2]))
-  if c.lm ~= last_at then redis.call("ZADD", recent_key(p), last_at, id) end
+  last_at = integer(tonumber(last_at))
+  if c.lm ~= last_at then shared("ZADD", recent_key(p), last_at, id) end
   c.lm = last_at
-  local last_channel, last_source = channel_id, source
-  if string.sub(latest[1], 11) ~= message_id then
-    local facts = read_message(p, id, string.sub(latest[1], 11))
-    last_channel, last_source = string.match(facts, "^%S+ %S+ %S+ (%S+) (%S+)\n")
-  end
   if c.ch ~= last_channel then add_word(p, "channel_id", last_channel) end
   if c.src ~= last_source then add_word(p, "source", string.lower(last_source)) end
   c.ch, c.src = last_channel, last_source
-  count_unread(p, id, c)
-  save(p, id, c, stored)
+  count_unread(p, c, unread_count)
+  save(p, id, c, stored, bytes)
   return { "ok" }
 end)

@@ -7,11 +7,12 @@
 --       ConversationMetadata.user_data as protobuf bytes ("" for each that is not set), index terms of the name and
 --       of the document's leaves, change of state ("" keeps, "-" removes, OPEN, CLOSED), number of tag ids to add,
 --       these, number of tag ids to remove, these, then words of the document, each behind its field's name
--- Returns: {"ok"} or {"conflict"}.
-redis.register_function("commit_document", function(keys, argv)
+-- Returns: {"ok"}, {"conflict"}, or {"damaged", ...}.
+writing_function("commit_document", function(keys, argv)
   local p, id = keys[1], argv[1]
-  local c, stored = open_conversation(p, id)
+  local c, stored, last = open_conversation(p, id, true)
   if (c.ver or "0") ~= argv[2] then return { "conflict" } end
+  local message = last and latest_message(p, id, last)
   if c.doc ~= argv[3] then c.ver, c.doc = integer(tonumber(argv[2]) + 1), argv[3] end
   for i, name in ipairs({ "name", "avatar", "data" }) do c[name] = argv[3 + i] ~= "" and argv[3 + i] or nil end
   write_terms(c, argv[7], argv[8])
@@ -26,6 +27,6 @@ redis.register_function("commit_document", function(keys, argv)
   end
   change_tags(p, c, tags[1], tags[2])
   for i = next, #argv, 2 do add_word(p, argv[i], argv[i + 1]) end
-  save(p, id, c, stored)
+  save(p, id, c, stored, message)
   return { "ok" }
 end)

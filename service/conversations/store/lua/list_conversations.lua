@@ -3,10 +3,21 @@
 -- Order: by the latest message's time, then by id, both descending. RediSearch leaves the order of equal times open,
 -- so a time that the edge of a slice cuts through is fetched whole and put in order here.
 
+--
+-- Damage: a record that cannot be shown is answered without bytes. Who meets one, or a place that cannot be one, asks
+-- list_sound_conversations: there `careful` is set, and what stands in the index or in `recent` and is no place
+-- (another name than an id, a time that is no whole number) is passed over. That takes a fifth more time.
+
+-- The id of a key that the index found; nil where the name is none.
+local function id_of(p, s, key)
+  local id = string.sub(key, -36)
+  if not s.careful or conversation_key(p, id) == key and is_id(id) then return id end
+end
+
 local function search(p, s, query, ...)
   local reply = redis.call("FT.SEARCH", index_alias(p), query, "NOCONTENT", "VERBATIM", "TIMEOUT", s.timeout_ms, ...)
   local ids = {}
-  for i = 2, #reply do ids[i - 1] = string.sub(reply[i], -36) end
+  for i = 2, #reply do ids[#ids + 1] = id_of(p, s, reply[i]) end
   return ids, reply[1]
 end
 
@@ -25,7 +36,7 @@ local function between(query, range) return narrowed(query, "@lm:" .. range) end
 
 -- All matches sent at one time, by id, ascending.
 local function ties(p, s, at)
-  if redis.call("ZCOUNT", recent_key(p), at, at) == 0 then return {} end
+  if s.all and redis.call("ZCOUNT", recent_key(p), at, at) == 0 then return {} end
   local ids = search(p, s, between(s.query, "[" .. at .. " " .. at .. "]"), "LIMIT", 0, 1000000, "DIALECT", 2)
   table.sort(ids)
   for _, id in ipairs(ids) do s.times[id] = at end
@@ -33,26 +44,34 @@ local function ties(p, s, at)
 end
 
 -- Whether no more than one conversation has a time.
-local function is_single(p, at) return redis.call("ZCOUNT", recent_key(p), at, at) < 2 end
+local function is_single(p, s, at) return s.all and redis.call("ZCOUNT", recent_key(p), at, at) < 2 end
 
 -- Matches of a range of times, by time in a direction ("ASC" or "DESC") and by id in the same direction: `limit` of
--- them behind the first `offset`. Notes their times.
-local function sorted(p, s, range, direction, offset, limit)
+-- them behind the first `offset`. Notes their times. `passed`: so many of those found are known to be no places.
+local function sorted(p, s, range, direction, offset, limit, passed)
+  passed = passed or 0
   local query = range and between(s.query, range) or s.query
   local reply = redis.call("FT.SEARCH", index_alias(p), query, "NOCONTENT", "VERBATIM", "TIMEOUT", s.timeout_ms,
-    "SORTBY", "lm", direction, "WITHSORTKEYS", "LIMIT", offset, limit, "DIALECT", 2)
+    "SORTBY", "lm", direction, "WITHSORTKEYS", "LIMIT", offset, limit + passed, "DIALECT", 2)
   local found = (#reply - 1) / 2
-  local groups, order = {}, {}
+  local groups, order, places = {}, {}, 0
   for i = 2, #reply, 2 do
-    local id, at = string.sub(reply[i], -36), string.sub(reply[i + 1], 2)
-    s.times[id] = at
-    if not groups[at] then
-      groups[at] = {}
-      order[#order + 1] = at
+    local id, at = id_of(p, s, reply[i]), string.sub(reply[i + 1] or "#", 2)
+    -- Without a time, a document comes last.
+    if id and at ~= "" and (not s.careful or is_time(at)) then
+      places = places + 1
+      s.times[id] = at
+      if not groups[at] then
+        groups[at] = {}
+        order[#order + 1] = at
+      end
+      table.insert(groups[at], id)
     end
-    table.insert(groups[at], id)
   end
-  if found == 0 then return {} end
+  if found - places > passed and reply[1] > offset + found and passed < MAX_PASSED then
+    return sorted(p, s, range, direction, offset, limit, found - places)
+  end
+  if places == 0 then return {} end
   local first, last = order[1], order[#order]
   local skipped = 0
   if offset > 0 then
@@ -60,7 +79,7 @@ local function sorted(p, s, range, direction, offset, limit)
     skipped = offset - count(p, s, between(s.query, nearer))
     groups[first] = ties(p, s, first)
   end
-  if reply[1] > offset + found and (last ~= first or offset == 0) and not is_single(p, last) then
+  if reply[1] > offset + found and (last ~= first or offset == 0) and not is_single(p, s, last) then
     groups[last] = ties(p, s, last)
   end
   local result = {}
@@ -121,8 +140,9 @@ local function resolve(p, s, check)
   local wanted, ids = {}, {}
   for _, term in ipairs(check.terms) do wanted[term] = true end
   for i = 2, #reply, 2 do
-    if is_phrase(check.terms, positions_of(reply[i + 1][2], wanted), check.slop) then
-      ids[#ids + 1] = (string.gsub(string.sub(reply[i], -36), "-", "\\-"))
+    local id = id_of(p, s, reply[i])
+    if id and is_phrase(check.terms, positions_of(reply[i + 1][2] or "", wanted), check.slop) then
+      ids[#ids + 1] = (string.gsub(id, "-", "\\-"))
     end
   end
   return "@id:{" .. (#ids > 0 and table.concat(ids, "|") or "none") .. "}"
@@ -133,6 +153,7 @@ end
 -- score is.
 local function unknown_words(p, name, known, mark)
   local key = words_key(p, name)
+  if not try(name == "id" and "LLEN" or "ZCARD", key) then damaged("dictionary", name) end
   if name == "id" then
     if known > 0 and redis.call("LINDEX", key, known - 1) ~= mark then known = 0 end
     local ids = redis.call("LRANGE", key, known, known + 9999)
@@ -142,10 +163,10 @@ local function unknown_words(p, name, known, mark)
   end
   if known > 0 then
     local last = redis.call("ZRANGE", key, known - 1, known - 1, "WITHSCORES")[2]
-    if not last or tonumber(last) ~= tonumber(mark) then known = 0 end
+    if last ~= mark then known = 0 end
   end
   local flat = redis.call("ZRANGE", key, known, known + 9999, "WITHSCORES")
-  local lacking = { known, #flat > 0 and integer(tonumber(flat[#flat])) or "0" }
+  local lacking = { known, flat[#flat] or "0" }
   for i = 1, #flat, 2 do lacking[#lacking + 1] = flat[i] end
   return lacking
 end
@@ -167,7 +188,7 @@ local function is_match(predicate, c)
   elseif kind == "not" then
     return not is_match(predicate[2], c)
   elseif kind == "words" then
-    local text = " " .. c.x .. " "
+    local text = " " .. (c.x or "") .. " "
     for i = 2, #predicate do
       if string.find(text, " " .. predicate[i] .. " ", 1, true) then return true end
     end
@@ -178,15 +199,16 @@ local function is_match(predicate, c)
       terms[i - 2] = predicate[i]
       wanted[predicate[i]] = true
     end
-    return is_phrase(terms, positions_of(c.x, wanted), predicate[2])
+    return is_phrase(terms, positions_of(c.x or "", wanted), predicate[2])
   elseif kind == "numbers" then
     local number = tonumber(c[predicate[2]])
+    if not number then return false end
     for i = 3, #predicate, 2 do
       if number >= predicate[i] and number <= predicate[i + 1] then return true end
     end
     return false
   elseif kind == "start" then
-    return string.sub(c.id, 1, #predicate[2]) == predicate[2]
+    return string.sub(c.id or "", 1, #predicate[2]) == predicate[2]
   end
   -- "values" of a field; tags alone are several, with commas between.
   local field = predicate[2]
@@ -200,6 +222,14 @@ local function is_match(predicate, c)
       and string.find("," .. value .. ",", "," .. wanted .. ",", 1, true) then return true end
   end
   return false
+end
+
+-- Whether the index finds the hash of a conversation for a predicate. It has none with a number that cannot be read.
+local function is_found(predicate, c)
+  for _, name in ipairs({ "lm", "ca", "un", "ih" }) do
+    if not is_time(c[name]) then return false end
+  end
+  return is_match(predicate, c)
 end
 
 -- How many values, terms and numbers a predicate has, which is what it takes to ask it.
@@ -250,11 +280,11 @@ end
 local function carry_on(p, s, known)
   local entry, matches, has_all, top = string.match(known, "^(%S+) (%S+) ([01])(.*)$")
   if not entry then return end
-  local log = redis.call("XRANGE", changes_key(p), entry, "+", "COUNT", MAX_CHANGES + 2)
-  if #log == 0 or log[1][1] ~= entry or #log > MAX_CHANGES + 1 then return end
+  local log = shared("XRANGE", changes_key(p), entry, "+", "COUNT", MAX_CHANGES + 2)
+  if not log or #log == 0 or log[1][1] ~= entry or #log > MAX_CHANGES + 1 then return end
   if #log > 2 and (#log - 1) * size_of(predicate_of(s)) > MAX_QUESTIONS then return end
   for i = 2, #log do
-    if log[i][2][3] == "lost" then return end
+    if log[i][2][1] ~= "key" or log[i][2][3] == "lost" then return end
   end
   s.matches, s.has_all, s.top, s.is_as_known = tonumber(matches), has_all == "1", {}, #log == 1
   for at, id in string.gmatch(top, "(%S+) (%S+)") do s.top[#s.top + 1] = { at, id } end
@@ -265,7 +295,7 @@ local function carry_on(p, s, known)
     if not seen[before.key] then
       seen[before.key] = true
       local now = read_hash(conversation_key(p, before.key))
-      local was, is = before.lm and is_match(predicate_of(s), before), is_match(predicate_of(s), now)
+      local was, is = before.lm and is_found(predicate_of(s), before), is_found(predicate_of(s), now)
       s.matches = s.matches + (is and 1 or 0) - (was and 1 or 0)
       enter(s, before.key, is and now.lm)
     end
@@ -281,10 +311,11 @@ end
 --   in ms; then the predicate of the query or "", and what the caller knows of an earlier search, as carry_on has it,
 --   or ""; without these five it may cost anything
 --
--- Returns the search, or nil and an answer: {"stale", then for each dictionary what unknown_words returns}, or
+-- `careful` makes nothing of the last two. Returns the search, or nil and an answer: {"stale", then for each dictionary what unknown_words returns}, or
 -- {"costly", what the query costs over the conversations that there are}.
-local function read_search(p, argv, next)
-  local s = { timeout_ms = argv[next], max_candidates = tonumber(argv[next + 1]), query = argv[next + 2], times = {} }
+local function read_search(p, argv, next, careful)
+  local s = { timeout_ms = argv[next], max_candidates = tonumber(argv[next + 1]), query = argv[next + 2], times = {},
+    careful = careful }
   local dictionaries = tonumber(argv[next + 3])
   next = next + 4
   local answer, stale = { "stale" }, false
@@ -304,11 +335,14 @@ local function read_search(p, argv, next)
     next = next + 3 + #check.terms
     asked[i] = check
   end
-  local share = math.min(1, redis.call("ZCARD", recent_key(p)) / 100000)
+  local all = shared("ZCARD", recent_key(p))
+  local share = all and math.min(1, all / 100000) or 1
+  -- Nil where `recent` is of no use: then lists come from the index alone.
+  s.all = all ~= 0 and all or nil
   s.cost = math.ceil(tonumber(argv[next] or "0") * share)
   if s.cost > tonumber(argv[next + 1] or "inf") then return nil, { "costly", s.cost } end
   s.max_cost_at_once = tonumber(argv[next + 2] or "inf")
-  if (argv[next + 3] or "") ~= "" then s.predicate_text = argv[next + 3] end
+  if (argv[next + 3] or "") ~= "" and not careful then s.predicate_text = argv[next + 3] end
   if s.predicate_text then carry_on(p, s, argv[next + 4]) end
   s.phrase_checks = asked
   return s
@@ -323,35 +357,40 @@ local function resolve_phrases(p, s)
   end
 end
 
--- A slice of all conversations, from the set that is kept in order.
-local function recent_slice(p, s, direction, at, id, limit)
-  local key = recent_key(p)
-  local total = redis.call("ZCARD", key)
-  local found, behind
-  if direction == "newer" then
-    behind = rank_of(key, at, id)
-    if redis.call("ZRANGE", key, behind, behind)[1] == id then behind = behind + 1 end
-    found = redis.call("ZRANGE", key, behind, behind + limit - 1, "WITHSCORES")
-  else
-    local rank = at == "" and total or rank_of(key, at, id)
-    behind = total - rank
-    found = rank > 0 and redis.call("ZREVRANGE", key, behind, behind + limit - 1, "WITHSCORES") or {}
+-- Members of `recent` from a rank on. Notes their times.
+local function recent_ids(p, s, command, rank, limit)
+  if s.careful then
+    local ids, times = entries(recent_key(p), command, rank, limit, 36)
+    for i, id in ipairs(ids) do s.times[id] = times[i] end
+    return ids
   end
+  local found = redis.call(command, recent_key(p), rank, rank + limit - 1, "WITHSCORES")
   local ids = {}
   for i = 1, #found, 2 do
     ids[#ids + 1] = found[i]
     s.times[found[i]] = found[i + 1]
   end
-  return ids, behind, total
+  return ids
+end
+
+-- A slice of all conversations, from the set that is kept in order.
+local function recent_slice(p, s, direction, at, id, limit)
+  if direction == "newer" then
+    local behind = rank_of(recent_key(p), at, id)
+    if redis.call("ZRANGE", recent_key(p), behind, behind)[1] == id then behind = behind + 1 end
+    return recent_ids(p, s, "ZRANGE", behind, limit), behind, s.all
+  end
+  local behind = at == "" and 0 or s.all - rank_of(recent_key(p), at, id)
+  return recent_ids(p, s, "ZREVRANGE", behind, limit), behind, s.all
 end
 
 -- Whether a conversation, if it is still a match, stands on the other side of a place, or at it.
 local function is_behind(p, s, direction, at, id)
   if #id ~= 36 then return false end
   local c = read_hash(conversation_key(p, id))
-  if not c.lm then return false end
+  if not is_time(c.lm) then return false end
   if s.predicate_text then
-    if not is_match(predicate_of(s), c) then return false end
+    if not is_found(predicate_of(s), c) then return false end
   else
     local own = "@id:{" .. string.gsub(id, "-", "\\-") .. "}"
     if count(p, s, narrowed(s.query, own)) == 0 then return false end
@@ -380,7 +419,6 @@ end
 -- ends between two times, never within the conversations of one time.
 local function matching_slice(p, s, direction, at, id, limit)
   local key = recent_key(p)
-  local all = redis.call("ZCARD", key)
   if not s.matches then s.matches = count(p, s, s.query) end
   local newer = direction == "newer"
   if s.matches == 0 then return {}, 0, 0 end
@@ -394,7 +432,7 @@ local function matching_slice(p, s, direction, at, id, limit)
     end
   end
   -- The conversations of the place's own time, beyond the place.
-  if at ~= "" and not (tonumber(redis.call("ZSCORE", key, id)) == tonumber(at) and is_single(p, at)) then
+  if at ~= "" and not (is_single(p, s, at) and tonumber(redis.call("ZSCORE", key, id)) == tonumber(at)) then
     local beyond = {}
     for _, tie in ipairs(ties(p, s, at)) do
       if newer and tie > id then beyond[#beyond + 1] = tie end
@@ -403,19 +441,21 @@ local function matching_slice(p, s, direction, at, id, limit)
     take(beyond)
   end
   local near, rank = "(" .. at, 0
-  if at ~= "" then
+  if at == "" then
+    near = s.top and s.top[1] and s.top[1][1] or "+inf"
+    if s.all and near ~= "+inf" then rank = redis.call("ZCOUNT", key, "(" .. near, "+inf") end
+  elseif s.all then
     rank = redis.call("ZCOUNT", key, newer and "-inf" or at, newer and at or "+inf")
-  elseif s.top and s.top[1] then
-    near, rank = s.top[1][1], redis.call("ZCOUNT", key, "(" .. s.top[1][1], "+inf")
-  else
-    near = "+inf"
   end
-  local width = math.ceil(1.5 * limit * all / s.matches) + 30
+  local width = s.all and math.ceil(1.5 * limit * s.all / s.matches) + 30
   local windows = 0
-  while #ids < limit and rank < all do
+  while #ids < limit and (windows == 0 or rank < s.all) do
     windows = windows + 1
-    local edge = redis.call(newer and "ZRANGE" or "ZREVRANGE", key, rank + width, rank + width, "WITHSCORES")[2]
-    if not edge or windows > 2 or 4 * width > all then edge = newer and "+inf" or "-inf" end
+    local edge
+    if s.all and windows < 3 and 4 * width <= s.all then
+      edge = redis.call(newer and "ZRANGE" or "ZREVRANGE", key, rank + width, rank + width, "WITHSCORES")[2]
+    end
+    edge = edge or (newer and "+inf" or "-inf")
     local range = newer and "[" .. near .. " " .. edge .. "]" or "[" .. edge .. " " .. near .. "]"
     -- A range takes time too, and what is newer than the windows is known not to match.
     if #ids == 0 and at == "" and edge == "-inf" then range = nil end
@@ -430,7 +470,7 @@ end
 -- would be of no use.
 local function known_now(p, s)
   if s.is_as_known or not s.predicate_text then return "" end
-  local last = redis.call("XREVRANGE", changes_key(p), "+", "-", "COUNT", 1)[1]
+  local last = (shared("XREVRANGE", changes_key(p), "+", "-", "COUNT", 1) or {})[1]
   if not last then return "" end
   local known = { last[1], integer(s.matches), s.has_all and "1" or "0" }
   for i, place in ipairs(s.top or {}) do known[3 + i] = place[1] .. " " .. place[2] end
@@ -457,6 +497,13 @@ local function first_slice(p, s, limit)
   return ids, 0, s.matches
 end
 
+-- How many conversations are unread. Where the count of them is lost, or cannot be, they are counted.
+local function count_unread_ones(p, s)
+  local unread = shared("HGET", counts_key(p), "unread")
+  if is_count(unread) and tonumber(unread) <= (s.all or 0) then return tonumber(unread) end
+  return count(p, s, "@un:[1 +inf]")
+end
+
 -- Lists conversations from a place on.
 --
 -- ARGV: "older" or "newer", time in ms and id of the conversation to start behind ("" for the newest), the most
@@ -464,76 +511,78 @@ end
 -- Returns: {"ok", all conversations, matches, unread conversations, matches on the other side of the place (where there
 --          are some, 1 at least), 1 where there are more beyond the last one, otherwise 0, what the caller knows of the
 --          search from now on, time, id and length of the bytes of each conversation with blanks between, each as
---          field 1 of a message, the nearest to the place first}; {"counted", what the caller knows of the search
---          from now on}, which it hands in with another call; {"broad", candidates} where phrases have too many; or as
---          read_search.
-redis.register_function{
-  function_name = "list_conversations",
-  flags = { "no-writes" },
-  callback = function(keys, argv)
-    local p, limit = keys[1], tonumber(argv[4])
-    local s, other = read_search(p, argv, 5)
-    if not s then return other end
-    local ids, behind, matches
-    if s.query == "" then
-      ids, behind, matches = recent_slice(p, s, argv[1], argv[2], argv[3], limit + 1)
-    else
-      local is_first = argv[1] == "older" and argv[2] == ""
-      if not (is_first and knows_top(s, limit + 1)) then
-        local broad = resolve_phrases(p, s)
-        if broad then return broad end
-      end
-      if not s.matches and s.predicate_text and s.cost > s.max_cost_at_once then
-        s.matches = count(p, s, s.query)
-        return { "counted", known_now(p, s) }
-      end
-      if is_first then
-        ids, behind, matches = first_slice(p, s, limit + 1)
-      else
-        ids, behind, matches = matching_slice(p, s, argv[1], argv[2], argv[3], limit + 1)
-      end
+--          field 1 of a message, the nearest to the place first, 1 where some are damaged, without bytes, otherwise 0};
+--          {"counted", what the caller knows of the search from now on}, which it hands in with another call;
+--          {"broad", candidates} where phrases have too many; or as read_search.
+local function list_conversations(p, argv, careful)
+  local limit = tonumber(argv[4])
+  local s, other = read_search(p, argv, 5, careful)
+  if not s then return other end
+  local is_filtered = s.query ~= ""
+  local ids, behind, matches
+  if not is_filtered and s.all then
+    ids, behind, matches = recent_slice(p, s, argv[1], argv[2], argv[3], limit + 1)
+  else
+    if not is_filtered then s.query = "*" end
+    local is_first = argv[1] == "older" and argv[2] == ""
+    if not (is_first and knows_top(s, limit + 1)) then
+      local broad = resolve_phrases(p, s)
+      if broad then return broad end
     end
-    local answer = { "ok", redis.call("ZCARD", recent_key(p)), matches,
-      tonumber(redis.call("HGET", counts_key(p), "unread") or "0"), behind, #ids > limit and 1 or 0,
-      s.query == "" and "" or known_now(p, s) }
-    local channels, places, bytes = {}, {}, {}
-    for i = 1, math.min(#ids, limit) do
-      local own, channel, rest = conversation_parts(p, ids[i], channels)
+    if not s.matches and s.predicate_text and s.cost > s.max_cost_at_once then
+      s.matches = count(p, s, s.query)
+      return { "counted", known_now(p, s) }
+    end
+    if is_first then
+      ids, behind, matches = first_slice(p, s, limit + 1)
+    else
+      ids, behind, matches = matching_slice(p, s, argv[1], argv[2], argv[3], limit + 1)
+    end
+  end
+  local answer = { "ok", s.all or count(p, s, "*"), matches, count_unread_ones(p, s), behind, #ids > limit and 1 or 0,
+    is_filtered and known_now(p, s) or "" }
+  local channels, places, bytes, some_damaged = {}, {}, {}, 0
+  for i = 1, math.min(#ids, limit) do
+    local own, channel, rest = conversation_parts(p, ids[i], channels, careful)
+    local n = #places
+    places[n + 1], places[n + 2] = s.times[ids[i]], ids[i]
+    if own then
       local size = #own + #channel + #rest
       local head = "\10" .. varint(size)
-      local n = #places
-      places[n + 1], places[n + 2], places[n + 3] = s.times[ids[i]], ids[i], #head + size
+      places[n + 3] = #head + size
       n = #bytes
       bytes[n + 1], bytes[n + 2], bytes[n + 3], bytes[n + 4] = head, own, channel, rest
+    else
+      places[n + 3], some_damaged = 0, 1
     end
-    answer[8] = table.concat(places, " ")
-    answer[9] = table.concat(bytes)
-    return answer
-  end,
-}
+  end
+  answer[8], answer[9], answer[10] = table.concat(places, " "), table.concat(bytes), some_damaged
+  return answer
+end
+
+reading_function("list_conversations", function(keys, argv) return list_conversations(keys[1], argv, false) end)
+
+-- The same for one who met damage.
+reading_function("list_sound_conversations", function(keys, argv) return list_conversations(keys[1], argv, true) end)
 
 -- Lists only the places of conversations, by number: for cursors that are offsets.
 --
 -- ARGV: number of the first, from 0, the most places, then a search as read_search has it
 -- Returns: {"ok", times and ids with blanks between, newest first}, {"broad", candidates}, or as read_search.
-redis.register_function{
-  function_name = "list_places",
-  flags = { "no-writes" },
-  callback = function(keys, argv)
-    local p, offset, limit = keys[1], tonumber(argv[1]), tonumber(argv[2])
-    local s, other = read_search(p, argv, 3)
-    if not s then return other end
-    local broad = resolve_phrases(p, s)
-    if broad then return broad end
-    local places = {}
-    if s.query == "" then
-      local found = redis.call("ZREVRANGE", recent_key(p), offset, offset + limit - 1, "WITHSCORES")
-      for i = 1, #found, 2 do places[#places + 1] = found[i + 1] .. " " .. found[i] end
-    else
-      for _, id in ipairs(sorted(p, s, nil, "DESC", offset, limit)) do
-        places[#places + 1] = s.times[id] .. " " .. id
-      end
-    end
-    return { "ok", table.concat(places, " ") }
-  end,
-}
+reading_function("list_places", function(keys, argv)
+  local p, offset, limit = keys[1], tonumber(argv[1]), tonumber(argv[2])
+  local s, other = read_search(p, argv, 3, true)
+  if not s then return other end
+  local broad = resolve_phrases(p, s)
+  if broad then return broad end
+  local ids
+  if s.query == "" and s.all then
+    ids = recent_ids(p, s, "ZREVRANGE", offset, limit)
+  else
+    if s.query == "" then s.query = "*" end
+    ids = sorted(p, s, nil, "DESC", offset, limit)
+  end
+  local places = {}
+  for i, id in ipairs(ids) do places[i] = s.times[id] .. " " .. id end
+  return { "ok", table.concat(places, " ") }
+end)

@@ -2,21 +2,22 @@
 --
 -- ARGV: conversation id, time in ms, "1" where every message so far is meant and the conversation has to exist,
 --       "0" for a receipt, which waits for the conversation
--- Returns: {"ok"} or {"missing"}.
-redis.register_function("mark_read", function(keys, argv)
+-- Returns: {"ok"}, {"missing"}, or {"damaged", ...}.
+writing_function("mark_read", function(keys, argv)
   local p, id = keys[1], argv[1]
-  local c, stored = open_conversation(p, id)
+  local c, stored, last = open_conversation(p, id)
   local read_at = tonumber(argv[2])
   if argv[3] == "1" then
-    if not c.lm then return { "missing" } end
+    if not last then return { "missing" } end
     read_at = math.max(read_at, tonumber(c.lm))
   end
   if c.read and tonumber(c.read) >= read_at then return { "ok" } end
   c.read = integer(read_at)
-  if c.lm then
-    redis.call("ZREMRANGEBYSCORE", unread_key(p, id), "-inf", c.read)
-    count_unread(p, id, c)
+  local message
+  if last then
+    message = latest_message(p, id, last)
+    count_unread(p, c, last.unread - redis.call("ZREMRANGEBYSCORE", unread_key(p, id), "-inf", c.read))
   end
-  save(p, id, c, stored)
+  save(p, id, c, stored, message)
   return { "ok" }
 end)

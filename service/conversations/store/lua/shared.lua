@@ -25,6 +25,14 @@
 --
 -- What is known of a conversation before its first message waits in a hash of its own, which is not indexed and has
 -- no lm: that is how the two are told apart.
+--
+-- Stored data is not trusted: any key may hold anything.
+--
+--   - A function reads and checks the records that a change stands on before it writes anything. What it cannot build
+--     upon ends it, with {"damaged", kind, id}: see `damaged`.
+--   - What a whole partition shares and could be made again from its records (the list, counts, words, sets of ids, the
+--     log of changes) is no reason to refuse a change: see `shared`.
+--   - Lists pass over records that they cannot show, and name them.
 
 local function conversation_key(p, id) return "conversation:" .. p .. ":" .. id end
 local function early_key(p, id) return "early:" .. p .. ":" .. id end
@@ -44,9 +52,60 @@ local function deleted_tags_key(p) return "deleted_tags:" .. p end
 local function waiting_key(p) return "waiting:" .. p end
 local function waiting_messages_key(p) return "waiting_messages:" .. p end
 
--- A hash as a table.
+-- Ends a function that has written nothing: it returns {"damaged", kind, id}.
+local function damaged(kind, id) error({ damaged = { "damaged", kind, id } }) end
+
+local function register(name, flags, callback)
+  redis.register_function{
+    function_name = name,
+    flags = flags,
+    callback = function(keys, argv)
+      local ok, reply = pcall(callback, keys, argv)
+      if ok then return reply end
+      if type(reply) == "table" and reply.damaged then return reply.damaged end
+      error(reply, 0)
+    end,
+  }
+end
+
+local function reading_function(name, callback) register(name, { "no-writes" }, callback) end
+local function writing_function(name, callback) register(name, {}, callback) end
+
+-- What Redis answers to a command, or nil and an error: the key holds something else.
+local function try(...)
+  local reply = redis.pcall(...)
+  if type(reply) == "table" and reply.err then return nil, reply.err end
+  return reply
+end
+
+-- Says in Redis' log that a key that a whole partition shares is damaged, once a minute.
+local said_at = {}
+local function complain(key, what)
+  local now = tonumber(redis.call("TIME")[1])
+  if now - (said_at[key] or 0) < 60 then return end
+  said_at[key] = now
+  redis.log(redis.LOG_WARNING, key .. " is damaged, run `conversations doctor`: " .. what)
+end
+
+-- Asks or changes a key that the whole partition shares. Where it holds something else it stays as it is until the
+-- doctor makes it again, and the answer is nil.
+local function shared(command, key, ...)
+  local reply, problem = try(command, key, ...)
+  if problem then complain(key, problem) end
+  return reply
+end
+
+local function is_id(text) return text and #text == 36 and string.find(text, "^[0-9a-f%-]+$") ~= nil end
+
+-- Whether a text is a whole number that can be a time: the largest that cursors hold has 15 digits.
+local function is_time(text) return text and #text < 16 and string.find(text, "^%-?%d+$") ~= nil end
+
+-- Whether a text is a whole number that can count things.
+local function is_count(text) return text and #text < 11 and string.find(text, "^%d+$") ~= nil end
+
+-- A hash as a table; an empty one where there is none.
 local function read_hash(key)
-  local flat = redis.call("HGETALL", key)
+  local flat = try("HGETALL", key) or {}
   local hash = {}
   for i = 1, #flat, 2 do hash[flat[i]] = flat[i + 1] end
   return hash
@@ -69,6 +128,29 @@ end
 
 -- A length-delimited protobuf field with a number below 16.
 local function field(number, bytes) return string.char(number * 8 + 2) .. varint(#bytes) .. bytes end
+
+-- Where such a field ends that begins at a place; nil where there is none, or not all of it.
+local function field_end(number, bytes, at)
+  if string.byte(bytes, at) ~= number * 8 + 2 then return nil end
+  local size, scale = 0, 1
+  repeat
+    at = at + 1
+    local byte = string.byte(bytes, at)
+    if not byte or scale > 2 ^ 28 then return nil end
+    size = size + byte % 128 * scale
+    scale = scale * 128
+  until byte < 128
+  return at + size <= #bytes and at + size or nil
+end
+
+local function is_field(number, bytes) return field_end(number, bytes, 1) == #bytes end
+
+-- Whether bytes have the parts of an answer that tail_of puts together.
+local function is_tail(bytes)
+  if not bytes or field_end(3, bytes, 1) ~= 26 then return false end
+  local metadata_end = field_end(4, bytes, 27)
+  return metadata_end ~= nil and field_end(5, bytes, metadata_end + 1) == #bytes
+end
 
 -- Milliseconds since 1970 as "2019-01-07T09:01:44.000Z". Days to a date of the proleptic Gregorian calendar as in
 -- https://howardhinnant.github.io/date_algorithms.html (civil_from_days).
@@ -112,18 +194,72 @@ end
 -- nothing.
 local function add_word(p, name, word)
   local key = words_key(p, name)
-  if redis.call("ZSCORE", key, word) then return end
+  local score, problem = try("ZSCORE", key, word)
+  if problem then complain(key, problem) end
+  if score or problem then return end
   local now = redis.call("TIME")
   local score = tonumber(now[1]) * 1000000 + tonumber(now[2])
-  local last = redis.call("ZRANGE", key, -1, -1, "WITHSCORES")[2]
-  if last and tonumber(last) >= score then score = tonumber(last) + 1 end
+  local last = tonumber(redis.call("ZRANGE", key, -1, -1, "WITHSCORES")[2] or "0")
+  -- A score that cannot be counted on from is no time; those who know the set notice that it is another.
+  if last >= score and last < 2 ^ 53 then score = last + 1 end
   redis.call("ZADD", key, integer(score), word)
 end
 
--- What is known of a conversation, to be changed and saved, and as it is stored.
-local function open_conversation(p, id)
-  local flat = redis.call("HGETALL", conversation_key(p, id))
-  if #flat == 0 then flat = redis.call("HGETALL", early_key(p, id)) end
+-- A line of a message's hash: when it was sent, its place, "1" from the contact or "0", channel, source, and the
+-- Message as protobuf bytes; nil where it is not such a line.
+local function parse_message(line)
+  if not line then return nil end
+  local at, place, from_contact, channel, source, ends =
+    string.match(line, "^(%-?%d+) (%d%d%d%d%d%d%d%d%d%d) ([01]) (%S+) (%S+)\n()")
+  if not (ends and is_time(at) and is_id(channel)) then return nil end
+  return at, place, from_contact, channel, source, string.sub(line, ends)
+end
+
+-- The same of a message of a conversation, as it is stored.
+local function read_message(p, id, message_id)
+  return parse_message(try("HGET", message_key(p, message_id), id))
+end
+
+-- The id of a message, from its member of the order set.
+local function message_of(place) return string.sub(place, 11) end
+
+-- Whether the hash of a conversation can be built upon, going by what belongs to it alone.
+local function is_sound(id, c)
+  if c.doc and not is_count(c.ver) or c.ver and not c.doc then return false end
+  if c.read and not is_time(c.read) then return false end
+  if c.st and not STATE_TERMS[c.st] then return false end
+  if c.tg and (#c.tg % 37 ~= 36 or not string.find(c.tg, "^[0-9a-f%-,]+$")) then return false end
+  if c.name and not is_field(1, c.name) or c.avatar and not is_field(2, c.avatar) then return false end
+  if c.data and not is_field(5, c.data) then return false end
+  if c.lm then
+    return c.id == id and is_id(c.ch) and is_time(c.lm) and is_time(c.ca) and is_count(c.un) and is_count(c.seq)
+      and c.src ~= nil and not string.find(c.src, "[^!-~]") and is_tail(c.tail)
+  end
+  return true
+end
+
+-- The index terms of name and metadata in a conversation's text.
+local function own_terms(c)
+  return string.match(c.x or "", "^%S+ ([^|]*) | ([^|]*) |")
+end
+
+-- What is known of a conversation, to be changed and saved, and as it is stored; where it has messages, also `last`:
+-- the place and the time of the latest one, and how many are unread. `replaces_terms`: its index terms may be missing.
+local function open_conversation(p, id, replaces_terms)
+  local key = conversation_key(p, id)
+  local flat, last = try("HGETALL", key), nil
+  local exists = flat and #flat > 0
+  if exists then
+    local latest = try("ZRANGE", order_key(p, id), -1, -1, "WITHSCORES")
+    local unread = try("ZCARD", unread_key(p, id))
+    if not (latest and latest[1] and unread) then damaged("conversation", id) end
+    last = { place = latest[1], at = latest[2], unread = unread }
+  elseif flat then
+    -- Messages without a conversation are what is left of one.
+    if redis.call("EXISTS", order_key(p, id), unread_key(p, id)) > 0 then damaged("conversation", id) end
+    flat = try("HGETALL", early_key(p, id))
+  end
+  if not flat then damaged("conversation", id) end
   local c, stored = {}, {}
   for i = 1, #flat, 2 do
     if flat[i + 1] ~= "" then
@@ -131,12 +267,27 @@ local function open_conversation(p, id)
       stored[flat[i]] = flat[i + 1]
     end
   end
-  return c, stored
+  if not is_sound(id, c) or not exists and c.lm then damaged("conversation", id) end
+  if exists and not (c.lm == last.at and tonumber(c.un) == last.unread)
+    or (exists or c.doc) and not (replaces_terms or own_terms(c)) then
+    damaged("conversation", id)
+  end
+  return c, stored, last
 end
 
--- The index terms of name and metadata in a conversation's text.
-local function own_terms(c)
-  return string.match(c.x or "", "^%S+ ([^|]*) | ([^|]*) |")
+-- Calls a function that may find something damaged; returns whether it did not.
+local function attempt(callback, ...)
+  local ok, problem = pcall(callback, ...)
+  if not ok and not (type(problem) == "table" and problem.damaged) then error(problem, 0) end
+  return ok
+end
+
+-- The bytes of a conversation's latest message, which its answer has.
+local function latest_message(p, id, last)
+  local message_id = message_of(last.place)
+  local message = select(6, read_message(p, id, message_id))
+  if not message then damaged("message", message_id) end
+  return message
 end
 
 -- Puts the index terms of a conversation together. The stops are no terms, and no term has one.
@@ -147,30 +298,16 @@ local function write_terms(c, name_terms, metadata_terms)
   c.x = NAME_EXISTS .. " " .. name_terms .. " | " .. metadata_terms .. " | " .. table.concat(others, " ")
 end
 
--- Counts the conversation as unread or not, and notes its unread messages.
-local function count_unread(p, id, c)
-  local unread = redis.call("ZCARD", unread_key(p, id))
-  local was = tonumber(c.un or "0")
-  if unread > 0 and was == 0 then redis.call("HINCRBY", counts_key(p), "unread", 1) end
-  if unread == 0 and was > 0 then redis.call("HINCRBY", counts_key(p), "unread", -1) end
+-- Notes how many messages are unread, and counts the conversation as unread or not.
+local function count_unread(p, c, unread)
+  local was, is = tonumber(c.un or "0") > 0, unread > 0
+  -- The first time also where there is nothing to count: then a count is there wherever conversations are.
+  if was ~= is or not c.un then shared("HINCRBY", counts_key(p), "unread", (is and 1 or 0) - (was and 1 or 0)) end
   c.un = integer(unread)
 end
 
--- A message of a conversation: a line of facts, and the Message as protobuf bytes.
-local function read_message(p, id, message_id)
-  local line = redis.call("HGET", message_key(p, message_id), id)
-  if not line then return nil end
-  local ends = string.find(line, "\n", 1, true)
-  return string.sub(line, 1, ends), string.sub(line, ends + 1)
-end
-
--- The id of the latest message, and its place with id in front.
-local function latest_message(p, id)
-  local place = redis.call("ZRANGE", order_key(p, id), -1, -1)[1]
-  return string.sub(place, 11), place
-end
-
-local function tail_of(p, id, c, name)
+-- The answer's bytes save id and channel.
+local function tail_of(c, name, message)
   local metadata = { field(1, name .. (c.avatar or "")) }
   for tag in string.gmatch(c.tg or "", "[^,]+") do
     metadata[#metadata + 1] = field(2, field(1, tag) .. field(2, ""))
@@ -178,7 +315,6 @@ local function tail_of(p, id, c, name)
   if c.un ~= "0" then metadata[#metadata + 1] = "\24" .. varint(tonumber(c.un)) end
   if c.st then metadata[#metadata + 1] = c.st == "OPEN" and "\32\1" or "\32\2" end
   metadata[#metadata + 1] = c.data
-  local _, message = read_message(p, id, (latest_message(p, id)))
   return field(3, timestamp(tonumber(c.ca))) .. field(4, table.concat(metadata)) .. field(5, message)
 end
 
@@ -187,11 +323,16 @@ local MAX_LOGGED = 4096
 
 local INDEXED = { "id", "ih", "x", "ch", "src", "st", "tg", "ca", "lm", "un" }
 
+-- Notes that a conversation changes, without how it was indexed: nothing can be carried on over that.
+local function log_lost_change(p, id)
+  shared("XADD", changes_key(p), "MAXLEN", "~", 1000, "*", "key", id, "lost", "1")
+end
+
 -- Notes how a conversation was indexed before it changes, for those who know of a search how many it found: see
 -- carry_on in list_conversations.lua.
 local function log_change(p, id, stored)
   if #(stored.x or "") > MAX_LOGGED then
-    redis.call("XADD", changes_key(p), "MAXLEN", "~", 1000, "*", "key", id, "lost", "1")
+    log_lost_change(p, id)
     return
   end
   local entry = { "key", id }
@@ -201,11 +342,28 @@ local function log_change(p, id, stored)
       entry[#entry + 1] = stored[name]
     end
   end
-  redis.call("XADD", changes_key(p), "MAXLEN", "~", 1000, "*", unpack(entry))
+  shared("XADD", changes_key(p), "MAXLEN", "~", 1000, "*", unpack(entry))
 end
 
--- Renders what is stored of an answer, and writes what changed. Any HSET indexes the whole document again.
-local function save(p, id, c, stored)
+-- Makes what follows from the facts of a conversation with messages: its index terms and what is stored of its answer.
+-- Returns the words of its name where it has none of its own.
+local function render(id, c, message)
+  c.id, c.ih = id, integer(tonumber(string.sub(id, 1, 8) .. string.sub(id, 10, 13), 16))
+  local name_terms, metadata_terms = own_terms(c)
+  local name, words = c.name, {}
+  if not name then
+    local first, second = default_name(c.src, id)
+    name, words = field(1, first .. " " .. second), { string.lower(first), second }
+    name_terms = name_term(words[1]) .. " " .. name_term(second)
+  end
+  write_terms(c, name_terms, metadata_terms or "")
+  c.tail = tail_of(c, name, message)
+  return words
+end
+
+-- Renders a conversation, with the bytes of its latest message where there is one, and writes what changed. Any HSET
+-- indexes the whole document again.
+local function save(p, id, c, stored, message)
   local key = early_key(p, id)
   if c.lm then
     key = conversation_key(p, id)
@@ -213,25 +371,14 @@ local function save(p, id, c, stored)
       -- Its first message.
       if next(stored) then
         redis.call("DEL", early_key(p, id))
-        redis.call("SREM", waiting_key(p), id)
+        shared("SREM", waiting_key(p), id)
         stored = {}
       end
-      redis.call("RPUSH", words_key(p, "id"), id)
+      shared("RPUSH", words_key(p, "id"), id)
     end
-    c.id, c.ih = id, integer(tonumber(string.sub(id, 1, 8) .. string.sub(id, 10, 13), 16))
-    local name_terms, metadata_terms = own_terms(c)
-    local name = c.name
-    if not name then
-      local first, second = default_name(c.src, id)
-      name = field(1, first .. " " .. second)
-      name_terms = name_term(string.lower(first)) .. " " .. name_term(second)
-      add_word(p, "display_name", string.lower(first))
-      add_word(p, "display_name", second)
-    end
-    write_terms(c, name_terms, metadata_terms or "")
-    c.tail = tail_of(p, id, c, name)
+    for _, word in ipairs(render(id, c, message)) do add_word(p, "display_name", word) end
   else
-    redis.call("SADD", waiting_key(p), id)
+    shared("SADD", waiting_key(p), id)
   end
   local changes, is_indexed = {}, false
   for name, value in pairs(c) do
@@ -253,23 +400,32 @@ local function save(p, id, c, stored)
   if #changes > 0 then redis.call("HSET", key, unpack(changes)) end
 end
 
--- The channel's bytes as kept in this partition; an empty one where only the id is known.
-local function channel_bytes(p, id)
-  local parts = redis.call("HMGET", channel_key(p, id), "head", "metadata")
-  return (parts[1] or field(1, id)) .. (parts[2] or field(5, ""))
+-- The channel's bytes as kept in this partition; an empty one where only the id is known. `careful`: they begin with
+-- the id and end with the metadata, whatever is stored.
+local function channel_bytes(p, id, careful)
+  local key = channel_key(p, id)
+  local parts = redis.pcall("HMGET", key, "head", "metadata")
+  local own = field(1, id)
+  local head, metadata = parts[1] or own, parts[2] or field(5, "")
+  if careful and (parts.err or string.sub(head, 1, #own) ~= own or not is_field(5, metadata)) then
+    complain(key, parts.err or "it is not a channel of that id")
+    return own .. field(5, "")
+  end
+  return head .. metadata
 end
 
--- The parts of a Conversation as protobuf bytes: id, channel, the rest; nil where there is none. `channels` keeps
--- channels within one call.
-local function conversation_parts(p, id, channels)
-  local stored = redis.call("HMGET", conversation_key(p, id), "ch", "tail")
-  if not stored[2] then return nil end
+-- The parts of a Conversation as protobuf bytes: id, channel, the rest. `channels` keeps channels within one call.
+-- Nil where there are none that could be shown; `careful` finds that of more.
+local function conversation_parts(p, id, channels, careful)
+  local stored = redis.pcall("HMGET", conversation_key(p, id), "ch", "tail")
+  local tail = stored[2]
+  if not tail or tail == "" or careful and not (is_id(id) and is_id(stored[1])) then return nil end
   local channel = channels[stored[1]]
   if not channel then
-    channel = field(2, channel_bytes(p, stored[1]))
+    channel = field(2, channel_bytes(p, stored[1] or "", careful))
     channels[stored[1]] = channel
   end
-  return field(1, id), channel, stored[2]
+  return field(1, id), channel, tail
 end
 
 -- How many members of a sorted set stand before (score, member), in ascending order.
@@ -283,6 +439,32 @@ local function rank_of(key, score, member)
     if redis.call("ZRANGE", key, middle, middle)[1] < member then low = middle + 1 else high = middle end
   end
   return low
+end
+
+-- The most entries of a sorted set that are passed over at once.
+local MAX_PASSED = 10000
+
+-- Entries of a sorted set from a rank on, in ascending order (ZRANGE) or in descending (ZREVRANGE): at most so many
+-- members, their scores, and whether there are more. Passes over those that are no places: members of another length,
+-- and scores that are no times.
+local function entries(key, command, rank, limit, length)
+  local members, times, last = {}, {}, rank + limit + MAX_PASSED
+  repeat
+    local wanted = limit + 1 - #members
+    local found = redis.call(command, key, rank, rank + wanted - 1, "WITHSCORES")
+    for i = 1, #found, 2 do
+      if #found[i] == length and is_time(found[i + 1]) then
+        members[#members + 1] = found[i]
+        times[#times + 1] = found[i + 1]
+      end
+    end
+    rank = rank + wanted
+  until #members > limit or #found < 2 * wanted or rank > last
+  local more = #members > limit
+  if more then
+    members[limit + 1], times[limit + 1] = nil, nil
+  end
+  return members, times, more
 end
 
 -- Changes the state: "" keeps it, "-" removes it.
@@ -301,7 +483,7 @@ local function change_tags(p, c, added, removed)
   local set = {}
   for tag in string.gmatch(c.tg or "", "[^,]+") do set[tag] = true end
   for _, tag in ipairs(added) do
-    if redis.call("SISMEMBER", deleted_tags_key(p), tag) == 0 then
+    if shared("SISMEMBER", deleted_tags_key(p), tag) ~= 1 then
       set[tag] = true
       add_word(p, "tag_ids", tag)
     end

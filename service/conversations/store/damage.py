@@ -1,0 +1,86 @@
+"""Stored records that are not what the service wrote: said in the log and counted, once seen."""
+
+import logging
+from collections import OrderedDict
+from time import monotonic
+from typing import Any
+
+from conversations.errors import DamagedRecordError
+from conversations.metrics import DAMAGED_RECORDS
+from conversations.store.documents import is_document, load_json
+from conversations.store.merge import JsonObject, is_changes
+
+__all__ = ["checked", "damaged", "read_changes", "read_document", "read_object", "report_damage"]
+
+logger = logging.getLogger(__name__)
+
+# A record is named in the log once an hour, and no more records in an hour than these.
+_SILENCE_SECONDS = 3600.0
+_MAX_NAMED = 1000
+_named: OrderedDict[tuple[str, str], float] = OrderedDict()
+
+
+def report_damage(kind: str, id: str) -> None:
+    """Count a damaged record, and name it in the log if it was not lately."""
+    DAMAGED_RECORDS.labels(kind).inc()
+    now = monotonic()
+    while _named and next(iter(_named.values())) < now - _SILENCE_SECONDS:
+        _named.popitem(last=False)
+    if (kind, id) in _named or len(_named) >= _MAX_NAMED:
+        return
+    _named[kind, id] = now
+    # An id of a damaged set may be anything.
+    logger.warning("the %s %s is damaged: run `conversations doctor`", kind, ascii(id[:100])[1:-1])
+
+
+def damaged(kind: str, id: str) -> DamagedRecordError:
+    """Report a damaged record, and return the error to raise for it."""
+    report_damage(kind, id)
+    return DamagedRecordError(kind, id)
+
+
+def checked(reply: Any) -> Any:
+    """Return the reply of a function.
+
+    Raises:
+        DamagedRecordError: The function found something damaged that it cannot do without.
+    """
+    if isinstance(reply, list) and reply and reply[0] == b"damaged":
+        raise damaged(reply[1].decode(), reply[2].decode(errors="backslashreplace"))
+    return reply
+
+
+def read_object(kind: str, id: str, text: bytes) -> JsonObject:
+    """Return the object of a stored JSON text; no text is an empty object.
+
+    Raises:
+        DamagedRecordError: It is something else.
+    """
+    try:
+        return load_json(text)
+    except ValueError:
+        raise damaged(kind, id) from None
+
+
+def read_document(id: str, text: bytes) -> JsonObject:
+    """Return the stored metadata of a conversation.
+
+    Raises:
+        DamagedRecordError: It is something else.
+    """
+    document = read_object("conversation", id, text)
+    if not is_document(document):
+        raise damaged("conversation", id)
+    return document
+
+
+def read_changes(kind: str, id: str, text: bytes) -> JsonObject:
+    """Return the stored changes of a message's or a channel's metadata.
+
+    Raises:
+        DamagedRecordError: They are something else.
+    """
+    changes = read_object(kind, id, text)
+    if not is_changes(changes):
+        raise damaged(kind, id)
+    return changes

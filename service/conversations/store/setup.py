@@ -1,0 +1,57 @@
+"""What a Redis was set up with: layout of the keys, number of partitions, version of the index's schema."""
+
+from typing import Any
+
+from conversations.errors import ConfigurationError
+from conversations.store import index
+
+__all__ = ["LAYOUT", "MAX_PARTITIONS", "SETUP_KEY", "claim", "partition_count", "was_set_up"]
+
+SETUP_KEY = "conversations:setup"
+
+LAYOUT = b"2"
+"""Changes when keys or fields get another meaning, so that this version cannot read what an earlier one wrote."""
+
+MAX_PARTITIONS = 64
+"""The most that a Redis may be set up with."""
+
+_LOST = (
+    f"Redis holds conversations, but {SETUP_KEY}, which says in how many partitions, is gone or damaged: run "
+    "`conversations doctor --repair`."
+)
+
+
+async def partition_count(redis: Any, wanted: int) -> int:
+    """Return the number of partitions that Redis was set up with; an empty one is set up with `wanted`.
+
+    Raises:
+        ConfigurationError: It cannot be told, or another version wrote what is there.
+    """
+    kind = await redis.type(SETUP_KEY)
+    layout, partitions = await redis.hmget(SETUP_KEY, "layout", "partitions") if kind == b"hash" else (None, None)
+    if kind not in (b"hash", b"none") or (partitions is None and await was_set_up(redis)):
+        raise ConfigurationError(_LOST)
+    if partitions is not None and layout != LAYOUT:
+        raise ConfigurationError(
+            "Another version wrote what Redis holds, in keys that this one does not read: export it with "
+            "that version, and import it into an empty Redis."
+        )
+    await claim(redis, wanted)
+    partitions = await redis.hget(SETUP_KEY, "partitions")
+    if not partitions.isdigit() or not 0 < int(partitions) <= MAX_PARTITIONS:
+        raise ConfigurationError(_LOST)
+    return int(partitions)
+
+
+async def was_set_up(redis: Any) -> bool:
+    """Return whether there is something that is only there after this record was written."""
+    if await index.partitions(redis):
+        return True
+    return any([await redis.exists(f"recent:{{{partition}}}") for partition in range(MAX_PARTITIONS)])
+
+
+async def claim(redis: Any, partitions: int) -> None:
+    """Write what is not there yet."""
+    # In this order: whoever sees a number of partitions sees the layout too.
+    await redis.hsetnx(SETUP_KEY, "layout", LAYOUT)
+    await redis.hsetnx(SETUP_KEY, "partitions", partitions)
