@@ -175,21 +175,34 @@ _data_dir = click.option(
     help="File to write; default: standard output.",
 )
 def export(redis_url: str | None, data_dir: Path, output: Any) -> None:
-    """Write everything as an event log that `import` restores."""
+    """Write everything as an event log that `import` restores.
+
+    A record that is damaged is named and the rest goes on; the exit code is 1 then.
+    """
     _run(_export(_redis_settings(redis_url, data_dir), output))
 
 
 async def _export(settings: Settings, output: Any) -> None:
     from conversations.store import open_store
 
+    left_out = 0
+
+    def leave_out(kind: str, id: str) -> None:
+        nonlocal left_out
+        left_out += 1
+        click.echo(f"left out, as it is damaged: {kind} {ascii(id)[1:-1]}", err=True)
+
     store = await open_store(settings)
     try:
         with _progress(await store.export.count(), "exporting") as bar:
-            async for conversations, lines in store.export.batches():
+            async for conversations, lines in store.export.batches(leave_out):
                 output.writelines(f"{line}\n" for line in lines)
                 bar.update(conversations)
     finally:
         await store.close()
+    if left_out:
+        click.echo(f"records left out: {left_out}; `conversations doctor` tells more", err=True)
+        sys.exit(1)
 
 
 @main.command()
@@ -211,6 +224,44 @@ async def _reindex(settings: Settings) -> None:
                 bar.update(int(1000 * part) - bar.pos)
     finally:
         await store.close()
+
+
+@main.command()
+@_redis_url
+@_data_dir
+@click.option("--repair", is_flag=True, help="Mend what is wrong; what cannot be mended is set aside, and named.")
+@click.option("--verbose", is_flag=True, help="Name everything that is wrong, not only a few of each kind.")
+def doctor(redis_url: str | None, data_dir: Path, repair: bool, verbose: bool) -> None:
+    """Compare everything in Redis with what it follows from, and say what is wrong.
+
+    It works while the service runs. The exit code is 0 where all is well, with --repair also where it is now, and 1
+    otherwise. What is set aside stays in Redis, under keys that begin with `damaged:`.
+    """
+    _run(_doctor(_redis_settings(redis_url, data_dir), repair=repair, verbose=verbose))
+
+
+async def _doctor(settings: Settings, *, repair: bool, verbose: bool) -> None:
+    from conversations.store.doctor import Doctor, Findings
+
+    doctor = await Doctor.open(settings)
+    mended, left = Findings(), Findings()
+    try:
+        with _progress(await doctor.key_count(), "examining") as bar:
+            if repair:
+                mended, left = await doctor.repair(bar.update)
+            else:
+                left = await doctor.examine(advance=bar.update)
+    finally:
+        await doctor.close()
+    for sentence in mended.sentences(mended=True, verbose=verbose):
+        click.echo(f"mended: {sentence}")
+    for sentence in left.sentences(verbose=verbose):
+        click.echo(sentence)
+    if left:
+        if not repair:
+            click.echo("`conversations doctor --repair` mends what can be mended")
+        sys.exit(1)
+    click.echo("everything is as it should be now" if mended else "everything is as it should be")
 
 
 @main.command()

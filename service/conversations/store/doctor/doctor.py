@@ -1,0 +1,172 @@
+"""The doctor of one Redis."""
+
+import asyncio
+import re
+from collections.abc import Callable
+
+from conversations.errors import ConfigurationError
+from conversations.settings import Settings
+from conversations.store import index
+from conversations.store.client import Client, connect
+from conversations.store.doctor.examination import examine, look_again, number_text
+from conversations.store.doctor.findings import Findings
+from conversations.store.doctor.ward import Ward
+from conversations.store.functions import Call, load_library
+from conversations.store.partitions import Partitions
+from conversations.store.redis_errors import translated_errors
+from conversations.store.requirements import check_server
+from conversations.store.setup import LAYOUT, MAX_PARTITIONS, SETUP_KEY, was_set_up
+
+__all__ = ["Doctor"]
+
+# What is written by several calls is whole again after this long.
+_SECOND_LOOK_SECONDS = 0.5
+# What is mended may show something else: a message that is set aside was the latest one.
+_MAX_TREATMENTS = 3
+
+_LAYOUT = re.compile(rb"\d{1,4}")
+_SCHEMA = re.compile(rb"[0-9a-f]{12}")
+_CONVERSATION = re.compile(rb"conversation:\{(\d{1,2})\}:([0-9a-f-]{36})")
+_SAMPLE = 10_000
+
+
+class Doctor:
+    """Examines a Redis, also one that no worker would start on."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    @classmethod
+    async def open(cls, settings: Settings) -> "Doctor":
+        """Return a doctor for a Redis.
+
+        Raises:
+            ConfigurationError: The URL or the server is not as the service needs it.
+            StoreUnavailableError: Redis gives no answer or is still loading.
+        """
+        client = connect(settings.redis_url.get_secret_value(), settings.redis_timeout_ms)
+        try:
+            await client.guard(check_server(client.redis))
+            await client.guard(load_library(client.redis))
+        except BaseException:
+            await client.close()
+            raise
+        return cls(client)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._client.close()
+
+    async def key_count(self) -> int:
+        """Return about how many keys an examination looks at."""
+        count: int = await self._client.guard(self._client.redis.dbsize())
+        return count
+
+    async def repair(self, advance: Callable[[int], None] = lambda _: None) -> tuple[Findings, Findings]:
+        """Mend everything, and look again; return what was mended and what is left."""
+        mended = Findings()
+        for _ in range(_MAX_TREATMENTS):
+            mended.add_all(await self.examine(repair=True, advance=advance))
+            left = await self.examine()
+            if not left:
+                break
+        return mended, left
+
+    async def examine(
+        self, *, repair: bool = False, rests: bool = False, advance: Callable[[int], None] = lambda _: None
+    ) -> Findings:
+        """Look at everything, and return what is wrong.
+
+        Args:
+            repair: Mend it. Otherwise what was found is looked at a second time: what others were just writing is no
+                finding.
+            rests: Take twice as long, and half as much of the processor.
+            advance: Called with how many keys were looked at.
+
+        Raises:
+            ConfigurationError: Another version wrote what Redis holds.
+            StoreUnavailableError: Redis gives no answer.
+        """
+        findings = Findings()
+        with translated_errors():
+            partitions = await self._set_up(findings, repair=repair)
+            ward = Ward(self._client, partitions, findings, advance, mends=repair, rests=rests)
+            await examine(ward)
+            if findings and not repair:
+                await asyncio.sleep(_SECOND_LOOK_SECONDS)
+                findings = await look_again(ward)
+        return findings
+
+    async def mend_setup(self) -> Findings:
+        """Write again how Redis was set up, where that is lost; without it no worker starts."""
+        findings = Findings()
+        with translated_errors():
+            await self._set_up(findings, repair=True, any_schema=True)
+        return findings
+
+    async def _set_up(self, findings: Findings, *, repair: bool, any_schema: bool = False) -> Partitions:
+        """Return the partitions, as Redis was set up or, where that is lost, as the keys tell."""
+        redis = self._client.redis
+        kind = await redis.type(SETUP_KEY)
+        fields: dict[bytes, bytes] = await redis.hgetall(SETUP_KEY) if kind == b"hash" else {}
+        layout, text, schema = (fields.get(name, b"") for name in (b"layout", b"partitions", b"schema"))
+        if _LAYOUT.fullmatch(layout) and layout != LAYOUT:
+            raise ConfigurationError("Another version wrote what Redis holds: use its doctor.")
+        current = index.SCHEMA_VERSION.encode()
+        if any_schema and schema:
+            current = schema
+        elif _SCHEMA.fullmatch(schema) and schema != current:
+            raise ConfigurationError("The index was made by another version: run `conversations reindex` first.")
+        known = int(text) if text.isdigit() and 0 < int(text) <= MAX_PARTITIONS else None
+        count = known or await self._count_partitions()
+        wanted = {b"layout": LAYOUT, b"partitions": str(count).encode(), b"schema": current}
+        if fields != wanted and (kind != b"none" or await was_set_up(redis)):
+            findings.add("setup", 0, SETUP_KEY)
+            if repair:
+                if kind != b"none":
+                    await redis.rename(SETUP_KEY, f"damaged:{SETUP_KEY}")
+                await redis.hset(SETUP_KEY, mapping=wanted)
+        return Partitions(count)
+
+    async def _count_partitions(self) -> int:
+        """Return the smallest number of partitions that has every index and every conversation where it is."""
+        places: dict[str, int] = {}
+        async for key in self._client.redis.scan_iter(match="conversation:*", count=1000):
+            match = _CONVERSATION.fullmatch(key)
+            if match and int(match[1]) < MAX_PARTITIONS:
+                places[match[2].decode()] = int(match[1])
+            if len(places) == _SAMPLE:
+                break
+        least = max([*places.values(), *await index.partitions(self._client.redis), 0]) + 1
+        for count in range(least, MAX_PARTITIONS + 1):
+            if all(Partitions(count).of(id) == place for id, place in places.items()):
+                return count
+        return least
+
+    async def count(self) -> list[str]:
+        """Compare only how many there are of what has to be as many; return a sentence for each difference.
+
+        It takes milliseconds for a million conversations.
+        """
+        sentences = []
+        with translated_errors():
+            findings = Findings()
+            for partition in await self._set_up(findings, repair=False):
+                sentences += await self._count_partition(partition)
+        return [*findings.sentences(), *sentences]
+
+    async def _count_partition(self, partition: int) -> list[str]:
+        indexed = await index.document_count(self._client.redis, partition)
+        listed, ids, unread = await self._client.call(Call(partition, "count_sets"))
+        wrong = []
+        if indexed is None:
+            wrong.append("there is no index")
+        elif listed != indexed:
+            wrong.append(f"the list has {number_text(listed)} conversations, the index {indexed}")
+        elif counted := await self._client.call(Call(partition, "check_counts")):
+            wrong.append(f"{number_text(unread)} conversations are counted as unread, {number_text(counted[1])} are")
+        if not isinstance(ids, int) or (isinstance(listed, int) and ids < listed):
+            wrong.append(
+                f"the dictionary of ids has {number_text(ids)} entries for {number_text(listed)} conversations"
+            )
+        return [f"partition {partition}: {sentence}" for sentence in wrong]

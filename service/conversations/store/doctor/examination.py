@@ -1,0 +1,165 @@
+"""One walk over everything in Redis. Each call takes a few milliseconds, and others are served between two of them."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+from conversations.store import index
+from conversations.store.doctor.channels import check_channels, check_tags
+from conversations.store.doctor.conversations import check_conversations, check_messages
+from conversations.store.doctor.dictionaries import KnownIds, check_ids, check_words, read_ids
+from conversations.store.doctor.findings import Findings
+from conversations.store.doctor.ward import Key, Ward, in_pieces
+
+__all__ = ["examine", "look_again", "number_text"]
+
+_RECORDS_AT_ONCE = 50
+_CONVERSATIONS_AT_ONCE = 20
+_MEMBERS_AT_ONCE = 500
+_MAX_SECOND_LOOKS = 2_000
+_POLL_SECONDS = 0.1
+
+_SETS = ("recent", "waiting", "waiting_messages", "channels", "tags", "deleted_tags")
+
+# By which record a finding is looked at again; others are of one call, or were already.
+_RECORDS = {
+    **dict.fromkeys(("message", "message facts", "message changes"), "message"),
+    **dict.fromkeys(("message order", "message unread", "message waiting", "message channel"), "message"),
+    **dict.fromkeys(("place", "lost", "empty", "latest", "facts", "shown", "listed"), "conversation"),
+    **dict.fromkeys(("waiting", "early", "words", "indexed"), "conversation"),
+    **dict.fromkeys(("channel", "channel copy", "channel listed"), "channel"),
+    **dict.fromkeys(("tag", "tag listed"), "tag"),
+}
+
+
+def number_text(reply: Any) -> str:
+    """Return what a function answers for a number, for a sentence; it answers nothing for none."""
+    text = reply.decode(errors="backslashreplace") if isinstance(reply, bytes) else str(reply)
+    return ascii(text)[1:-1] or "no"
+
+
+async def examine(ward: Ward) -> None:
+    """Look at everything, in an order in which what is mended stands on what was mended before."""
+    unusable = await _check_shared_keys(ward)
+    await _check_indexes(ward)
+    async for keys in ward.keys("words"):
+        await check_words(ward, keys)
+    async for keys in ward.keys("tag"):
+        for some in in_pieces(keys, _RECORDS_AT_ONCE):
+            await check_tags(ward, some)
+    channels: set[str] = set()
+    async for keys in ward.keys("channel"):
+        channels.update(id for _, id in keys)
+    await check_channels(ward, sorted(channels))
+    async for keys in ward.keys("message"):
+        for some in in_pieces(keys, _RECORDS_AT_ONCE):
+            await check_messages(ward, some)
+    known = {partition: KnownIds() for partition in ward.partitions}
+    for partition, ids in known.items():
+        await read_ids(ward, partition, ids)
+    unknown: dict[int, list[str]] = {partition: [] for partition in ward.partitions}
+    # A conversation that has lost its hash is found by what is left of it.
+    for kind in ("conversation", "order", "unread", "early"):
+        async for keys in ward.keys(kind):
+            records = keys if kind == "conversation" else await _without_hash(ward, keys)
+            for some in in_pieces(records, _CONVERSATIONS_AT_ONCE):
+                await check_conversations(ward, some)
+            for partition, id in records:
+                if kind in ("conversation", "order") and id not in known[partition]:
+                    unknown[partition].append(id)
+    for partition, ids in known.items():
+        there = [(partition, id) for id in unknown[partition]]
+        lost = {id for _, id in await _without_hash(ward, there)}
+        await check_ids(ward, partition, ids, [id for id in unknown[partition] if id not in lost])
+    await _check_sets(ward, unusable)
+    if ward.has_index:
+        for partition in ward.partitions:
+            [counts] = await ward.check([(partition, "counts", ())])
+            if counts:
+                note = f"{number_text(counts[0])}, not {number_text(counts[1])}"
+                ward.findings.add("counts", partition, f"counts:{{{partition}}}", note)
+
+
+async def _check_shared_keys(ward: Ward) -> set[Key]:
+    """Report keys of a wrong type; return those that cannot be used."""
+    unusable = set()
+    for partition in ward.partitions:
+        [names] = await ward.check([(partition, "shared_keys", ())])
+        for name in names:
+            key = f"{name.decode()}:{{{partition}}}"
+            ward.findings.add("key type", partition, key)
+            if not ward.mends:
+                unusable.add((partition, name.decode()))
+    return unusable
+
+
+async def _check_indexes(ward: Ward) -> None:
+    redis = ward.client.redis
+    for partition in ward.partitions:
+        if await index.document_count(redis, partition) is None and not await index.progress(redis, partition):
+            ward.findings.add("index", partition, f"conversations:{{{partition}}}")
+            if not ward.mends:
+                ward.has_index = False
+                continue
+            await index.create_index(redis, partition)
+        while await index.progress(redis, partition) < 1.0:  # noqa: ASYNC110 - only Redis knows
+            await asyncio.sleep(_POLL_SECONDS)
+
+
+async def _without_hash(ward: Ward, keys: Sequence[Key]) -> list[Key]:
+    """Return the conversations that have no hash."""
+    found: list[Key] = []
+    for some in in_pieces(keys, _MEMBERS_AT_ONCE):
+        async with ward.client.redis.pipeline(transaction=False) as pipeline:
+            for partition, id in some:
+                pipeline.exists(f"conversation:{{{partition}}}:{id}")
+            replies = await pipeline.execute()
+        found += [key for key, there in zip(some, replies, strict=True) if not there]
+    return found
+
+
+async def _check_sets(ward: Ward, unusable: set[Key]) -> None:
+    for partition in ward.partitions:
+        for name in _SETS:
+            if (partition, name) not in unusable:
+                async for members in _members(ward, partition, name):
+                    await _check_members(ward, partition, name, members)
+
+
+async def _members(ward: Ward, partition: int, name: str) -> AsyncIterator[list[bytes]]:
+    key, redis = f"{name}:{{{partition}}}", ward.client.redis
+    scan = redis.zscan_iter if name == "recent" else redis.sscan_iter
+    members: list[bytes] = []
+    async for entry in scan(key, count=_MEMBERS_AT_ONCE):
+        members.append(entry[0] if name == "recent" else entry)
+        if len(members) == _MEMBERS_AT_ONCE:
+            yield members
+            members = []
+    yield members
+
+
+async def _check_members(ward: Ward, partition: int, name: str, members: Sequence[bytes]) -> None:
+    [strays] = await ward.check([(partition, "members", (name, *members))])
+    for member in strays:
+        ward.findings.add("set entry", partition, f"{name}:{{{partition}}}", member.decode(errors="backslashreplace"))
+
+
+async def look_again(ward: Ward) -> Findings:
+    """Return the findings that are there still, going by their records."""
+    first, again = ward.findings, Findings(further=ward.findings.further)
+    ward.findings = again
+    records: dict[str, set[Key]] = {name: set() for name in ("message", "conversation", "channel", "tag")}
+    for number, finding in enumerate(first.kept):
+        kind = _RECORDS.get(finding.kind)
+        if kind is None or number >= _MAX_SECOND_LOOKS:
+            again.kept[finding] = None
+        else:
+            records[kind].add((finding.partition, finding.id))
+    for some in in_pieces(sorted(records["message"]), _RECORDS_AT_ONCE):
+        await check_messages(ward, some)
+    for some in in_pieces(sorted(records["conversation"]), _CONVERSATIONS_AT_ONCE):
+        await check_conversations(ward, some)
+    await check_channels(ward, sorted({id for _, id in records["channel"]}))
+    for some in in_pieces(sorted(records["tag"]), _RECORDS_AT_ONCE):
+        await check_tags(ward, some)
+    return again

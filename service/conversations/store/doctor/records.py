@@ -1,0 +1,199 @@
+"""What single records should hold: judged from their bytes, without Redis."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from google.protobuf.message import DecodeError
+
+from conversations.store.documents import (
+    channel_head,
+    channel_metadata,
+    document_parts,
+    dump_document,
+    dump_json,
+    is_document,
+    load_json,
+    to_json,
+)
+from conversations.store.merge import JsonObject, apply_changes, is_changes
+from conversations.store.validation import sound_channel, sound_message
+from conversations.times import parse_time
+from conversations.v1 import channel_pb2, conversation_pb2
+
+__all__ = ["FACTS", "Change", "Facts", "channel_changes", "is_id", "message_changes", "read_facts"]
+
+Fields = Mapping[bytes, bytes]
+
+FACTS = ("ver", "doc", "st", "tg", "read")
+"""What a conversation has of its own, by the names of shared.lua."""
+
+_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_TIME = re.compile(rb"-?\d{1,15}")
+_COUNT = re.compile(rb"\d{1,10}")
+# As messages.lua has it.
+_LINE = re.compile(rb"(-?\d{1,15}) (\d{10}) ([01]) ([0-9a-f-]{36}) ([!-~]{1,64})\n(.*)", re.DOTALL)
+
+
+def is_id(text: str) -> bool:
+    """Return whether a text is an id as the service writes it."""
+    return _ID.fullmatch(text) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A field of a hash that should be another; empty stands for an absent one."""
+
+    kind: str
+    """Of finding."""
+    field: bytes
+    old: bytes
+    new: bytes
+
+
+def message_changes(id: str, fields: Fields) -> Iterator[Change]:
+    """Yield what is wrong with the hash of a message."""
+    version, changes = fields.get(b"version", b""), fields.get(b"changes", b"")
+    for name, value in fields.items():
+        if name in (b"version", b"changes"):
+            continue
+        line = _LINE.fullmatch(value) if is_id(name.decode(errors="replace")) else None
+        message = sound_message(line[6], id) if line else None
+        if line is None or message is None:
+            yield Change("message", name, value, b"")
+            continue
+        try:
+            sent_at = str(parse_time(message.sent_at)).encode()
+        except ValueError:
+            yield Change("message", name, value, b"")
+            continue
+        from_contact = b"1" if message.from_contact else b"0"
+        facts = b"%b %b %b %b %b\n" % (sent_at, line[2], from_contact, line[4], message.source.encode())
+        if value != facts + line[6]:
+            yield Change("message facts", name, value, facts + line[6])
+    if not version and not changes:
+        return
+    if not changes or not _are_changes(changes):
+        yield from (Change("message changes", n, v, b"") for n, v in fields.items() if n in (b"version", b"changes"))
+    elif _COUNT.fullmatch(version) is None or not int(version):
+        yield Change("message changes", b"version", version, b"1")
+
+
+def _are_changes(text: bytes) -> bool:
+    found = _object(text)
+    return found is not None and is_changes(found)
+
+
+def _object(text: bytes) -> JsonObject | None:
+    try:
+        return load_json(text)
+    except ValueError:
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """A conversation's own facts as they should be, and what follows from them."""
+
+    values: tuple[bytes, ...]
+    """FACTS, each empty where there is none."""
+    parts: tuple[str | bytes, ...]
+    """As commit_document takes them: name, avatar, user data, index terms of name and leaves."""
+    words: tuple[str, ...]
+    """Each behind its dictionary's name."""
+
+
+def read_facts(stored: tuple[bytes, ...], data: bytes) -> Facts:
+    """Return what can be read of a conversation's own facts.
+
+    Args:
+        stored: FACTS as they are stored.
+        data: What is stored of the user data: taken again where it says the same, as protobuf leaves an order open.
+    """
+    version, text, state, tags, read_at = stored
+    document = _object(text) if text else None
+    if document is not None and not is_document(document):
+        document = None
+    parts: list[str | bytes] = [b"", b"", b"", "", ""]
+    words: list[str] = []
+    if document is not None:
+        try:
+            parts, words = document_parts(document)
+        except (ValueError, OverflowError):
+            document = None
+    if document is None:
+        version = text = b""
+    elif _COUNT.fullmatch(version) is None:
+        version = b"1"
+    if _says_the_same(data, parts[2]):
+        parts[2] = data
+    ids = sorted({id for id in tags.decode(errors="replace").split(",") if is_id(id)})
+    values = (
+        version,
+        text,
+        state if state in (b"OPEN", b"CLOSED") else b"",
+        ",".join(ids).encode(),
+        read_at if _TIME.fullmatch(read_at) else b"",
+    )
+    return Facts(values, tuple(parts), tuple(words))
+
+
+def _says_the_same(stored: bytes, made: str | bytes) -> bool:
+    metadata = conversation_pb2.ConversationMetadata
+    try:
+        read = metadata.FromString(stored)
+    except DecodeError:
+        return False
+    return len(stored) == len(made) and read == metadata.FromString(made if isinstance(made, bytes) else b"")
+
+
+def channel_changes(id: str, fields: Fields, others: list[channel_pb2.Channel]) -> Iterator[Change]:
+    """Yield what is wrong with the hash of a channel in the partition of its id.
+
+    What the channel's event gave is taken from what is shown where it is lost itself, then from copies.
+
+    Args:
+        id: The channel's.
+        fields: What is stored.
+        others: What other partitions have of it.
+    """
+    version, head, metadata, own, changes = (
+        fields.get(name, b"") for name in (b"version", b"head", b"metadata", b"own", b"changes")
+    )
+    kind = "channel"
+    if b"head" in fields and sound_channel(head, id) is None:
+        # Where nobody has another, messages of the channel make one.
+        yield Change(kind, b"head", head, channel_head(others[0]) if others else b"")
+    for name in fields:
+        if name not in (b"version", b"head", b"metadata", b"own", b"changes"):
+            yield Change(kind, name, fields[name], b"")
+    if not (version or own or changes):
+        if metadata:
+            yield Change(kind, b"metadata", metadata, b"")
+        return
+    shown = _shown_metadata(metadata) or next((to_json(other.metadata) for other in others), {})
+    own_document, made = _object(own) if own else None, _object(changes) if changes else None
+    if made is None or not is_changes(made):
+        # What was changed is in what was shown.
+        own_document, made = None, {}
+    if own_document is None:
+        own_document = shown
+    wanted = {
+        b"version": version if _COUNT.fullmatch(version) and int(version) else b"1",
+        b"own": own if own and _object(own) == own_document else dump_json(own_document).encode(),
+        b"changes": changes if changes and _object(changes) == made else dump_document(made).encode(),
+        b"metadata": metadata,
+    }
+    result = apply_changes(own_document, made)
+    if _shown_metadata(metadata) != result:
+        wanted[b"metadata"] = channel_metadata(result)
+    for name, value in wanted.items():
+        if fields.get(name, b"") != value:
+            yield Change(kind, name, fields.get(name, b""), value)
+
+
+def _shown_metadata(stored: bytes) -> JsonObject | None:
+    """Return the metadata that a channel is shown with; None where that cannot be read."""
+    own = channel_pb2.Channel(id="x")
+    found = sound_channel(own.SerializeToString() + stored, "x") if stored else None
+    return to_json(found.metadata) if found is not None and found.HasField("metadata") else None

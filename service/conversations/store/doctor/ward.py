@@ -1,0 +1,106 @@
+"""What all parts of an examination share: calls that look or mend, and where what they find goes."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from time import monotonic
+from typing import Any, TypeVar
+
+from conversations.store.client import Client
+from conversations.store.doctor.findings import Findings
+from conversations.store.doctor.records import Change, is_id
+from conversations.store.functions import Call
+from conversations.store.partitions import Partitions
+
+__all__ = ["Key", "Ward", "in_pieces"]
+
+# A SCAN of so many keys takes Redis about half a millisecond.
+_KEYS_AT_ONCE = 1000
+_T = TypeVar("_T")
+
+Key = tuple[int, str]
+"""Partition and id of a record."""
+
+
+class Ward:
+    """One examination of the records of a Redis."""
+
+    def __init__(
+        self,
+        client: Client,
+        partitions: Partitions,
+        findings: Findings,
+        advance: Callable[[int], None],
+        *,
+        mends: bool,
+        rests: bool = False,
+    ) -> None:
+        self.client = client
+        self.partitions = partitions
+        self.findings = findings
+        self.advance = advance
+        """Called with how many keys were looked at."""
+        self.mends = mends
+        self._rests = rests
+        self._rested_at = monotonic()
+        self.has_index = True
+        """Whether every partition has an index to ask."""
+
+    async def call(self, calls: Sequence[tuple[int, str, tuple[str | bytes | int, ...]]]) -> list[Any]:
+        """Return the replies of functions that only look."""
+        return await self._call_all([Call(*call) for call in calls])
+
+    async def check(self, calls: Sequence[tuple[int, str, tuple[str | bytes | int, ...]]]) -> list[Any]:
+        """Return the replies of functions, named without `check_`, that mend where that is wanted."""
+        prefix = "mend_" if self.mends else "check_"
+        return await self._call_all([Call(p, prefix + name, args) for p, name, args in calls])
+
+    async def _call_all(self, calls: Sequence[Call]) -> list[Any]:
+        """Return replies; take as long a rest before as was worked since the last one, where that is wanted."""
+        if self._rests:
+            await asyncio.sleep(monotonic() - self._rested_at)
+            self._rested_at = monotonic()
+        return await self.client.call_all(calls)
+
+    async def mend_fields(self, kind: str, partition: int, id: str, changes: Iterable[Change]) -> None:
+        """Replace fields where that is wanted; what changed meanwhile stays."""
+        args = [part for change in changes for part in (change.field, change.old, change.new)]
+        if self.mends and args:
+            await self.client.call(Call(partition, "mend_fields", (kind, id, *args)))
+
+    async def set_aside(self, partition: int, key: str | bytes) -> None:
+        """Set a key aside where that is wanted."""
+        if self.mends:
+            await self.client.call(Call(partition, "mend_key", (key,)))
+
+    async def keys(self, kind: str) -> AsyncIterator[list[Key]]:
+        """Yield the records of a kind, some at a time; report keys that are none. One may come twice."""
+        found: list[Key] = []
+        async for stored in self.client.redis.scan_iter(match=f"{kind}:*", count=_KEYS_AT_ONCE):
+            record = await self._record(kind, stored)
+            if record is not None:
+                found.append(record)
+            if len(found) == _KEYS_AT_ONCE:
+                self.advance(len(found))
+                yield found
+                found = []
+        self.advance(len(found))
+        yield found
+
+    async def _record(self, kind: str, stored: bytes) -> Key | None:
+        key = stored.decode(errors="backslashreplace")
+        tag, closed, id = key.removeprefix(f"{kind}:{{").partition("}:")
+        partition = int(tag) if tag.isascii() and tag.isdigit() else -1
+        own = kind in ("channel", "message") or (is_id(id) and self.partitions.of(id) == partition)
+        if closed and 0 <= partition < len(self.partitions) and (kind == "words" or (is_id(id) and own)):
+            return partition, id
+        if closed and tag.isascii() and tag.isdigit():
+            self.findings.add("key name", partition, key)
+            # Its hash tag says where it lies, be there such a partition or not.
+            await self.set_aside(partition, stored)
+        return None
+
+
+def in_pieces(items: Sequence[_T], size: int) -> Iterator[Sequence[_T]]:
+    """Yield the items, some at a time."""
+    for start in range(0, len(items), size):
+        yield items[start : start + size]

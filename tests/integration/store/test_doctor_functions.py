@@ -1,0 +1,188 @@
+"""Each function of the doctor finds and mends what its header says, and the one that only looks changes nothing."""
+
+from typing import Any
+
+from tests.integration.store.events import CHANNEL, conversation_id, message_id, tag_id
+from tests.integration.store.test_functions import add_message, call, commit
+
+from conversations.store.client import Client
+
+ID, OTHER = conversation_id(1), conversation_id(2)
+MESSAGE = message_id(1)
+HASH, ORDER, UNREAD = (f"{kind}:{{0}}:{ID}" for kind in ("conversation", "order", "unread"))
+PLACE = f"0000000001{MESSAGE}"
+
+
+async def finds(client: Client, checks: str, mends: str, *args: str | bytes | int) -> Any:
+    """Return what both of a pair find, which is the same; the first changes nothing, after the second all is well."""
+    before = {key: await client.redis.dump(key) for key in await client.redis.keys("*")}
+    found = await call(client, checks, *args)
+    assert {key: await client.redis.dump(key) for key in await client.redis.keys("*")} == before
+    assert sorted(map(str, await call(client, mends, *args))) == sorted(map(str, found))
+    return found
+
+
+async def test_shared_keys(client: Client) -> None:
+    assert await call(client, "check_shared_keys") == []
+    await client.redis.set("recent:{0}", "junk")
+    await client.redis.xadd("changes:{0}", {"key": "x"}, id="18446744073709551615-5")
+    assert sorted(await finds(client, "check_shared_keys", "mend_shared_keys")) == [b"changes", b"recent"]
+    assert await call(client, "check_shared_keys") == []
+    assert await client.redis.get("damaged:{0}:recent:{0}") == b"junk"
+    # Another one of the same name loses nothing.
+    await client.redis.set("recent:{0}", "again")
+    await call(client, "mend_shared_keys")
+    assert len(await client.redis.keys("damaged:{0}:recent:{0}*")) == 2
+
+
+async def test_key_record_and_fields(client: Client) -> None:
+    assert await call(client, "mend_key", HASH) == [b"gone"]
+    assert await call(client, "read_record", "conversation", ID) == [b"none"]
+    await client.redis.hset(HASH, mapping={"a": "1", "b": "2"})
+    assert await call(client, "read_record", "conversation", ID) == [b"hash", b"a", b"1", b"b", b"2"]
+    fields = ("conversation", ID, "a", "1", "7", "b", "2", "", "c", "", "3")
+    assert await call(client, "mend_fields", *fields) == [b"ok"]
+    assert await client.redis.hgetall(HASH) == {b"a": b"7", b"c": b"3"}
+    assert await client.redis.hgetall(f"damaged:{{0}}:{HASH}:fields") == {b"a": b"1", b"b": b"2"}
+    assert await call(client, "mend_fields", *fields) == [b"conflict"]
+    assert await call(client, "mend_key", HASH) == [b"ok"]
+    assert await client.redis.hgetall(f"damaged:{{0}}:{HASH}") == {b"a": b"7", b"c": b"3"}
+    await client.redis.set(f"tag:{{0}}:{tag_id(1)}", "x")
+    assert await call(client, "read_record", "tag", tag_id(1)) == [b"string", b"x"]
+
+
+async def test_message(client: Client) -> None:
+    pair = ("check_message", "mend_message", MESSAGE)
+    assert await finds(client, *pair) == []
+    await add_message(client)
+    assert await finds(client, *pair) == []
+    await client.redis.zadd(ORDER, {PLACE: 7})
+    assert await finds(client, *pair) == [b"order", ID.encode()]
+    await client.redis.delete(UNREAD)
+    assert await finds(client, *pair) == [b"unread", ID.encode()]
+    await client.redis.hset(HASH, "read", "5000")
+    assert await finds(client, *pair) == [b"unread", ID.encode()]
+    await client.redis.delete(f"channel:{{0}}:{CHANNEL}")
+    assert await finds(client, *pair) == [b"channel", CHANNEL.encode()]
+    await client.redis.sadd("waiting_messages:{0}", MESSAGE)
+    assert await finds(client, *pair) == [b"waiting", MESSAGE.encode()]
+    assert await finds(client, *pair) == []
+    assert await client.redis.zrange(ORDER, 0, -1, withscores=True) == [(PLACE.encode(), 1000.0)]
+    assert await client.redis.exists(UNREAD) == 0
+    await client.redis.delete(ORDER)
+    await client.redis.set(ORDER, "junk")
+    assert await finds(client, *pair) == [b"order", ID.encode()]
+    assert await client.redis.zcard(ORDER) == 1
+
+
+async def test_places(client: Client) -> None:
+    for number in (1, 2, 3):
+        await add_message(client, 1000 * number, id=message_id(number))
+    assert await call(client, "check_places", ID, "order", 0, 2) == [b"2", b"0000000002"]
+    assert await call(client, "check_places", ID, "order", "2", 2) == [b"", b"0000000003"]
+    assert await call(client, "check_places", ID, "unread", 0, 3) == [b"3", b"0"]
+    assert await call(client, "check_places", OTHER, "order", 0, 2) == [b"", b"0"]
+    strays = {"junk": 5, f"0000000009{message_id(3)}": 3000, f"0000000002{message_id(2)}": 7}
+    await client.redis.zadd(ORDER, strays)
+    await client.redis.zadd(UNREAD, {message_id(9): 1, message_id(1): 1})
+    found = await finds(client, "check_places", "mend_places", ID, "order", 0, 9)
+    assert found[:2] == [b"", b"0000000003"]
+    assert {member.decode() for member in found[2:]} == set(strays)
+    found = await finds(client, "check_places", "mend_places", ID, "unread", 0, 9)
+    assert set(found[2:]) == {message_id(9).encode(), message_id(1).encode()}
+    assert await client.redis.zcard(ORDER) == 2
+    # What was removed stands before the next ones no more.
+    await client.redis.zadd(ORDER, {"a": 1, "b": 2})
+    assert (await call(client, "mend_places", ID, "order", 0, 3))[0] == b"1"
+
+
+async def facts(client: Client, **others: str) -> tuple[str | bytes, ...]:
+    """Arguments for the conversation as it is, some facts cleaned."""
+    _, *stored = await call(client, "read_facts", ID)
+    clean = [others.get(name, value) for name, value in zip(("ver", "doc", "st", "tg", "read"), stored, strict=False)]
+    return (ID, *stored[:5], *clean, *stored[5:], "nada" if stored[5] else "", "", "0000000002")
+
+
+async def test_facts_and_conversation(client: Client) -> None:
+    pair = ("check_conversation", "mend_conversation")
+    assert await call(client, "read_facts", ID) == [b"none", *[b""] * 8]
+    assert await finds(client, *pair, *await facts(client)) == [b"ok"]
+    await commit(client, document='{"k":1}', state="OPEN", added=(tag_id(1),), words=("metadata.k", "1"))
+    assert await call(client, "read_facts", ID) == [
+        *(b"early", b"1", b'{"k":1}', b"OPEN", tag_id(1).encode(), b"", b"", b"", b"")
+    ]
+    assert await finds(client, *pair, *await facts(client)) == [b"ok"]
+    await client.redis.delete("waiting:{0}")
+    assert await finds(client, *pair, *await facts(client)) == [b"ok", b"waiting", b""]
+    await add_message(client)
+    await add_message(client, 2000, id=message_id(2))
+    words = ("metadata.k", "1")
+    assert await finds(client, *pair, *await facts(client), *words) == [b"ok"]
+    await client.redis.hset(HASH, mapping={"tail": "junk", "seq": "x", "strange": "x"})
+    await client.redis.zadd("recent:{0}", {ID: 5})
+    await client.redis.delete("words:{0}:metadata.k")
+    await client.redis.hset(f"early:{{0}}:{ID}", "read", "7")
+    assert await finds(client, *pair, *await facts(client), *words) == [
+        *(b"ok", b"shown", b"seq strange tail", b"listed", b"", b"early", b"", b"words", b"")
+    ]
+    assert await finds(client, *pair, *await facts(client), *words) == [b"ok"]
+    args = await facts(client)
+    await client.redis.hset(HASH, "st", "junk")
+    assert await finds(client, *pair, *args, *words) == [b"conflict"]
+    assert (await finds(client, *pair, *await facts(client, st=""), *words))[:3] == [b"ok", b"facts", b""]
+    assert await client.redis.hget(f"damaged:{{0}}:{HASH}:fields", "st") == b"junk"
+    # Its hash, the latest message, then all of them.
+    await client.redis.delete(HASH)
+    assert await finds(client, *pair, *await facts(client)) == [b"ok", b"lost", b""]
+    assert (await client.redis.hget(HASH, "seq")) == b"2"
+    await client.redis.delete(f"message:{{0}}:{message_id(2)}")
+    assert await finds(client, *pair, *await facts(client)) == [b"ok", b"latest", b""]
+    await client.redis.delete(ORDER)
+    await client.redis.hset(HASH, "st", "OPEN")
+    assert await finds(client, *pair, *await facts(client)) == [b"ok", b"empty", b"", b"waiting", b""]
+    assert await finds(client, *pair, *await facts(client)) == [b"ok"]
+    await client.redis.set(HASH, "junk")
+    assert await finds(client, *pair, *await facts(client)) == [b"ok", b"type", HASH.encode()]
+
+
+async def test_members_and_membership(client: Client) -> None:
+    await add_message(client)
+    await client.redis.zadd("recent:{0}", {OTHER: 5, "junk": 6})
+    found = await finds(client, "check_members", "mend_members", "recent", ID, OTHER, "junk", "other")
+    assert sorted(found) == [OTHER.encode(), b"junk"]
+    assert await client.redis.zrange("recent:{0}", 0, -1) == [ID.encode()]
+    await client.redis.sadd("deleted_tags:{0}", tag_id(1), "junk")
+    assert await finds(client, "check_members", "mend_members", "deleted_tags", tag_id(1), "junk") == [b"junk"]
+    await client.redis.delete("channels:{0}")
+    pair = ("check_membership", "mend_membership", "channels", CHANNEL, tag_id(9))
+    assert await finds(client, *pair) == [CHANNEL.encode()]
+    assert await finds(client, *pair) == []
+
+
+async def test_words_and_ids(client: Client) -> None:
+    await add_message(client)
+    await add_message(client, id=message_id(2), conversation=OTHER, source="x")
+    assert await call(client, "read_words", "nothing", 0, 5) == [b"none"]
+    kind, first, _, second, _ = await call(client, "read_words", "source", 0, 5)
+    assert (kind, first, second) == (b"zset", b"facebook", b"x")
+    assert (await call(client, "read_words", "source", 1, 5))[1] == b"x"
+    assert await call(client, "read_words", "id", 0, 5) == [b"list", ID.encode(), OTHER.encode()]
+    assert await call(client, "mend_words", "source", "facebook", "again", "x", "") == [b"ok"]
+    assert await client.redis.zrange("words:{0}:source", 0, -1) == [b"facebook"]
+    assert await call(client, "mend_ids", "", MESSAGE, 0, OTHER) == [b"ok"]
+    assert await client.redis.lrange("words:{0}:id", 0, -1) == [OTHER.encode(), OTHER.encode(), MESSAGE.encode()]
+
+
+async def test_indexed_and_counts(client: Client) -> None:
+    assert await finds(client, "check_counts", "mend_counts") == []
+    assert await call(client, "count_sets") == [0, 0, b""]
+    await add_message(client)
+    await add_message(client, id=message_id(2), conversation=OTHER)
+    assert await call(client, "count_sets") == [2, 2, b"2"]
+    assert await finds(client, "check_indexed", "mend_indexed", ID, OTHER, MESSAGE) == []
+    await client.redis.hset(HASH, "ca", "junk")
+    assert await finds(client, "check_indexed", "mend_indexed", ID, OTHER) == [ID.encode()]
+    assert await finds(client, "check_counts", "mend_counts") == [b"2", b"1"]
+    assert await finds(client, "check_counts", "mend_counts") == []
+    await client.redis.hset("counts:{0}", "unread", "junk")
+    assert await finds(client, "check_counts", "mend_counts") == [b"junk", b"1"]
