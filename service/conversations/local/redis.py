@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import redis.asyncio
@@ -11,12 +11,15 @@ from redis.backoff import NoBackoff
 from redis.exceptions import BusyLoadingError, ConnectionError
 from redis.retry import Retry
 
+from conversations.local.append_only import AppendOnlyFile
 from conversations.local.engines import RedisEngine
+from conversations.local.processes import Child, ChildDiedError
 
-__all__ = ["keep_flushed", "redis_command", "running_url", "wait_until_loaded"]
+__all__ = ["keep_flushed", "redis_command", "running_url", "start_redis", "wait_until_loaded"]
 
 _POLL_SECONDS = 0.05
 _FLUSH_SECONDS = 1.0
+_STOP_SECONDS = 3.0
 
 
 def redis_command(engine: RedisEngine, directory: Path, socket: Path, appendfsync: str) -> list[str]:
@@ -38,6 +41,8 @@ def redis_command(engine: RedisEngine, directory: Path, socket: Path, appendfsyn
         # The order of ids is that of their bytes, in Lua too.
         *("--locale-collate", "C"),
         *("--dir", str(directory), "--appendonly", "yes", "--appendfsync", policy),
+        # See append_only.py.
+        *("--aof-load-truncated", "no"),
         # RediSearch refuses the append-only file without it.
         *("--aof-use-rdb-preamble", "yes"),
         # Conversations and messages in their compact form, which is for values up to 64 bytes otherwise: takes a third
@@ -54,6 +59,43 @@ def running_url(data_dir: Path) -> str | None:
     with contextlib.suppress(FileNotFoundError):
         return (data_dir / "redis.url").read_text().strip()
     return None
+
+
+async def start_redis(
+    launch: Callable[[], Awaitable[Child]], file: AppendOnlyFile, url: str, tell: Callable[[str], None]
+) -> Child:
+    """Return a running Redis whose data and index are complete.
+
+    Args:
+        launch: Starts it.
+        file: Its append-only file, prepared. A torn end is cut off, and Redis is launched again.
+        url: Where it will be.
+        tell: Called with the progress, and with what was cut off.
+
+    Raises:
+        ChildDiedError: It ended.
+        DamagedFileError: It cannot start on its file.
+    """
+    told = ""
+    while True:
+        child = await launch()
+        loaded = asyncio.ensure_future(wait_until_loaded(url, tell))
+        ended = asyncio.ensure_future(child.process.wait())
+        try:
+            await asyncio.wait((loaded, ended), return_when=asyncio.FIRST_COMPLETED)
+            if loaded.done():
+                loaded.result()
+                return child
+        except BaseException:
+            await child.stop(_STOP_SECONDS)
+            raise
+        finally:
+            loaded.cancel()
+            ended.cancel()
+        mended = await asyncio.to_thread(file.mend, child.log)
+        if not mended or mended == told:
+            raise ChildDiedError(child)
+        tell(told := mended)
 
 
 async def wait_until_loaded(url: str, tell: Callable[[str], None]) -> None:

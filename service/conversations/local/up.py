@@ -19,7 +19,7 @@ from collections.abc import Awaitable, Coroutine, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import grpc.aio
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
@@ -28,16 +28,20 @@ from pydantic import SecretStr
 from conversations.edge import EnvoySettings, render
 from conversations.errors import ServiceError
 from conversations.local import demo
+from conversations.local.append_only import AppendOnlyFile
+from conversations.local.checkup import count_data, examine_data, mend_setup
 from conversations.local.data_directory import DataDirectory, DirectoryInUseError, open_data_directory
 from conversations.local.engines import EngineError, find_envoy, find_redis, private_directory
 from conversations.local.envoy_process import drain, envoy_command, wait_until_healthy
 from conversations.local.logs import keep_small
 from conversations.local.processes import Child, ChildDiedError, start_child
-from conversations.local.redis import keep_flushed, redis_command, wait_until_loaded
+from conversations.local.redis import keep_flushed, redis_command, start_redis
 from conversations.local.upgrade import upgrade_store
 from conversations.settings import Settings
 
 __all__ = ["UpOptions", "up"]
+
+_T = TypeVar("_T")
 
 _HOST = "127.0.0.1"
 _POLL_SECONDS = 0.05
@@ -151,6 +155,7 @@ class _Stack:
         self._sockets = sockets
         self._announcements = announcements
         self._redis: list[Child] = []
+        self._file: AppendOnlyFile | None = None
         self._workers: list[Child] = []
         self._envoy: list[Child] = []
         self._tasks: list[asyncio.Task[None]] = []
@@ -187,6 +192,8 @@ class _Stack:
         await _stop(self._envoy, _ENVOY_STOP_SECONDS)
         await _stop(self._workers, _WORKER_STOP_SECONDS)
         await _stop(self._redis, _REDIS_STOP_SECONDS)
+        if self._file is not None and self._redis and self._redis[0].process.returncode == 0:
+            self._file.note_end()
 
     @property
     def _admin_socket(self) -> Path:
@@ -195,15 +202,26 @@ class _Stack:
     async def _start_redis(self) -> str:
         engine, socket_path = find_redis(), self._sockets / "redis.sock"
         command = redis_command(engine, self._directory.redis, socket_path, self._options.appendfsync)
-        child = await start_child("redis", command, self._directory.logs, keep_open=[self._directory.lock])
-        self._directory.add_holder(child.process.pid)
+        url = f"unix://{socket_path}"
+        self._file = AppendOnlyFile(self._directory.redis, engine)
+        may_differ = self._file.prepare(_tell)
+
+        async def launch() -> Child:
+            child = await start_child("redis", command, self._directory.logs, keep_open=[self._directory.lock])
+            self._directory.add_holder(child.process.pid)
+            return child
+
+        child = await _waiting_for("redis to answer", start_redis(launch, self._file, url, _tell))
         self._redis.append(self._watched(child))
         if self._options.appendfsync == "everysec":
             self._tasks.append(asyncio.create_task(keep_flushed(self._directory.redis, _tell)))
-        url = f"unix://{socket_path}"
-        await _waiting_for("redis to answer", wait_until_loaded(url, _tell))
         self._announcements.enter_context(self._directory.announced_redis(url))
-        await upgrade_store(Settings(redis_url=SecretStr(url), partitions=self._options.partitions), _tell)
+        settings = Settings(redis_url=SecretStr(url), partitions=self._options.partitions)
+        await mend_setup(settings, _tell)
+        await upgrade_store(settings, _tell)
+        await count_data(settings, _tell)
+        if may_differ:
+            self._tasks.append(asyncio.create_task(examine_data(settings, _tell)))
         return url
 
     async def _start_workers(self, redis_url: str, ports: _Ports) -> None:
@@ -312,11 +330,11 @@ async def _wait_until_serving(port: int) -> None:
             await asyncio.sleep(_POLL_SECONDS)
 
 
-async def _waiting_for(what: str, awaitable: Awaitable[None]) -> None:
+async def _waiting_for(what: str, awaitable: Awaitable[_T]) -> _T:
     """Wait, and say for what when it takes long."""
     timer = asyncio.get_running_loop().call_later(_QUIET_SECONDS, _tell, f"waiting for {what}")
     try:
-        await awaitable
+        return await awaitable
     finally:
         timer.cancel()
 
