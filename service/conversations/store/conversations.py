@@ -410,22 +410,24 @@ class Conversations:
 
     async def mark_read(self, id: str, now_ms: int) -> None:
         """Mark every message so far as read."""
-        reply = await self._client.call(Call(self._partitions.of(id), "mark_read", (id, now_ms, "1")))
+        reply = await self._client.call(Call(self._partitions.of(id), "mark_all_read", (id, now_ms)))
         _check(reply, id)
 
     async def tag(self, id: str, tag_id: str) -> None:
         """Put a tag on a conversation."""
-        reply = await self._client.call(Call(self._partitions.of(id), "change_tags", (id, tag_id, "add")))
+        reply = await self._client.call(Call(self._partitions.of(id), "tag_conversation", (id, tag_id)))
         _check(reply, id, tag_id)
 
     async def untag(self, id: str, tag_id: str) -> None:
         """Take a tag off a conversation."""
-        reply = await self._client.call(Call(self._partitions.of(id), "change_tags", (id, tag_id, "remove")))
+        reply = await self._client.call(Call(self._partitions.of(id), "untag_conversation", (id, tag_id)))
         _check(reply, id, tag_id)
 
     async def set_state(self, id: str, state: str | None) -> None:
         """Set the state, `OPEN` or `CLOSED`, or remove it."""
-        reply = await self._client.call(Call(self._partitions.of(id), "change_state", (id, state or "-")))
+        partition = self._partitions.of(id)
+        call = Call(partition, "set_state", (id, state)) if state else Call(partition, "remove_state", (id,))
+        reply = await self._client.call(call)
         _check(reply, id)
 
     async def patch(self, id: str, patch: ConversationPatch) -> None:
@@ -473,7 +475,7 @@ class Conversations:
 
     def receipt_steps(self, id: str, read_at_ms: int) -> Steps[None]:
         """Mark the messages up to a time as read; waits for the conversation if need be."""
-        checked((yield Call(self._partitions.of(id), "mark_read", (id, read_at_ms, "0"))))
+        checked((yield Call(self._partitions.of(id), "add_receipt", (id, read_at_ms))))
 
 
 def _page_of(

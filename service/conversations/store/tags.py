@@ -82,7 +82,7 @@ class Tags:
     def put_steps(self, tag: tag_pb2.Tag) -> Steps[None]:
         """Create or replace a tag; a deleted one comes back."""
         for partition in self._partitions:
-            yield Call(partition, "ban_tag", (tag.id, "0"))
+            yield Call(partition, "unban_tag", (tag.id,))
         yield Call(self._partitions.of(tag.id), "put_tag", (tag.id, tag.SerializeToString()))
 
     async def delete(self, id: str) -> None:
@@ -96,7 +96,7 @@ class Tags:
             DamagedRecordError: The ban cannot be noted.
         """
         await self.require(id)
-        for reply in await self._client.call_all([Call(p, "ban_tag", (id, "1")) for p in self._partitions]):
+        for reply in await self._client.call_all([Call(p, "ban_tag", (id,)) for p in self._partitions]):
             checked(reply)
         for partition in self._partitions:
             _report(await self._client.call(Call(partition, "clear_waiting_tag", (id,))))

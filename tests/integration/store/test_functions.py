@@ -94,7 +94,7 @@ async def test_every_function_is_tested_here(client: Client) -> None:
     names = await functions_of(client)
     tests = files("tests.integration.store")
     source = "".join(tests.joinpath(f"test_{name}.py").read_text("utf-8") for name in ("functions", "doctor_functions"))
-    assert len(names) == 52
+    assert len(names) == 56
     assert [name for name in sorted(names) if f'"{name}"' not in source] == []
 
 
@@ -154,7 +154,7 @@ async def test_add_message_asks_for_changes_that_its_bytes_do_not_have(client: C
 
 
 async def test_add_message_takes_up_what_waited(client: Client) -> None:
-    await call(client, "mark_read", ID, 1500, "0")
+    await call(client, "add_receipt", ID, 1500)
     await commit(client, document='{"k":1}', state="OPEN", added=(tag_id(1),))
     assert await client.redis.smembers("waiting:{0}") == {ID.encode()}
     assert await client.redis.exists(f"conversation:{{0}}:{ID}") == 0
@@ -169,17 +169,17 @@ async def test_add_message_takes_up_what_waited(client: Client) -> None:
 
 
 async def test_mark_read(client: Client) -> None:
-    assert await call(client, "mark_read", ID, 5000, "1") == [b"missing"]
+    assert await call(client, "mark_all_read", ID, 5000) == [b"missing"]
     for number in (1, 2, 3):
         await add_message(client, 1000 * number, id=message_id(number))
-    assert await call(client, "mark_read", ID, 2000, "0") == [b"ok"]
+    assert await call(client, "add_receipt", ID, 2000) == [b"ok"]
     assert (await answer(client)).metadata.unread_count == 1
     # The latest time counts.
-    assert await call(client, "mark_read", ID, 1000, "0") == [b"ok"]
+    assert await call(client, "add_receipt", ID, 1000) == [b"ok"]
     assert (await hash_of(client, f"conversation:{{0}}:{ID}"))["read"] == b"2000"
     assert (await hash_of(client, "counts:{0}"))["unread"] == b"1"
     # Every message so far, also one ahead of the clock.
-    assert await call(client, "mark_read", ID, 2500, "1") == [b"ok"]
+    assert await call(client, "mark_all_read", ID, 2500) == [b"ok"]
     assert (await hash_of(client, f"conversation:{{0}}:{ID}"))["read"] == b"3000"
     assert (await answer(client)).metadata.unread_count == 0
     assert (await hash_of(client, "counts:{0}"))["unread"] == b"0"
@@ -188,34 +188,36 @@ async def test_mark_read(client: Client) -> None:
 
 
 async def test_change_state(client: Client) -> None:
-    assert await call(client, "change_state", ID, "OPEN") == [b"missing"]
+    assert await call(client, "set_state", ID, "OPEN") == [b"missing"]
+    assert await call(client, "remove_state", ID) == [b"missing"]
     await add_message(client)
-    for state, expected in (("OPEN", 1), ("CLOSED", 2), ("-", 0), ("-", 0)):
-        assert await call(client, "change_state", ID, state) == [b"ok"]
+    for state, expected in (("OPEN", 1), ("CLOSED", 2), ("", 0), ("", 0)):
+        args = ("set_state", ID, state) if state else ("remove_state", ID)
+        assert await call(client, *args) == [b"ok"]
         metadata = (await answer(client)).metadata
         assert (metadata.state, metadata.HasField("state")) == (expected, expected > 0)
         stored = await client.redis.hget(f"conversation:{{0}}:{ID}", "st")
-        assert (stored or b"").decode() == (state if expected else "")
+        assert (stored or b"").decode() == state
 
 
 async def test_change_tags(client: Client) -> None:
-    assert await call(client, "change_tags", ID, tag_id(1), "add") == [b"missing"]
+    assert await call(client, "tag_conversation", ID, tag_id(1)) == [b"missing"]
     await add_message(client)
     for number, change, expected in (
-        (2, "add", [2]),
-        (1, "add", [1, 2]),
-        (1, "add", [1, 2]),
-        (2, "remove", [1]),
-        (3, "remove", [1]),
-        (1, "remove", []),
+        (2, "tag_conversation", [2]),
+        (1, "tag_conversation", [1, 2]),
+        (1, "tag_conversation", [1, 2]),
+        (2, "untag_conversation", [1]),
+        (3, "untag_conversation", [1]),
+        (1, "untag_conversation", []),
     ):
-        assert await call(client, "change_tags", ID, tag_id(number), change) == [b"ok"]
+        assert await call(client, change, ID, tag_id(number)) == [b"ok"]
         assert sorted((await answer(client)).metadata.tags) == [tag_id(one) for one in expected]
         stored = await client.redis.hget(f"conversation:{{0}}:{ID}", "tg")
         assert (stored or b"").decode() == ",".join(tag_id(one) for one in expected)
-    await call(client, "ban_tag", tag_id(1), "1")
-    assert await call(client, "change_tags", ID, tag_id(1), "add") == [b"deleted"]
-    assert await call(client, "change_tags", ID, tag_id(1), "remove") == [b"deleted"]
+    await call(client, "ban_tag", tag_id(1))
+    assert await call(client, "tag_conversation", ID, tag_id(1)) == [b"deleted"]
+    assert await call(client, "untag_conversation", ID, tag_id(1)) == [b"deleted"]
 
 
 async def test_read_and_commit_document(client: Client) -> None:
@@ -248,7 +250,7 @@ async def test_read_and_commit_document(client: Client) -> None:
 
 async def test_commit_document_leaves_deleted_tags_out(client: Client) -> None:
     await add_message(client)
-    await call(client, "ban_tag", tag_id(1), "1")
+    await call(client, "ban_tag", tag_id(1))
     assert await commit(client, added=(tag_id(1), tag_id(2))) == [b"ok"]
     assert list((await answer(client)).metadata.tags) == [tag_id(2)]
 
@@ -436,8 +438,8 @@ async def test_ban_and_clear_tag(client: Client) -> None:
     id = tag_id(1)
     for number in (1, 2, 3):
         await add_message(client, id=message_id(number), conversation=conversation_id(number))
-        await call(client, "change_tags", conversation_id(number), id, "add")
-    assert await call(client, "ban_tag", id, "1") == [b"ok"]
+        await call(client, "tag_conversation", conversation_id(number), id)
+    assert await call(client, "ban_tag", id) == [b"ok"]
     assert await client.redis.smembers("deleted_tags:{0}") == {id.encode()}
     await client.redis.hset(f"conversation:{{0}}:{OTHER}", "seq", "junk")
     assert await call(client, "clear_tag", id, 2, 0) == [2]
@@ -446,7 +448,7 @@ async def test_ban_and_clear_tag(client: Client) -> None:
     await client.redis.hset(f"conversation:{{0}}:{OTHER}", "seq", "1")
     assert await call(client, "clear_tag", id, 2, 0) == [1]
     assert not (await answer(client)).metadata.tags
-    assert await call(client, "ban_tag", id, "0") == [b"ok"]
+    assert await call(client, "unban_tag", id) == [b"ok"]
     assert await client.redis.scard("deleted_tags:{0}") == 0
 
 
@@ -465,7 +467,7 @@ async def test_what_an_export_reads(client: Client, store: Store) -> None:
     assert await call(client, "count_conversations") == 0
     assert await call(client, "scan_ids", "conversations", "0", 10) == [b"0", []]
     await apply(store, message(1, 1), tag(1), metadata(1, k=1, state="OPEN", tags={tag_id(1): ""}), metadata(2, k=2))
-    await call(client, "mark_read", ID, 7, "0")
+    await call(client, "add_receipt", ID, 7)
     await call(client, "commit_message_changes", message_id(2), "0", "{}")
     assert await call(client, "count_conversations") == 2
     for kind, id in (("conversations", ID), ("waiting", OTHER), ("messages", message_id(2)), ("channels", CHANNEL)):

@@ -1,16 +1,5 @@
--- Marks the messages up to a time as read. The latest time counts.
---
--- ARGV: conversation id, time in ms, "1" where every message so far is meant and the conversation has to exist,
---       "0" for a receipt, which waits for the conversation
--- Returns: {"ok"}, {"missing"}, or {"damaged", ...}.
-writing_function("mark_read", function(keys, argv)
-  local p, id = keys[1], argv[1]
-  local c, stored, last = open_conversation(p, id)
-  local read_at = tonumber(argv[2])
-  if argv[3] == "1" then
-    if not last then return { "missing" } end
-    read_at = math.max(read_at, tonumber(c.lm))
-  end
+-- Marks the messages of an opened conversation up to a time as read. The latest time counts.
+local function save_read(p, id, c, stored, last, read_at)
   if c.read and tonumber(c.read) >= read_at then return { "ok" } end
   c.read = integer(read_at)
   local message
@@ -20,4 +9,24 @@ writing_function("mark_read", function(keys, argv)
   end
   save(p, id, c, stored, message)
   return { "ok" }
+end
+
+-- Marks every message so far as read.
+--
+-- ARGV: conversation id, time in ms
+-- Returns: {"ok"}, {"missing"}, or {"damaged", ...}.
+freeing_function("mark_all_read", function(keys, argv)
+  local p, id = keys[1], argv[1]
+  local c, stored, last = open_conversation(p, id)
+  if not last then return { "missing" } end
+  return save_read(p, id, c, stored, last, math.max(tonumber(argv[2]), tonumber(c.lm)))
+end)
+
+-- Marks the messages up to a time as read. It may wait for the conversation.
+--
+-- ARGV: conversation id, time in ms
+-- Returns: {"ok"}, or {"damaged", ...}.
+writing_function("add_receipt", function(keys, argv)
+  local c, stored, last = open_conversation(keys[1], argv[1])
+  return save_read(keys[1], argv[1], c, stored, last, tonumber(argv[2]))
 end)

@@ -71,6 +71,10 @@ end
 local function reading_function(name, callback) register(name, { "no-writes" }, callback) end
 local function writing_function(name, callback) register(name, {}, callback) end
 
+-- One that takes away, or replaces what is there by as much: it works where Redis is out of memory, so that there is a way
+-- out. What may add more than a note is a writing function.
+local function freeing_function(name, callback) register(name, { "allow-oom" }, callback) end
+
 -- What Redis answers to a command, or nil and an error: the key holds something else.
 local function try(...)
   local reply = redis.pcall(...)

@@ -17,7 +17,7 @@ writing_function("replace_tag", function(keys, argv)
 end)
 
 -- Deletes a tag's record. ARGV: id. Returns: {"ok"}.
-writing_function("remove_tag", function(keys, argv)
+freeing_function("remove_tag", function(keys, argv)
   redis.call("DEL", tag_key(keys[1], argv[1]))
   shared("SREM", tags_key(keys[1]), argv[1])
   return { "ok" }
@@ -45,17 +45,18 @@ reading_function("list_tags", function(keys)
   return tags
 end)
 
--- Keeps a tag off the partition's conversations from now on, or lets it back.
+-- Keeps a tag off the partition's conversations from now on: a note that its deletion begins with.
 --
--- ARGV: id, "1" or "0"
+-- ARGV: id
 -- Returns: {"ok"}, or {"damaged", ...} where it cannot be noted.
-writing_function("ban_tag", function(keys, argv)
-  local p, id = keys[1], argv[1]
-  if argv[2] == "0" then
-    shared("SREM", deleted_tags_key(p), id)
-  elseif not try("SADD", deleted_tags_key(p), id) then
-    damaged("set of deleted tags", p)
-  end
+freeing_function("ban_tag", function(keys, argv)
+  if not try("SADD", deleted_tags_key(keys[1]), argv[1]) then damaged("set of deleted tags", keys[1]) end
+  return { "ok" }
+end)
+
+-- Lets a tag back that is about to be written: where Redis is out of memory it stays banned. ARGV: id. Returns: {"ok"}.
+writing_function("unban_tag", function(keys, argv)
+  shared("SREM", deleted_tags_key(keys[1]), argv[1])
   return { "ok" }
 end)
 
@@ -71,7 +72,7 @@ end
 --
 -- ARGV: id, the most conversations to look at, how many to pass over: those that are damaged keep the tag
 -- Returns: how many were changed, then the ids of those that could not be.
-writing_function("clear_tag", function(keys, argv)
+freeing_function("clear_tag", function(keys, argv)
   local p = keys[1]
   local found = redis.call("FT.SEARCH", index_alias(p), "@tg:{" .. string.gsub(argv[1], "-", "\\-") .. "}", "NOCONTENT",
     "VERBATIM", "LIMIT", argv[3], argv[2], "DIALECT", 2)
@@ -87,7 +88,7 @@ end)
 --
 -- ARGV: id
 -- Returns: the ids of those that are damaged.
-writing_function("clear_waiting_tag", function(keys, argv)
+freeing_function("clear_waiting_tag", function(keys, argv)
   local p, damages = keys[1], {}
   for _, id in ipairs(shared("SMEMBERS", waiting_key(p)) or {}) do
     local tags, problem = try("HGET", early_key(p, id), "tg")

@@ -1,0 +1,95 @@
+"""Redis out of memory: what frees some works, and what needs more is refused whole, with the cause."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+from tests.integration.store.events import (
+    apply,
+    conversation_id,
+    find,
+    get,
+    message,
+    message_id,
+    message_metadata,
+    metadata,
+    named,
+    page,
+    receipt,
+    tag,
+    tag_id,
+)
+
+from conversations.errors import StoreUnavailableError
+from conversations.store import ConversationPatch, Store
+from conversations.store.client import Client
+
+FULL = "the store is unavailable: Redis is out of memory and takes no writes; what frees memory works"
+ID = conversation_id(1)
+
+
+@pytest.fixture
+async def full_store(any_store: Store, client: Client) -> AsyncIterator[Store]:
+    """A store with two conversations and two tags that are on both, and no memory left."""
+    await apply(any_store, tag(1), tag(2), message(1, 1, 1), message(2, 2, 2), metadata(3, waiting=True))
+    await apply(any_store, *(metadata(n, tags={tag_id(1): "", tag_id(2): ""}, state="OPEN") for n in (1, 2, 3)))
+    await client.redis.config_set("maxmemory", 1)
+    yield any_store
+    await client.redis.config_set("maxmemory", 0)
+
+
+async def test_what_frees_memory_works(full_store: Store) -> None:
+    conversations = full_store.conversations
+    await full_store.tags.delete(tag_id(1))
+    assert [found.id for found in await full_store.tags.list_all()] == [tag_id(2)]
+    assert await find(full_store, f"tag_ids:{tag_id(1)}") == set()
+    await conversations.untag(ID, tag_id(2))
+    await conversations.set_state(ID, None)
+    await conversations.mark_read(ID, 2_000_000_000_000)
+    found = (await get(full_store, 1)).metadata
+    assert (dict(found.tags), found.HasField("state"), found.unread_count) == ({}, False, 0)
+    assert await find(full_store, f"tag_ids:{tag_id(2)} AND state:open AND unread_count:1") == {2}
+    listed = await page(full_store)
+    assert (listed.total, listed.unread) == (2, 1)
+
+
+async def test_a_tag_that_was_deleted_then_stays_off_what_waits(full_store: Store, client: Client) -> None:
+    await full_store.tags.delete(tag_id(1))
+    await client.redis.config_set("maxmemory", 0)
+    await apply(full_store, message(3, 3, 3), metadata(1, tags={tag_id(1): ""}))
+    assert [set((await get(full_store, n)).metadata.tags) for n in (1, 2, 3)] == [{tag_id(2)}] * 3
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda store: store.conversations.tag(ID, tag_id(2)),
+        lambda store: store.conversations.set_state(ID, "CLOSED"),
+        lambda store: store.conversations.patch(ID, ConversationPatch({"contact": {"display_name": "Ada"}})),
+        lambda store: store.messages.patch(message_id(1), {"k": 1}),
+        lambda store: store.tags.create("x", "tag-red"),
+        lambda store: store.tags.update(tag_id(2), "x", None),
+        lambda store: store.ingest.apply([message(1, 9, 9)]),
+        lambda store: store.ingest.apply([named(1, "Ada")]),
+        lambda store: store.ingest.apply([message_metadata(1, k=1)]),
+        lambda store: store.ingest.apply([receipt(1, 9)]),
+        lambda store: store.ingest.apply([tag(1, "x")]),
+    ],
+    ids=["tag", "state", "contact", "message", "new tag", "tag's name", "m", "c", "mm", "r", "t"],
+)
+async def test_what_needs_memory_is_refused(full_store: Store, write: Callable[[Store], Awaitable[object]]) -> None:
+    before = [(await get(full_store, n)) for n in (1, 2)]
+    with pytest.raises(StoreUnavailableError) as refused:
+        await write(full_store)
+    assert refused.value.message == FULL
+    assert [(await get(full_store, n)) for n in (1, 2)] == before
+    assert [found.name for found in await full_store.tags.list_all()] == ["Urgent", "Urgent"]
+
+
+async def test_a_deleted_tag_comes_back_whole_or_not_at_all(full_store: Store, client: Client) -> None:
+    """Its ban is not lifted where its record cannot be written."""
+    await full_store.tags.delete(tag_id(1))
+    with pytest.raises(StoreUnavailableError):
+        await full_store.ingest.apply([tag(1)])
+    await client.redis.config_set("maxmemory", 0)
+    await apply(full_store, metadata(1, tags={tag_id(1): ""}))
+    assert tag_id(1) not in (await get(full_store, 1)).metadata.tags
