@@ -45,7 +45,10 @@ _BROKEN = re.compile(
 _BROKEN_BASE = re.compile(r"Wrong RDB checksum|Internal error in RDB|RDB CRC error")
 _BROKEN_LIST = "FATAL AOF MANIFEST FILE ERROR"
 
+_BEGIN_OF_TRANSACTION = b"*1\r\n$5\r\nMULTI\r\n"
 _END_OF_TRANSACTION = b"*1\r\n$4\r\nEXEC\r\n"
+# The head of a command behind another one.
+_COMMAND = re.compile(rb"\r\n\*\d+\r\n\$\d+\r\n")
 
 
 class DamagedFileError(EngineError):
@@ -136,9 +139,10 @@ class AppendOnlyFile:
         file = self._folder / found["file"]
         end = self._sound_length(file, found.groupdict().get("command"))
         copy = self._keep(file)
-        if not _is_torn(file, end):
-            raise DamagedFileError(self._advice(file, end, copy))
         size, zeros = file.stat().st_size, _zeros_at_the_end(file)
+        # Of a file that is cut Redis says that it ends, and nothing else unless there are zeros behind.
+        if not (zeros or _CUT.search(words)) or not _is_torn(file, end):
+            raise DamagedFileError(self._advice(file, end, copy))
         with file.open("r+b") as open_file:
             open_file.truncate(end)
             os.fsync(open_file.fileno())
@@ -246,14 +250,16 @@ def _mapped(file: Path) -> Iterator[mmap.mmap]:
 
 
 def _is_torn(file: Path, end: int) -> bool:
-    """Whether what stands behind a place is the beginning of one transaction, with zeros behind it or not.
+    """Whether what stands behind a place is the beginning of one change, with zeros behind it or not.
 
-    Where it was damaged otherwise, the end of the transaction is there, or of a later one.
+    Where it was damaged otherwise, the end of the transaction is there, or of a later one, or another command.
     """
     if end >= file.stat().st_size:
         return False
     with _mapped(file) as data:
-        return data.find(_END_OF_TRANSACTION, end) < 0
+        if data[end : end + len(_BEGIN_OF_TRANSACTION)] == _BEGIN_OF_TRANSACTION:
+            return data.find(b"\r\nEXEC\r\n", end) < 0
+        return _COMMAND.search(data, end) is None
 
 
 def _zeros_at_the_end(file: Path) -> int:

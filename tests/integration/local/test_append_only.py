@@ -206,6 +206,41 @@ def test_changes_that_are_damaged_in_the_middle_are_left_alone(place: Place, dam
     assert place.may_differ is True
 
 
+def set_ones(client: "redis.Redis") -> None:
+    """Write changes that are one command each, and so no transactions."""
+    for number in range(20):
+        client.set(f"one:{number}", "x" * 50)
+
+
+@pytest.mark.parametrize(
+    ("sound", "broken"),
+    [
+        pytest.param(b"$50\r\n", b"$99999999\r\n", id="length"),
+        pytest.param(b"$50\r\n", b"%50\r\n", id="format"),
+        pytest.param(b"\r\nSET\r\n", b"\r\nSEU\r\n", id="command"),
+    ],
+)
+def test_a_change_of_one_command_that_is_damaged_is_left_alone(place: Place, sound: bytes, broken: bytes) -> None:
+    """Behind it there are others, which are no part of it."""
+    place.run(set_ones)
+    whole = place.changes.read_bytes()
+    at = whole.index(sound, whole.index(b"one:9\r\n") - 30)
+    damaged = whole[:at] + broken + whole[at + len(sound) :]
+    place.changes.write_bytes(damaged)
+    with pytest.raises(DamagedFileError):
+        place.run()
+    assert place.changes.read_bytes() == damaged
+
+
+def test_a_change_of_one_command_that_is_cut_is_cut_off(place: Place) -> None:
+    place.run(set_ones)
+    whole = place.changes.read_bytes()
+    at = whole.index(b"$50\r\n", whole.index(b"one:9\r\n"))
+    place.changes.write_bytes(whole[: at + 9])
+    assert {key for key in place.run() if key.startswith("one:")} == {f"one:{number}" for number in range(9)}
+    assert "were cut off" in place.told[0]
+
+
 @pytest.mark.parametrize("place_of_bit", [2, 50, -3])
 def test_a_damaged_base_is_left_alone(place: Place, place_of_bit: int) -> None:
     base = place.files / BASE
