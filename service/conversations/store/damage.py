@@ -10,7 +10,7 @@ from conversations.metrics import DAMAGED_RECORDS
 from conversations.store.documents import is_document, load_json
 from conversations.store.merge import JsonObject, is_changes
 
-__all__ = ["checked", "damaged", "read_changes", "read_document", "read_object", "report_damage"]
+__all__ = ["checked", "damaged", "read_changes", "read_count", "read_document", "read_object", "report_damage"]
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +48,12 @@ def checked(reply: Any) -> Any:
     if isinstance(reply, list) and reply and reply[0] == b"damaged":
         raise damaged(reply[1].decode(), reply[2].decode(errors="backslashreplace"))
     return reply
+
+
+def read_count(text: bytes) -> int | None:
+    """Return a stored number that counts things; None where it is none, as is_count in shared.lua has it."""
+    # Python refuses to make a number of thousands of digits.
+    return int(text) if len(text) < 11 and text.isdigit() else None
 
 
 def read_object(kind: str, id: str, text: bytes) -> JsonObject:

@@ -4,6 +4,7 @@ from typing import Any
 
 from conversations.errors import ConfigurationError
 from conversations.store import index
+from conversations.store.damage import read_count
 
 __all__ = ["LAYOUT", "MAX_PARTITIONS", "SETUP_KEY", "claim", "partition_count", "was_set_up"]
 
@@ -37,10 +38,10 @@ async def partition_count(redis: Any, wanted: int) -> int:
             "that version, and import it into an empty Redis."
         )
     await claim(redis, wanted)
-    partitions = await redis.hget(SETUP_KEY, "partitions")
-    if not partitions.isdigit() or not 0 < int(partitions) <= MAX_PARTITIONS:
+    count = read_count(await redis.hget(SETUP_KEY, "partitions"))
+    if count is None or not 0 < count <= MAX_PARTITIONS:
         raise ConfigurationError(_LOST)
-    return int(partitions)
+    return count
 
 
 async def was_set_up(redis: Any) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from google.protobuf import json_format
 from tests.integration.store.conftest import OpenStore
-from tests.integration.store.corruptions import Corruption, corruptions, take_snapshot
+from tests.integration.store.corruptions import ENDLESS, Corruption, corruptions, take_snapshot
 from tests.integration.store.events import (
     CHANNEL,
     apply,
@@ -431,6 +431,15 @@ async def test_a_damaged_channel_is_shown_as_one_that_is_not_known(store: Store,
     assert await outcome(store.channels.get(CHANNEL)) is ChannelNotFoundError
 
 
+async def test_a_version_with_more_digits_than_a_number_has_hurts_no_other_channel(
+    store: Store, client: Client
+) -> None:
+    await apply(store, channel(CHANNEL), channel(OTHER_CHANNEL))
+    await client.redis.hset(f"channel:{{0}}:{CHANNEL}", "version", ENDLESS)
+    assert [one.id for one in await store.channels.list_all()] == [OTHER_CHANNEL]
+    assert await outcome(store.channels.get(CHANNEL)) is DamagedRecordError
+
+
 async def test_a_tag_that_damaged_conversations_have_can_be_deleted(store: Store, client: Client) -> None:
     await apply(store, tag(1), *(message(n, n) for n in range(1, 501)))
     await apply(store, *(metadata(n, tags={tag_id(1): ""}) for n in range(1, 501)))
@@ -486,10 +495,11 @@ async def test_what_is_shared_and_lost_is_done_without_or_said(store: Store, cli
         ("HSET", "conversations:setup", "partitions", "junk"),
         ("HSET", "conversations:setup", "partitions", "0"),
         ("HDEL", "conversations:setup", "partitions"),
+        ("HSET", "conversations:setup", "partitions", ENDLESS),
     ],
 )
 async def test_a_lost_number_of_partitions_is_not_guessed(
-    opened: OpenStore, redis_url: str, command: tuple[str, ...]
+    opened: OpenStore, redis_url: str, command: tuple[str | bytes, ...]
 ) -> None:
     """With another one, most conversations would be nowhere."""
     await apply(await opened(partitions=4), message(1, 1))
