@@ -372,6 +372,16 @@ async def test_a_change_of_what_is_damaged_is_refused_at_once(store: Store, clie
     assert await client.redis.zcard(f"order:{{0}}:{conversation_id(1)}") == 1
 
 
+async def test_a_record_of_thousands_of_fields_is_not_built_upon(store: Store, client: Client) -> None:
+    await apply(store, message(1, 1), metadata(2, user_data={"k": 1}))
+    junk = {f"junk{number}": "x" for number in range(9000)}
+    await client.redis.hset(f"early:{{0}}:{conversation_id(2)}", mapping=junk)
+    refused = await store.ingest.apply([message(2, 2), message(1, 3, 1)])
+    assert {index: type(error) for index, error in refused.items()} == {0: DamagedRecordError}
+    assert (await get(store, 1)).last_message.id == message_id(3)
+    assert await client.redis.keys(f"*:{{0}}:{message_id(2)}") == []
+
+
 async def test_a_refused_event_has_its_own_code(store: Store, client: Client) -> None:
     await apply(store, message(1, 1), message(2, 2))
     await redis_of(client, 1, tail=b"junk")

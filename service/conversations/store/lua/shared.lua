@@ -247,6 +247,9 @@ local function own_terms(c)
   return string.match(c.x or "", "^%S+ ([^|]*) | ([^|]*) |")
 end
 
+-- More than a conversation has: Lua cannot hand thousands of them to one command.
+local MAX_FIELDS = 100
+
 -- What is known of a conversation, to be changed and saved, and as it is stored; where it has messages, also `last`:
 -- the place and the time of the latest one, and how many are unread. `replaces_terms`: its index terms may be missing.
 local function open_conversation(p, id, replaces_terms)
@@ -263,7 +266,7 @@ local function open_conversation(p, id, replaces_terms)
     if redis.call("EXISTS", order_key(p, id), unread_key(p, id)) > 0 then damaged("conversation", id) end
     flat = try("HGETALL", early_key(p, id))
   end
-  if not flat then damaged("conversation", id) end
+  if not flat or #flat > 2 * MAX_FIELDS then damaged("conversation", id) end
   local c, stored = {}, {}
   for i = 1, #flat, 2 do
     if flat[i + 1] ~= "" then
