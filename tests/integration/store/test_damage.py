@@ -372,6 +372,18 @@ async def test_a_change_of_what_is_damaged_is_refused_at_once(store: Store, clie
     assert await client.redis.zcard(f"order:{{0}}:{conversation_id(1)}") == 1
 
 
+@pytest.mark.parametrize("score", ["-inf", "-7.5", "-1e300"])
+async def test_a_message_does_not_begin_with_what_is_no_time(store: Store, client: Client, score: str) -> None:
+    await apply(store, message(1, 1, 1), message(1, 2, 2))
+    order = f"order:{{0}}:{conversation_id(1)}"
+    [earliest] = await client.redis.zrange(order, 0, 0)
+    await client.redis.zadd(order, {earliest: score})
+    [error] = (await store.ingest.apply([message(1, 3, 3)])).values()
+    assert isinstance(error, DamagedRecordError)
+    assert await client.redis.zcard(order) == 2
+    assert (await get(store, 1)).created_at == "2019-01-07T00:00:01.000Z"
+
+
 async def test_a_record_of_thousands_of_fields_is_not_built_upon(store: Store, client: Client) -> None:
     await apply(store, message(1, 1), metadata(2, user_data={"k": 1}))
     junk = {f"junk{number}": "x" for number in range(9000)}
