@@ -5,7 +5,7 @@ from collections import OrderedDict
 from time import monotonic
 from typing import Any
 
-from conversations.errors import DamagedRecordError
+from conversations.errors import DamagedRecordError, InvalidFieldError
 from conversations.metrics import DAMAGED_RECORDS
 from conversations.store.documents import is_document, load_json
 from conversations.store.merge import JsonObject, is_changes
@@ -44,9 +44,12 @@ def checked(reply: Any) -> Any:
 
     Raises:
         DamagedRecordError: The function found something damaged that it cannot do without.
+        InvalidFieldError: A conversation would have too many tags.
     """
     if isinstance(reply, list) and reply and reply[0] == b"damaged":
         raise damaged(reply[1].decode(), reply[2].decode(errors="backslashreplace"))
+    if reply == [b"too many tags"]:
+        raise InvalidFieldError("tags", "a conversation has 1000 at most")
     return reply
 
 

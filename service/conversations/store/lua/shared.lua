@@ -485,14 +485,18 @@ local function change_state(p, c, change)
   end
 end
 
--- Adds tags, save deleted ones, then removes tags; "*" stands for all of them.
+-- Each change of a conversation's tags looks at all of them, and its answer has all of them.
+local MAX_TAGS = 1000
+
+-- Adds tags, save deleted ones, then removes tags; "*" stands for all of them. Returns whether it did: not where there
+-- would be too many.
 local function change_tags(p, c, added, removed)
-  local set = {}
+  local set, fresh = {}, {}
   for tag in string.gmatch(c.tg or "", "[^,]+") do set[tag] = true end
   for _, tag in ipairs(added) do
-    if shared("SISMEMBER", deleted_tags_key(p), tag) ~= 1 then
+    if not set[tag] and shared("SISMEMBER", deleted_tags_key(p), tag) ~= 1 then
       set[tag] = true
-      add_word(p, "tag_ids", tag)
+      fresh[#fresh + 1] = tag
     end
   end
   for _, tag in ipairs(removed) do
@@ -500,6 +504,9 @@ local function change_tags(p, c, added, removed)
   end
   local tags = {}
   for tag in pairs(set) do tags[#tags + 1] = tag end
+  if #fresh > 0 and #tags > MAX_TAGS then return false end
+  for _, tag in ipairs(fresh) do add_word(p, "tag_ids", tag) end
   table.sort(tags)
   c.tg = #tags > 0 and table.concat(tags, ",") or nil
+  return true
 end
