@@ -46,7 +46,7 @@ from conversations.metrics import DAMAGED_RECORDS
 from conversations.servicers import IngestServicer
 from conversations.store import ConversationPatch, Store
 from conversations.store.client import Client, connect
-from conversations.v1 import conversation_pb2, event_pb2
+from conversations.v1 import channel_pb2, conversation_pb2, event_pb2, message_pb2, tag_pb2
 from conversations.v1.conversation_service_pb2 import ListConversationsResponse
 from conversations.v1.ingest_service_pb2 import IngestEventsRequest
 
@@ -370,6 +370,32 @@ async def test_a_change_of_what_is_damaged_is_refused_at_once(store: Store, clie
     # Nothing is half-written.
     assert await client.redis.hgetall(f"conversation:{{0}}:{conversation_id(1)}") == stored
     assert await client.redis.zcard(f"order:{{0}}:{conversation_id(1)}") == 1
+
+
+async def test_what_is_larger_than_the_service_writes_does_not_fill_an_answer(store: Store, client: Client) -> None:
+    """It may be sound otherwise: with it the page would be too large for whoever makes JSON of it."""
+    long, redis = "x" * 2_000_000, client.redis
+    await fill(store)
+    healthy, snapshot = await observed(store, set()), await take_snapshot(redis)
+    id, message_key = conversation_id(1), f"message:{{0}}:{message_id(11)}"
+    shown = conversation_pb2.Conversation.FromString(await redis.hget(f"conversation:{{0}}:{id}", "tail"))
+    shown.metadata.contact.display_name = long
+    facts, _, data = (await redis.hget(message_key, id)).partition(b"\n")
+    sent = message_pb2.Message.FromString(data)
+    sent.sender.name = long
+    head = channel_pb2.Channel(id=CHANNEL, source=long)
+    for key, field, value in (
+        (f"conversation:{{0}}:{id}", "tail", shown.SerializeToString()),
+        (message_key, id, facts + b"\n" + sent.SerializeToString()),
+        (f"channel:{{0}}:{CHANNEL}", "head", head.SerializeToString()),
+        (f"tag:{{0}}:{tag_id(1)}", "", tag_pb2.Tag(id=tag_id(1), name=long, color="tag-red").SerializeToString()),
+    ):
+        await (redis.hset(key, field, value) if field else redis.set(key, value))
+        corruption = Corruption(key, "too large", snapshot.restore)
+        after = await observed(store, damaged_conversations(corruption))
+        assert without(after, corruption) == without(healthy, corruption)
+        assert len(str(after)) < len(long)
+        await corruption.apply(redis)
 
 
 @pytest.mark.parametrize("score", ["-inf", "-7.5", "-1e300"])

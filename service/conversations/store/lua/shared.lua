@@ -407,6 +407,10 @@ local function save(p, id, c, stored, message)
   if #changes > 0 then redis.call("HSET", key, unpack(changes)) end
 end
 
+-- More bytes than a record has, all that is taken for it together: pages of what is larger would fit in no answer. As in
+-- validation.py.
+local MAX_RECORD = 512 * 1024
+
 -- The channel's bytes as kept in this partition; an empty one where only the id is known. `careful`: they begin with
 -- the id and end with the metadata, whatever is stored.
 local function channel_bytes(p, id, careful)
@@ -414,6 +418,10 @@ local function channel_bytes(p, id, careful)
   local parts = redis.pcall("HMGET", key, "head", "metadata")
   local own = field(1, id)
   local head, metadata = parts[1] or own, parts[2] or field(5, "")
+  if #head + #metadata > MAX_RECORD then
+    complain(key, "it is larger than a channel can be")
+    return own .. field(5, "")
+  end
   if careful and (parts.err or string.sub(head, 1, #own) ~= own or not is_field(5, metadata)) then
     complain(key, parts.err or "it is not a channel of that id")
     return own .. field(5, "")
@@ -426,7 +434,7 @@ end
 local function conversation_parts(p, id, channels, careful)
   local stored = redis.pcall("HMGET", conversation_key(p, id), "ch", "tail")
   local tail = stored[2]
-  if not tail or tail == "" or careful and not (is_id(id) and is_id(stored[1])) then return nil end
+  if not tail or tail == "" or #tail > MAX_RECORD or careful and not (is_id(id) and is_id(stored[1])) then return nil end
   local channel = channels[stored[1]]
   if not channel then
     channel = field(2, channel_bytes(p, stored[1] or "", careful))
