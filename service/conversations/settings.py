@@ -48,9 +48,8 @@ class Settings(BaseSettings):
     number of conversations, or by 100,000 where there are more."""
 
     max_request_bytes: int = Field(default=16 * 1024 * 1024, ge=1024)
-    """The largest request of events, in bytes; other requests may have 256 KiB. Text takes the same room in protobuf as
-    in JSON, so this is twice what Envoy lets through; arrays of small numbers grow up to six times, and have to be sent
-    in smaller requests. A worker may hold a dozen requests that arrive slowly, and 128 MiB of those that wait."""
+    """The largest request of events, in bytes, as JSON and as protobuf; other requests may have 256 KiB. A worker holds
+    16 requests that take more than a second to arrive, and 128 MiB of those above 64 KiB, however far they are."""
 
     request_timeout_seconds: float = Field(default=30.0, gt=0)
     """The longest that a request may take to arrive, in seconds."""

@@ -430,6 +430,15 @@ async def test_a_defect_keeps_its_text_to_itself(
     assert "hunter2" in caplog.text
 
 
+async def test_bytes_in_a_header_are_nothing_for_the_log(worker: Worker, caplog: pytest.LogCaptureFixture) -> None:
+    """No line, and no traceback, for each header of whoever likes to send them."""
+    headers = grpc_headers(worker.server.port, LIST_TAGS, ("x-note", b"\xff\xc3"), ("user-agent", b"\xf0\x9f"))
+    with Http2(worker.server.port) as client:
+        reply = await asyncio.to_thread(client.call, headers, frame(b""))
+    assert reply.grpc_status == 0
+    assert [record.getMessage() for record in caplog.records if record.levelname != "INFO"] == []
+
+
 async def test_an_answer_of_bytes_is_the_message(worker: Worker) -> None:
     await worker.add_conversation()
     request = conversation_service_pb2.GetConversationRequest(conversation_id=ID)

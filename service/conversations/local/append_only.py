@@ -76,7 +76,7 @@ class AppendOnlyFile:
         """Look at the files before Redis starts.
 
         Args:
-            tell: Called with what was wrong and is mended.
+            tell: Called with what was wrong and is mended, and with what is gone.
 
         Returns:
             Whether they may be other than Redis left them: then the data want to be checked.
@@ -101,6 +101,13 @@ class AppendOnlyFile:
                 raise DamagedFileError(
                     f"{self._folder / name} is missing, a part of the append-only file: put it back, from a backup if "
                     "need be. Nothing was changed."
+                )
+        for name, (size, _) in files.items():
+            left = (noted.get(name) or [0])[0]
+            if size < left and name != _LIST:
+                tell(
+                    f"{name} is shorter than Redis left it: {left - size:,} bytes of {left:,} are gone, and what was "
+                    "written in them is lost"
                 )
         self._write_note(dict.fromkeys(files, None))
         return noted != files
@@ -228,7 +235,7 @@ class AppendOnlyFile:
             noted = json.loads(self._note.read_text())
         except (FileNotFoundError, ValueError):
             return {}
-        return noted if isinstance(noted, dict) else {}
+        return noted if isinstance(noted, dict) and all(map(_are_facts, noted.values())) else {}
 
     def _write_note(self, files: dict[str, list[int] | None]) -> None:
         part = self._note.with_suffix(".part")
@@ -241,6 +248,11 @@ class AppendOnlyFile:
 
 def _names(files: dict[str, list[int]] | dict[str, list[int] | None]) -> str:
     return ", ".join(sorted(files))
+
+
+def _are_facts(noted: object) -> bool:
+    """Whether something in a note is size and time of a file, or nothing, as while Redis runs."""
+    return noted is None or (isinstance(noted, list) and [type(fact) for fact in noted] == [int, int])
 
 
 @contextmanager

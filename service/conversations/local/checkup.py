@@ -8,6 +8,10 @@ from conversations.store.doctor import Doctor
 
 __all__ = ["count_data", "examine_data", "mend_setup"]
 
+_SOUND = (
+    "the data were checked, as Redis had not ended by itself, or its files are not as it left them: what is there is "
+    "as it should be"
+)
 _HINT = "`conversations doctor` says more, and mends it with --repair"
 
 
@@ -48,4 +52,4 @@ async def examine_data(settings: Settings, tell: Callable[[str], None]) -> None:
         return
     for sentence in found.sentences():
         tell(f"the data do not hold together: {sentence}")
-    tell(_HINT if found else "the data were checked, as Redis had not ended by itself: everything is as it should be")
+    tell(_HINT if found else _SOUND)

@@ -28,6 +28,8 @@ MAX_HEADER_BYTES = 64 * 1024
 """The largest headers of a call: names and values. Envoy lets 60 KiB through and adds some."""
 
 logger = logging.getLogger(__name__)
+# A header that is not UTF-8 is bytes to us, but a traceback in the log to gRPC: for each one that anybody sends.
+logging.getLogger("grpc._cython.cygrpc").addFilter(lambda line: not str(line.msg).startswith("Invalid encoding on"))
 
 _Context = Any  # grpc.aio.ServicerContext[Any, Any], which cannot be subscripted at run time
 _MARGIN_SECONDS = 0.02

@@ -18,7 +18,7 @@ from conversations.store.messages import MessagePage, Messages
 from conversations.store.partitions import Partitions
 from conversations.store.redis_errors import translated_errors
 from conversations.store.requirements import check_server
-from conversations.store.setup import LAYOUT, SETUP_KEY, claim, partition_count
+from conversations.store.setup import LAYOUT, SETUP_KEY, claim, partition_count, write_once
 from conversations.store.tags import Tags
 
 __all__ = [
@@ -155,7 +155,7 @@ async def open_store(settings: Settings, *, any_schema: bool = False) -> Store:
 async def _set_up(redis: Any, partitions: Partitions, *, any_schema: bool) -> None:
     """Bring setup, library and indexes to where they are not; what is there stays."""
     await claim(redis, len(partitions))
-    await redis.hsetnx(SETUP_KEY, "schema", index.SCHEMA_VERSION)
+    await write_once(redis, "schema", index.SCHEMA_VERSION)
     schema = (await redis.hget(SETUP_KEY, "schema")).decode()
     if schema != index.SCHEMA_VERSION and not any_schema:
         raise ConfigurationError("The index was made by another version: run `conversations reindex` first.")

@@ -6,7 +6,7 @@ from typing import Any
 
 from conversations.errors import ChannelNotFoundError, DamagedRecordError
 from conversations.store.client import Client
-from conversations.store.damage import checked, damaged, read_changes, read_object, report_damage
+from conversations.store.damage import checked, damaged, read_changes, read_count, read_object, report_damage
 from conversations.store.documents import channel_head, channel_metadata, dump_document, dump_json, to_json
 from conversations.store.functions import Call, Steps
 from conversations.store.merge import JsonObject, add_patch, apply_changes
@@ -56,10 +56,12 @@ class Channels:
         for reply in _readable(replies):
             for key, version, stored in zip(reply[::3], reply[1::3], reply[2::3], strict=True):
                 id = key.decode(errors="backslashreplace")
-                channel = sound_channel(stored, id) if version.isdigit() else None
-                if channel is None:
+                number = read_count(version)
+                channel = None if number is None else sound_channel(stored, id)
+                if channel is None or number is None:
                     report_damage("channel", id)
-                copy = (-1 if channel is None else int(version), channel)
+                    number = -1
+                copy = (number, channel)
                 newest[id] = max(newest.get(id, copy), copy, key=itemgetter(0))
         return {id: channel for id, (_, channel) in newest.items()}
 

@@ -5,12 +5,12 @@ from collections import OrderedDict
 from time import monotonic
 from typing import Any
 
-from conversations.errors import DamagedRecordError
+from conversations.errors import DamagedRecordError, InvalidFieldError
 from conversations.metrics import DAMAGED_RECORDS
 from conversations.store.documents import is_document, load_json
 from conversations.store.merge import JsonObject, is_changes
 
-__all__ = ["checked", "damaged", "read_changes", "read_document", "read_object", "report_damage"]
+__all__ = ["checked", "damaged", "read_changes", "read_count", "read_document", "read_object", "report_damage"]
 
 logger = logging.getLogger(__name__)
 
@@ -44,10 +44,19 @@ def checked(reply: Any) -> Any:
 
     Raises:
         DamagedRecordError: The function found something damaged that it cannot do without.
+        InvalidFieldError: A conversation would have too many tags.
     """
     if isinstance(reply, list) and reply and reply[0] == b"damaged":
         raise damaged(reply[1].decode(), reply[2].decode(errors="backslashreplace"))
+    if reply == [b"too many tags"]:
+        raise InvalidFieldError("tags", "a conversation has 1000 at most")
     return reply
+
+
+def read_count(text: bytes) -> int | None:
+    """Return a stored number that counts things; None where it is none, as is_count in shared.lua has it."""
+    # Python refuses to make a number of thousands of digits.
+    return int(text) if len(text) < 11 and text.isdigit() else None
 
 
 def read_object(kind: str, id: str, text: bytes) -> JsonObject:

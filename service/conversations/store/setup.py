@@ -4,8 +4,9 @@ from typing import Any
 
 from conversations.errors import ConfigurationError
 from conversations.store import index
+from conversations.store.damage import read_count
 
-__all__ = ["LAYOUT", "MAX_PARTITIONS", "SETUP_KEY", "claim", "partition_count", "was_set_up"]
+__all__ = ["LAYOUT", "MAX_PARTITIONS", "SETUP_KEY", "claim", "partition_count", "was_set_up", "write_once"]
 
 SETUP_KEY = "conversations:setup"
 
@@ -37,10 +38,10 @@ async def partition_count(redis: Any, wanted: int) -> int:
             "that version, and import it into an empty Redis."
         )
     await claim(redis, wanted)
-    partitions = await redis.hget(SETUP_KEY, "partitions")
-    if not partitions.isdigit() or not 0 < int(partitions) <= MAX_PARTITIONS:
+    count = read_count(await redis.hget(SETUP_KEY, "partitions"))
+    if count is None or not 0 < count <= MAX_PARTITIONS:
         raise ConfigurationError(_LOST)
-    return int(partitions)
+    return count
 
 
 async def was_set_up(redis: Any) -> bool:
@@ -53,5 +54,12 @@ async def was_set_up(redis: Any) -> bool:
 async def claim(redis: Any, partitions: int) -> None:
     """Write what is not there yet."""
     # In this order: whoever sees a number of partitions sees the layout too.
-    await redis.hsetnx(SETUP_KEY, "layout", LAYOUT)
-    await redis.hsetnx(SETUP_KEY, "partitions", partitions)
+    await write_once(redis, "layout", LAYOUT)
+    await write_once(redis, "partitions", partitions)
+
+
+async def write_once(redis: Any, name: str, value: bytes | str | int) -> None:
+    """Write a field of the record where it is not there yet."""
+    # A Redis that takes no writes refuses one that changes nothing too, and workers have to start on it.
+    if not await redis.hexists(SETUP_KEY, name):
+        await redis.hsetnx(SETUP_KEY, name, value)

@@ -33,6 +33,9 @@ __all__ = [
 
 _M = TypeVar("_M", bound=Message)
 
+_MAX_RECORD_BYTES = 512 * 1024
+"""As MAX_RECORD in shared.lua."""
+
 # Value.number_value with all bits of the exponent set. No valid UTF-8 has such a pair of bytes, so text is no match.
 _NOT_FINITE = re.compile(rb"\x11[\x00-\xff]{6}[\xf0-\xff][\x7f\xff]")
 
@@ -48,6 +51,11 @@ def _read(kind: type[_M], data: bytes) -> tuple[_M, bytes] | None:
     if len(written) != len(data) or (_NOT_FINITE.search(written) and not _is_finite(message)):
         return None
     return message, written
+
+
+def _read_record(kind: type[_M], data: bytes) -> tuple[_M, bytes] | None:
+    """Return what `_read` does of one record; None also where it is larger than any."""
+    return _read(kind, data) if len(data) <= _MAX_RECORD_BYTES else None
 
 
 def _is_finite(message: Message) -> bool:
@@ -146,19 +154,19 @@ def sound_messages(data: bytes) -> bytes | None:
 
 def sound_message(data: bytes, id: str) -> message_pb2.Message | None:
     """Return a message; None where it is damaged or has another id."""
-    found = _read(message_pb2.Message, data)
+    found = _read_record(message_pb2.Message, data)
     return found[0] if found is not None and found[0].id == id else None
 
 
 def sound_channel(data: bytes, id: str) -> channel_pb2.Channel | None:
     """Return a channel; None where it is damaged or has another id."""
-    found = _read(channel_pb2.Channel, data)
+    found = _read_record(channel_pb2.Channel, data)
     return found[0] if found is not None and found[0].id == id else None
 
 
 def sound_tag(data: bytes, id: str) -> tag_pb2.Tag | None:
     """Return a tag; None where it is damaged or has another id."""
-    found = _read(tag_pb2.Tag, data)
+    found = _read_record(tag_pb2.Tag, data)
     return found[0] if found is not None and found[0].id == id and found[0].name and found[0].color else None
 
 

@@ -4,11 +4,13 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Corruption", "Snapshot", "corruptions", "take_snapshot"]
+__all__ = ["ENDLESS", "Corruption", "Snapshot", "corruptions", "take_snapshot"]
 
 JUNK = b"\xff\x00 junk\n\xfe"
 HUGE = b"99999999999999999999"
 NEGATIVE = b"-7"
+# More digits than Python makes a number of.
+ENDLESS = b"9" * 5000
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +102,7 @@ def _bad_values(value: bytes) -> dict[str, bytes]:
         "all but the last byte": value[:-1],
         "flipped": bytes(flipped),
         "huge": HUGE,
+        "endless": ENDLESS,
         "negative": NEGATIVE,
     }
     return {what: other for what, other in bad.items() if other != value}

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from google.protobuf import json_format
 from tests.integration.store.conftest import OpenStore
-from tests.integration.store.corruptions import Corruption, corruptions, take_snapshot
+from tests.integration.store.corruptions import ENDLESS, Corruption, corruptions, take_snapshot
 from tests.integration.store.events import (
     CHANNEL,
     apply,
@@ -46,7 +46,7 @@ from conversations.metrics import DAMAGED_RECORDS
 from conversations.servicers import IngestServicer
 from conversations.store import ConversationPatch, Store
 from conversations.store.client import Client, connect
-from conversations.v1 import conversation_pb2, event_pb2
+from conversations.v1 import channel_pb2, conversation_pb2, event_pb2, message_pb2, tag_pb2
 from conversations.v1.conversation_service_pb2 import ListConversationsResponse
 from conversations.v1.ingest_service_pb2 import IngestEventsRequest
 
@@ -372,6 +372,54 @@ async def test_a_change_of_what_is_damaged_is_refused_at_once(store: Store, clie
     assert await client.redis.zcard(f"order:{{0}}:{conversation_id(1)}") == 1
 
 
+async def test_what_is_larger_than_the_service_writes_does_not_fill_an_answer(store: Store, client: Client) -> None:
+    """It may be sound otherwise: with it the page would be too large for whoever makes JSON of it."""
+    long, redis = "x" * 2_000_000, client.redis
+    await fill(store)
+    healthy, snapshot = await observed(store, set()), await take_snapshot(redis)
+    id, message_key = conversation_id(1), f"message:{{0}}:{message_id(11)}"
+    shown = conversation_pb2.Conversation.FromString(await redis.hget(f"conversation:{{0}}:{id}", "tail"))
+    shown.metadata.contact.display_name = long
+    facts, _, data = (await redis.hget(message_key, id)).partition(b"\n")
+    sent = message_pb2.Message.FromString(data)
+    sent.sender.name = long
+    head = channel_pb2.Channel(id=CHANNEL, source=long)
+    for key, field, value in (
+        (f"conversation:{{0}}:{id}", "tail", shown.SerializeToString()),
+        (message_key, id, facts + b"\n" + sent.SerializeToString()),
+        (f"channel:{{0}}:{CHANNEL}", "head", head.SerializeToString()),
+        (f"tag:{{0}}:{tag_id(1)}", "", tag_pb2.Tag(id=tag_id(1), name=long, color="tag-red").SerializeToString()),
+    ):
+        await (redis.hset(key, field, value) if field else redis.set(key, value))
+        corruption = Corruption(key, "too large", snapshot.restore)
+        after = await observed(store, damaged_conversations(corruption))
+        assert without(after, corruption) == without(healthy, corruption)
+        assert len(str(after)) < len(long)
+        await corruption.apply(redis)
+
+
+@pytest.mark.parametrize("score", ["-inf", "-7.5", "-1e300"])
+async def test_a_message_does_not_begin_with_what_is_no_time(store: Store, client: Client, score: str) -> None:
+    await apply(store, message(1, 1, 1), message(1, 2, 2))
+    order = f"order:{{0}}:{conversation_id(1)}"
+    [earliest] = await client.redis.zrange(order, 0, 0)
+    await client.redis.zadd(order, {earliest: score})
+    [error] = (await store.ingest.apply([message(1, 3, 3)])).values()
+    assert isinstance(error, DamagedRecordError)
+    assert await client.redis.zcard(order) == 2
+    assert (await get(store, 1)).created_at == "2019-01-07T00:00:01.000Z"
+
+
+async def test_a_record_of_thousands_of_fields_is_not_built_upon(store: Store, client: Client) -> None:
+    await apply(store, message(1, 1), metadata(2, user_data={"k": 1}))
+    junk = {f"junk{number}": "x" for number in range(9000)}
+    await client.redis.hset(f"early:{{0}}:{conversation_id(2)}", mapping=junk)
+    refused = await store.ingest.apply([message(2, 2), message(1, 3, 1)])
+    assert {index: type(error) for index, error in refused.items()} == {0: DamagedRecordError}
+    assert (await get(store, 1)).last_message.id == message_id(3)
+    assert await client.redis.keys(f"*:{{0}}:{message_id(2)}") == []
+
+
 async def test_a_refused_event_has_its_own_code(store: Store, client: Client) -> None:
     await apply(store, message(1, 1), message(2, 2))
     await redis_of(client, 1, tail=b"junk")
@@ -431,6 +479,15 @@ async def test_a_damaged_channel_is_shown_as_one_that_is_not_known(store: Store,
     assert await outcome(store.channels.get(CHANNEL)) is ChannelNotFoundError
 
 
+async def test_a_version_with_more_digits_than_a_number_has_hurts_no_other_channel(
+    store: Store, client: Client
+) -> None:
+    await apply(store, channel(CHANNEL), channel(OTHER_CHANNEL))
+    await client.redis.hset(f"channel:{{0}}:{CHANNEL}", "version", ENDLESS)
+    assert [one.id for one in await store.channels.list_all()] == [OTHER_CHANNEL]
+    assert await outcome(store.channels.get(CHANNEL)) is DamagedRecordError
+
+
 async def test_a_tag_that_damaged_conversations_have_can_be_deleted(store: Store, client: Client) -> None:
     await apply(store, tag(1), *(message(n, n) for n in range(1, 501)))
     await apply(store, *(metadata(n, tags={tag_id(1): ""}) for n in range(1, 501)))
@@ -486,10 +543,11 @@ async def test_what_is_shared_and_lost_is_done_without_or_said(store: Store, cli
         ("HSET", "conversations:setup", "partitions", "junk"),
         ("HSET", "conversations:setup", "partitions", "0"),
         ("HDEL", "conversations:setup", "partitions"),
+        ("HSET", "conversations:setup", "partitions", ENDLESS),
     ],
 )
 async def test_a_lost_number_of_partitions_is_not_guessed(
-    opened: OpenStore, redis_url: str, command: tuple[str, ...]
+    opened: OpenStore, redis_url: str, command: tuple[str | bytes, ...]
 ) -> None:
     """With another one, most conversations would be nowhere."""
     await apply(await opened(partitions=4), message(1, 1))

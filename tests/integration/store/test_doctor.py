@@ -12,7 +12,7 @@ import redis
 from click.testing import CliRunner
 from pydantic import SecretStr
 from tests.integration.store.conftest import OpenStore, until_set_up
-from tests.integration.store.corruptions import corruptions, take_snapshot
+from tests.integration.store.corruptions import ENDLESS, corruptions, take_snapshot
 from tests.integration.store.events import (
     CHANNEL,
     apply,
@@ -392,6 +392,16 @@ async def test_another_version_is_left_alone(store: Store, client: Client, docto
     await client.redis.hset("conversations:setup", "layout", "1")
     with pytest.raises(ConfigurationError, match="use its doctor"):
         await doctor.repair()
+
+
+async def test_numbers_with_more_digits_than_a_number_has(store: Store, client: Client, doctor: Doctor) -> None:
+    await fill(store)
+    await client.redis.hset("conversations:setup", "partitions", ENDLESS)
+    await client.redis.set(b"message:{%b}:x" % ENDLESS, "x")
+    found = said(await doctor.examine())
+    assert any("how Redis was set up" in sentence for sentence in found), found
+    assert said((await doctor.repair())[1]) == []
+    assert await client.redis.hget("conversations:setup", "partitions") == b"1"
 
 
 @pytest.mark.parametrize("partitions", [1, 3, 4, 64])

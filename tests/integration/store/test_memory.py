@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
+from tests.integration.store.conftest import OpenStore
 from tests.integration.store.events import (
     apply,
     conversation_id,
@@ -50,6 +51,13 @@ async def test_what_frees_memory_works(full_store: Store) -> None:
     assert await find(full_store, f"tag_ids:{tag_id(2)} AND state:open AND unread_count:1") == {2}
     listed = await page(full_store)
     assert (listed.total, listed.unread) == (2, 1)
+
+
+async def test_a_worker_starts(full_store: Store, opened: OpenStore) -> None:
+    """One that dies, or is replaced, comes back: lists go on."""
+    another = await opened()
+    assert (await page(another)).total == 2
+    await another.tags.delete(tag_id(1))
 
 
 async def test_a_tag_that_was_deleted_then_stays_off_what_waits(full_store: Store, client: Client) -> None:

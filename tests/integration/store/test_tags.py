@@ -5,9 +5,9 @@ import asyncio
 import pytest
 from tests.integration.store.events import apply, conversation_id, find, get, message, metadata, page, tag, tag_id
 
-from conversations.errors import ConversationNotFoundError, TagNotFoundError
+from conversations.errors import ConversationNotFoundError, InvalidFieldError, TagNotFoundError
 from conversations.store import ConversationPatch, Store
-from conversations.v1 import tag_pb2
+from conversations.v1 import conversation_pb2, tag_pb2
 
 
 async def tags_of(store: Store, conversation: int) -> set[str]:
@@ -147,3 +147,22 @@ async def test_a_deletion_side_by_side_with_writers_is_complete(any_store: Store
 
     await asyncio.gather(*map(put, range(1, 21)), any_store.tags.delete(tag_id(1)), *map(put, range(21, 41)))
     assert await find(any_store, f"tag_ids:{tag_id(1)}") == set()
+
+
+async def test_a_conversation_has_a_thousand_tags_at_most(any_store: Store) -> None:
+    """Each change of its tags keeps Redis busy for as long as there are many, and each list has all of them."""
+    ids = [tag_id(number) for number in range(1001)]
+    await apply(any_store, message(1, 1), message(2, 2), metadata(1, state="OPEN", tags=dict.fromkeys(ids[:999], "")))
+    refused = await any_store.ingest.apply(
+        [metadata(1, state="CLOSED", tags=dict.fromkeys(ids[999:], "")), metadata(2, state="CLOSED")]
+    )
+    assert {index: str(error) for index, error in refused.items()} == {0: "tags: a conversation has 1000 at most"}
+    found = (await get(any_store, 1)).metadata
+    assert (len(found.tags), found.state) == (999, conversation_pb2.ConversationMetadata.OPEN)
+    assert await find(any_store, "state:closed") == {2}
+    await any_store.conversations.tag(conversation_id(1), ids[999])
+    await any_store.conversations.tag(conversation_id(1), ids[999])
+    with pytest.raises(InvalidFieldError, match="^tags: a conversation has 1000 at most$"):
+        await any_store.conversations.tag(conversation_id(1), ids[1000])
+    await apply(any_store, metadata(1, tags={ids[0]: None, ids[1000]: ""}))
+    assert await tags_of(any_store, 1) == set(ids[1:])

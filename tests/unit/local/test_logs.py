@@ -46,13 +46,22 @@ async def test_all_logs_of_a_folder_are_kept_small(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(logs, "_CHECK_SECONDS", 0.01)
     (tmp_path / "a.log").write_text("a" * 101)
     (tmp_path / "b.log").write_text("b" * 99)
-    (tmp_path / "c.log").write_text("c" * 101)
     older(tmp_path / "c.log").mkdir()
+    looks = asyncio.Semaphore(0)
+
+    def rotate_one_that_grows(log: Path, max_bytes: int) -> None:
+        if log.name == "c.log":
+            log.write_text("c" * 101)
+            loop.call_soon_threadsafe(looks.release)
+        rotate(log, max_bytes)
+
+    loop = asyncio.get_running_loop()
+    monkeypatch.setattr(logs, "rotate", rotate_one_that_grows)
+    (tmp_path / "c.log").touch()
     told: list[str] = []
     task = asyncio.create_task(keep_small(tmp_path, 100, told.append))
-    for _ in range(100):
-        await asyncio.sleep(0.01)
-        (tmp_path / "c.log").write_text("c" * 101)
+    for _ in range(5):
+        await asyncio.wait_for(looks.acquire(), 5)
     task.cancel()
     with suppress(asyncio.CancelledError):
         await task

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 
+from conversations.store.damage import read_count
 from conversations.store.doctor.records import Change, Fields, channel_changes
 from conversations.store.doctor.ward import Key, Ward
 from conversations.store.validation import sound_channel, sound_tag
@@ -103,8 +104,7 @@ async def _late_copies(ward: Ward, id: str, records: dict[int, Fields], copies: 
 
 
 def _version(fields: Fields) -> int:
-    text = fields.get(b"version", b"")
-    return int(text) if text.isdigit() and len(text) < 11 else 0
+    return read_count(fields.get(b"version", b"")) or 0
 
 
 def _text(names: Sequence[bytes]) -> str:

@@ -8,6 +8,7 @@ from conversations.errors import ConfigurationError
 from conversations.settings import Settings
 from conversations.store import index
 from conversations.store.client import Client, connect
+from conversations.store.damage import read_count
 from conversations.store.doctor.examination import examine, look_again, number_text
 from conversations.store.doctor.findings import Findings
 from conversations.store.doctor.ward import Ward
@@ -117,8 +118,8 @@ class Doctor:
             current = schema
         elif _SCHEMA.fullmatch(schema) and schema != current:
             raise ConfigurationError("The index was made by another version: run `conversations reindex` first.")
-        known = int(text) if text.isdigit() and 0 < int(text) <= MAX_PARTITIONS else None
-        count = known or await self._count_partitions()
+        known = read_count(text) or 0
+        count = known if 0 < known <= MAX_PARTITIONS else await self._count_partitions()
         wanted = {b"layout": LAYOUT, b"partitions": str(count).encode(), b"schema": current}
         if fields != wanted and (kind != b"none" or await was_set_up(redis)):
             findings.add("setup", 0, SETUP_KEY)

@@ -6,6 +6,7 @@ from time import monotonic
 from typing import Any, TypeVar
 
 from conversations.store.client import Client
+from conversations.store.damage import read_count
 from conversations.store.doctor.findings import Findings
 from conversations.store.doctor.records import Change, is_id
 from conversations.store.functions import Call
@@ -89,14 +90,15 @@ class Ward:
     async def _record(self, kind: str, stored: bytes) -> Key | None:
         key = stored.decode(errors="backslashreplace")
         tag, closed, id = key.removeprefix(f"{kind}:{{").partition("}:")
-        partition = int(tag) if tag.isascii() and tag.isdigit() else -1
+        partition = read_count(tag.encode())
         own = kind in ("channel", "message") or (is_id(id) and self.partitions.of(id) == partition)
-        if closed and 0 <= partition < len(self.partitions) and (kind == "words" or (is_id(id) and own)):
+        if not closed or partition is None:
+            return None
+        if partition < len(self.partitions) and (kind == "words" or (is_id(id) and own)):
             return partition, id
-        if closed and tag.isascii() and tag.isdigit():
-            self.findings.add("key name", partition, key)
-            # Its hash tag says where it lies, be there such a partition or not.
-            await self.set_aside(partition, stored)
+        self.findings.add("key name", partition, key)
+        # Its hash tag says where it lies, be there such a partition or not.
+        await self.set_aside(partition, stored)
         return None
 
 

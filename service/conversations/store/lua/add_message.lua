@@ -21,6 +21,7 @@ writing_function("add_message", function(keys, argv)
     if not old_place then damaged("message", message_id) end
   end
   local order, unread = order_key(p, id), unread_key(p, id)
+  if last and not is_time(redis.call("ZRANGE", order, 0, 0, "WITHSCORES")[2]) then damaged("conversation", id) end
 
   -- The latest of the other messages, unless this one stays where it is, before all others.
   local rival_at, rival = last and last.at, last and last.place

@@ -3,7 +3,7 @@ local function save_tags(p, id, tag, added, removed)
   if not last then return { "missing" } end
   if shared("SISMEMBER", deleted_tags_key(p), tag) == 1 then return { "deleted" } end
   local message = latest_message(p, id, last)
-  change_tags(p, c, added, removed)
+  if not change_tags(p, c, added, removed) then return { "too many tags" } end
   if c.tg ~= stored.tg then save(p, id, c, stored, message) end
   return { "ok" }
 end
@@ -11,7 +11,8 @@ end
 -- Puts a tag on a conversation.
 --
 -- ARGV: conversation id, tag id
--- Returns: {"ok"}, {"missing"} for the conversation, {"deleted"} for the tag, or {"damaged", ...}.
+-- Returns: {"ok"}, {"missing"} for the conversation, {"deleted"} for the tag, {"too many tags"}, or
+--          {"damaged", ...}.
 writing_function("tag_conversation", function(keys, argv)
   return save_tags(keys[1], argv[1], argv[2], { argv[2] }, {})
 end)

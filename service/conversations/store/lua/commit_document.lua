@@ -7,7 +7,7 @@
 --       ConversationMetadata.user_data as protobuf bytes ("" for each that is not set), index terms of the name and
 --       of the document's leaves, change of state ("" keeps, "-" removes, OPEN, CLOSED), number of tag ids to add,
 --       these, number of tag ids to remove, these, then words of the document, each behind its field's name
--- Returns: {"ok"}, {"conflict"}, or {"damaged", ...}.
+-- Returns: {"ok"}, {"conflict"}, {"too many tags"}, or {"damaged", ...}.
 writing_function("commit_document", function(keys, argv)
   local p, id = keys[1], argv[1]
   local c, stored, last = open_conversation(p, id, true)
@@ -16,7 +16,6 @@ writing_function("commit_document", function(keys, argv)
   if c.doc ~= argv[3] then c.ver, c.doc = integer(tonumber(argv[2]) + 1), argv[3] end
   for i, name in ipairs({ "name", "avatar", "data" }) do c[name] = argv[3 + i] ~= "" and argv[3 + i] or nil end
   write_terms(c, argv[7], argv[8])
-  change_state(p, c, argv[9])
   local next = 10
   local tags = {}
   for _ = 1, 2 do
@@ -25,7 +24,8 @@ writing_function("commit_document", function(keys, argv)
     next = next + #ids + 1
     tags[#tags + 1] = ids
   end
-  change_tags(p, c, tags[1], tags[2])
+  if not change_tags(p, c, tags[1], tags[2]) then return { "too many tags" } end
+  change_state(p, c, argv[9])
   for i = next, #argv, 2 do add_word(p, argv[i], argv[i + 1]) end
   save(p, id, c, stored, message)
   return { "ok" }

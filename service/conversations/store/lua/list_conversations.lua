@@ -311,8 +311,8 @@ end
 --   in ms; then the predicate of the query or "", and what the caller knows of an earlier search, as carry_on has it,
 --   or ""; without these five it may cost anything
 --
--- `careful` makes nothing of the last two. Returns the search, or nil and an answer: {"stale", then for each dictionary what unknown_words returns}, or
--- {"costly", what the query costs over the conversations that there are}.
+-- `careful` makes nothing of the last two. Returns the search, or nil and an answer: {"stale", then for each dictionary
+-- what unknown_words returns}, or {"costly", what the query costs over the conversations that there are}.
 local function read_search(p, argv, next, careful)
   local s = { timeout_ms = argv[next], max_candidates = tonumber(argv[next + 1]), query = argv[next + 2], times = {},
     careful = careful }

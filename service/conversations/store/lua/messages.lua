@@ -90,7 +90,7 @@ reading_function("list_messages", function(keys, argv)
     local message = select(6, read_message(p, id, message_of(place)))
     answer[#answer + 1] = times[i]
     answer[#answer + 1] = place
-    answer[#answer + 1] = message and field(1, message) or ""
+    answer[#answer + 1] = message and #message <= MAX_RECORD and field(1, message) or ""
   end
   return answer
 end)

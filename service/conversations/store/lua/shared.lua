@@ -247,6 +247,9 @@ local function own_terms(c)
   return string.match(c.x or "", "^%S+ ([^|]*) | ([^|]*) |")
 end
 
+-- More than a conversation has: Lua cannot hand thousands of them to one command.
+local MAX_FIELDS = 100
+
 -- What is known of a conversation, to be changed and saved, and as it is stored; where it has messages, also `last`:
 -- the place and the time of the latest one, and how many are unread. `replaces_terms`: its index terms may be missing.
 local function open_conversation(p, id, replaces_terms)
@@ -263,7 +266,7 @@ local function open_conversation(p, id, replaces_terms)
     if redis.call("EXISTS", order_key(p, id), unread_key(p, id)) > 0 then damaged("conversation", id) end
     flat = try("HGETALL", early_key(p, id))
   end
-  if not flat then damaged("conversation", id) end
+  if not flat or #flat > 2 * MAX_FIELDS then damaged("conversation", id) end
   local c, stored = {}, {}
   for i = 1, #flat, 2 do
     if flat[i + 1] ~= "" then
@@ -404,6 +407,10 @@ local function save(p, id, c, stored, message)
   if #changes > 0 then redis.call("HSET", key, unpack(changes)) end
 end
 
+-- More bytes than a record has, all that is taken for it together: pages of what is larger would fit in no answer. As in
+-- validation.py.
+local MAX_RECORD = 512 * 1024
+
 -- The channel's bytes as kept in this partition; an empty one where only the id is known. `careful`: they begin with
 -- the id and end with the metadata, whatever is stored.
 local function channel_bytes(p, id, careful)
@@ -411,6 +418,10 @@ local function channel_bytes(p, id, careful)
   local parts = redis.pcall("HMGET", key, "head", "metadata")
   local own = field(1, id)
   local head, metadata = parts[1] or own, parts[2] or field(5, "")
+  if #head + #metadata > MAX_RECORD then
+    complain(key, "it is larger than a channel can be")
+    return own .. field(5, "")
+  end
   if careful and (parts.err or string.sub(head, 1, #own) ~= own or not is_field(5, metadata)) then
     complain(key, parts.err or "it is not a channel of that id")
     return own .. field(5, "")
@@ -423,7 +434,7 @@ end
 local function conversation_parts(p, id, channels, careful)
   local stored = redis.pcall("HMGET", conversation_key(p, id), "ch", "tail")
   local tail = stored[2]
-  if not tail or tail == "" or careful and not (is_id(id) and is_id(stored[1])) then return nil end
+  if not tail or tail == "" or #tail > MAX_RECORD or careful and not (is_id(id) and is_id(stored[1])) then return nil end
   local channel = channels[stored[1]]
   if not channel then
     channel = field(2, channel_bytes(p, stored[1] or "", careful))
@@ -482,14 +493,18 @@ local function change_state(p, c, change)
   end
 end
 
--- Adds tags, save deleted ones, then removes tags; "*" stands for all of them.
+-- Each change of a conversation's tags looks at all of them, and its answer has all of them.
+local MAX_TAGS = 1000
+
+-- Adds tags, save deleted ones, then removes tags; "*" stands for all of them. Returns whether it did: not where there
+-- would be too many.
 local function change_tags(p, c, added, removed)
-  local set = {}
+  local set, fresh = {}, {}
   for tag in string.gmatch(c.tg or "", "[^,]+") do set[tag] = true end
   for _, tag in ipairs(added) do
-    if shared("SISMEMBER", deleted_tags_key(p), tag) ~= 1 then
+    if not set[tag] and shared("SISMEMBER", deleted_tags_key(p), tag) ~= 1 then
       set[tag] = true
-      add_word(p, "tag_ids", tag)
+      fresh[#fresh + 1] = tag
     end
   end
   for _, tag in ipairs(removed) do
@@ -497,6 +512,9 @@ local function change_tags(p, c, added, removed)
   end
   local tags = {}
   for tag in pairs(set) do tags[#tags + 1] = tag end
+  if #fresh > 0 and #tags > MAX_TAGS then return false end
+  for _, tag in ipairs(fresh) do add_word(p, "tag_ids", tag) end
   table.sort(tags)
   c.tg = #tags > 0 and table.concat(tags, ",") or nil
+  return true
 end
