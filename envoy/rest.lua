@@ -1,5 +1,90 @@
--- Makes HTTP of what the transcoder makes of gRPC: the success status of the route, no gRPC header left over, and no
--- error without details.
+-- What the transcoder leaves out. Of a request: it drops the fields that it does not know, so a worker is told of them.
+-- Of an answer: the success status of the route, no gRPC header left over, and no error without details.
+
+-- Free data with more brackets and strings is too large for a worker.
+local MAX_MARKS = 50000
+local UNKNOWN_FIELD = "x-conversations-unknown-field"
+
+-- Where a string ends that begins at a place with a quote, or nil.
+local function string_end(text, at)
+  local stop = text:sub(at, at) == "'" and "[\\']" or '[\\"]'
+  at = at + 1
+  while true do
+    local found = text:find(stop, at)
+    if found == nil then return nil end
+    if text:sub(found, found) ~= "\\" then return found end
+    at = found + 2
+  end
+end
+
+-- Where the comma behind a value is, or nil where none follows.
+local function value_end(text, at)
+  local depth = 0
+  for _ = 1, MAX_MARKS do
+    local found = text:find(depth > 0 and "[%[%]{}\"']" or "[%[%]{}\"',]", at)
+    if found == nil then return nil end
+    local mark = text:sub(found, found)
+    if mark == "," then return found end
+    if mark == "[" or mark == "{" then
+      depth = depth + 1
+    elseif mark == "]" or mark == "}" then
+      depth = depth - 1
+      if depth < 0 then return nil end
+    else
+      found = string_end(text, found)
+      if found == nil then return nil end
+    end
+    at = found + 1
+  end
+end
+
+local function character(code) return string.char(tonumber(code, 16)) end
+
+-- The first key of an object that is none of the names, as it is written, or nil; and where a cursor that is a number
+-- begins and ends. Keys without quotes and in single ones are read as the transcoder reads them; what is not JSON at all
+-- is refused by it.
+local function unknown_field(text, names)
+  local at, first, last = text:match("^%s*{()"), nil, nil
+  while at ~= nil do
+    local start = text:match("^[%s,]*()", at)
+    local stop = text:find("^[\"']", start) and string_end(text, start)
+    local name
+    if stop then
+      name = text:sub(start + 1, stop - 1)
+    else
+      name, stop = text:match("^([%w_$]+)()", start)
+      stop = stop and stop - 1
+    end
+    if name == nil then return nil, first, last end
+    if not names[name] and not names[name:gsub("\\u00([0-7]%x)", character)] then return name end
+    local value = text:match("^%s*:()", stop + 1)
+    if name == "cursor" and value then
+      first, last = text:match("^%s*()%d+()%s*[,}]", value)
+    end
+    at = value and value_end(text, value)
+  end
+  return nil, first, last
+end
+
+-- As it may stand in a header.
+local function quoted(name)
+  return (name:sub(1, 100):gsub("[^%w_.-]", function(byte) return ("%%%02X"):format(byte:byte()) end))
+end
+
+function envoy_on_request(handle)
+  local names = handle:metadata():get("fields")
+  if names == nil then return end
+  local body = handle:body()
+  if body == nil then return end
+  local text = body:getBytes(0, body:length())
+  local name, first, last = unknown_field(text, names)
+  if name ~= nil then
+    handle:headers():replace(UNKNOWN_FIELD, quoted(name))
+  elseif first ~= nil then
+    -- Old clients send an offset as the number that it is, and the field is text.
+    body:setBytes(text:sub(1, first - 1) .. '"' .. text:sub(first, last - 1) .. '"' .. text:sub(last))
+  end
+end
 
 local GRPC_HEADERS = { "grpc-status", "grpc-message", "grpc-accept-encoding" }
 

@@ -18,6 +18,7 @@
     │   ├── TagNotFoundError
     │   ├── ChannelNotFoundError
     │   └── UnknownServiceError
+    ├── TagExistsError
     ├── RequestTooLargeError
     ├── UnknownMethodError
     ├── OverloadedError
@@ -28,6 +29,9 @@
 
 `rpc.statuses` maps them to gRPC statuses, in one table.
 """
+
+from collections.abc import Sequence
+from difflib import get_close_matches
 
 
 class ServiceError(Exception):
@@ -54,6 +58,19 @@ class InvalidFieldError(ServiceError):
         """Path of the field in the request."""
         self.description = description
         """What is wrong with it."""
+
+    @classmethod
+    def unknown(cls, field: str, known: Sequence[str]) -> "InvalidFieldError":
+        """Return the error for a field that there is not, with the nearest name of those that there are.
+
+        Args:
+            field: Its path.
+            known: The names that may stand in its place.
+        """
+        near = get_close_matches(field.rpartition(".")[2], known, 1)
+        if near:
+            return cls(field, f"is unknown; did you mean {near[0]}?")
+        return cls(field, f"is unknown; there are {', '.join(known)}" if known else "is unknown; there are no fields")
 
 
 class CursorError(InvalidFieldError):
@@ -138,6 +155,13 @@ class UnknownServiceError(NotFoundError):
     def __init__(self, name: str) -> None:
         super().__init__(name)
         self.message = f"there is no service {name}"
+
+
+class TagExistsError(ServiceError):
+    """Raised when a tag is created with the id of another one."""
+
+    def __init__(self, id: str) -> None:
+        super().__init__(f"another tag has the id {id}", id=id)
 
 
 class RequestTooLargeError(ServiceError):

@@ -10,13 +10,12 @@ import math
 import re
 from collections.abc import Iterator
 from decimal import Decimal
-from difflib import get_close_matches
 from functools import cache
 from typing import Any, NoReturn
 
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 from google.protobuf.message import Message
-from google.protobuf.struct_pb2 import Struct
+from google.protobuf.struct_pb2 import Struct, Value
 
 from conversations.errors import InvalidFieldError, MalformedRequestError
 from conversations.v1.event_pb2 import Event
@@ -91,7 +90,7 @@ class _Reader:
                 self._take(",", "a comma or the end of the body is missing")
             name = self._name()
             if name != "events":
-                raise InvalidFieldError(name, "is unknown; did you mean events?")
+                raise InvalidFieldError.unknown(name, ["events"])
             if seen:
                 raise InvalidFieldError("events", "is there twice")
             seen = True
@@ -275,8 +274,9 @@ def _fill(message: Message, values: _Object, path: tuple[str, ...]) -> None:
     for name, value in values.items():
         field = fields.get(name)
         if field is None:
-            _refuse((*path, name), _unknown(name, [field.name for field in message.DESCRIPTOR.fields]))
-        if value is None:
+            known = [field.name for field in message.DESCRIPTOR.fields]
+            raise InvalidFieldError.unknown(".".join((*path, name)), known)
+        if value is None and field.message_type is not Value.DESCRIPTOR:
             continue
         here = (*path, field.name)
         oneof = field.containing_oneof
@@ -284,6 +284,9 @@ def _fill(message: Message, values: _Object, path: tuple[str, ...]) -> None:
             _refuse(path or ("event",), f"has both {other} and {field.name}")
         if field.message_type is None:
             setattr(message, field.name, _scalar(field, value, here))
+            continue
+        if field.message_type is Value.DESCRIPTOR:
+            _set_value(getattr(message, field.name), value, here, _Budget(here), 1)
             continue
         if not isinstance(value, _Object):
             _refuse(here, "has to be an object")
@@ -392,11 +395,6 @@ def _check_names(values: _Object, path: tuple[str, ...]) -> None:
 def _fields(descriptor: Descriptor) -> dict[str, FieldDescriptor]:
     """Return the fields of a message by the names that JSON may use for them."""
     return {name: field for field in descriptor.fields for name in (field.name, field.json_name)}
-
-
-def _unknown(name: str, known: list[str]) -> str:
-    near = get_close_matches(name, known, 1)
-    return f"is unknown; did you mean {near[0]}?" if near else f"is unknown; there are {', '.join(known)}"
 
 
 def _refuse(path: tuple[str, ...], why: str) -> NoReturn:

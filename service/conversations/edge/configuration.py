@@ -152,7 +152,8 @@ def _rest_values(route: RestRoute, settings: EnvoySettings) -> dict[str, Any]:
         "path": route.path,
         "method": route.verb,
         "other_method": f"this path takes {route.verb} only",
-        "success_status": str(route.success_status),
+        "rest": {"success_status": str(route.success_status)}
+        | ({} if route.fields is None else {"fields": dict.fromkeys(sorted(route.fields), True)}),
         # The server gives up just before Envoy does, and can say so.
         "deadline": f"{deadline_ms}m",
         "filters": {_BUFFER: _UNBUFFERED} if ingest else {},

@@ -5,7 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from google.api.annotations_pb2 import http as http_option
-from google.protobuf.descriptor_pb2 import FileDescriptorSet, MethodDescriptorProto
+from google.protobuf.descriptor_pb2 import (
+    DescriptorProto,
+    FieldDescriptorProto,
+    FileDescriptorProto,
+    FileDescriptorSet,
+    MethodDescriptorProto,
+)
 
 __all__ = ["DESCRIPTORS", "FOLDER", "GRPC_TYPES", "RestRoute", "rest_routes", "service_names"]
 
@@ -32,6 +38,8 @@ class RestRoute:
     """Full name of the gRPC method."""
     success_status: int
     """204 where the method answers nothing, 201 where it creates, otherwise 200."""
+    fields: frozenset[str] | None
+    """The names that the body's keys may have; None where it is not for the transcoder to read."""
 
     @property
     def grpc_path(self) -> str:
@@ -44,10 +52,18 @@ def rest_routes() -> list[RestRoute]:
     """Return a route for each HTTP binding in the protos, aliases too.
 
     Raises:
-        ValueError: A binding is neither POST with the whole message as body nor GET.
+        ValueError: A binding is neither POST with the whole message as body nor GET, or a request has a message in it,
+            whose keys nobody would check.
     """
+    requests = {f".{_PACKAGE}.{message.name}": message for file in _files() for message in file.message_type}
     return [
-        RestRoute(path, verb, f"{service}.{method.name}", _success_status(method))
+        RestRoute(
+            path,
+            verb,
+            f"{service}.{method.name}",
+            _success_status(method),
+            _field_names(requests[method.input_type]) if verb == "POST" and method.input_type in requests else None,
+        )
         for service, methods in _services().items()
         for method in methods
         for verb, path in _bindings(method)
@@ -59,14 +75,21 @@ def service_names() -> list[str]:
     return list(_services())
 
 
-def _services() -> dict[str, list[MethodDescriptorProto]]:
+def _files() -> list[FileDescriptorProto]:
     files = FileDescriptorSet.FromString(DESCRIPTORS.read_bytes()).file
-    return {
-        f"{_PACKAGE}.{service.name}": list(service.method)
-        for file in files
-        if file.package == _PACKAGE
-        for service in file.service
-    }
+    return [file for file in files if file.package == _PACKAGE]
+
+
+def _services() -> dict[str, list[MethodDescriptorProto]]:
+    return {f"{_PACKAGE}.{service.name}": list(service.method) for file in _files() for service in file.service}
+
+
+def _field_names(request: DescriptorProto) -> frozenset[str]:
+    """Return what proto3 JSON calls the fields of a request."""
+    for field in request.field:
+        if field.type == FieldDescriptorProto.TYPE_MESSAGE and not field.type_name.startswith(".google.protobuf."):
+            raise ValueError(f"{request.name}.{field.name}: a request through REST may not have messages of ours")
+    return frozenset(name for field in request.field for name in (field.name, field.json_name))
 
 
 def _bindings(method: MethodDescriptorProto) -> Iterator[tuple[str, str]]:

@@ -5,11 +5,13 @@ they are read here: left to itself, it waits for ever for a request that does no
 """
 
 import asyncio
+import json
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import unquote
 
 import grpc
 from google.protobuf.message import DecodeError, Message
@@ -26,6 +28,9 @@ __all__ = ["MAX_HEADER_BYTES", "Handlers", "Method"]
 
 MAX_HEADER_BYTES = 64 * 1024
 """The largest headers of a call: names and values. Envoy lets 60 KiB through and adds some."""
+
+UNKNOWN_FIELD_HEADER = "x-conversations-unknown-field"
+"""In it the edge names a key of a JSON body that the transcoder would drop: as it is written there, percent-encoded."""
 
 logger = logging.getLogger(__name__)
 # A header that is not UTF-8 is bytes to us, but a traceback in the log to gRPC: for each one that anybody sends.
@@ -61,6 +66,7 @@ class Handlers(grpc.GenericRpcHandler):
     def __init__(self, methods: Iterable[Method], admission: Admission, peers: Peers) -> None:
         self._peers = peers
         self._handlers: dict[str, grpc.RpcMethodHandler[bytes, Any]] = {}
+        self._fields: dict[str, list[str]] = {}
         for method in methods:
             calls = _Calls(method, admission, peers)
             handler: grpc.RpcMethodHandler[bytes, Any]
@@ -68,21 +74,26 @@ class Handlers(grpc.GenericRpcHandler):
                 handler = grpc.stream_stream_rpc_method_handler(calls.stream, response_serializer=_serialize)
             else:
                 handler = grpc.stream_unary_rpc_method_handler(calls.answer, response_serializer=_serialize)
-            service = method.descriptor.containing_service.full_name
-            self._handlers[f"/{service}/{method.descriptor.name}"] = handler
+            path = f"/{method.descriptor.containing_service.full_name}/{method.descriptor.name}"
+            self._handlers[path] = handler
+            self._fields[path] = [field.name for field in method.descriptor.input_type.fields]
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[bytes, Any]":
         """Return the handler of a call."""
         # They are read here since gRPC has just made them; for a handler it would make them again.
-        size = 0
+        size, unknown_field = 0, None
         for name, value in handler_call_details.invocation_metadata:
             size += len(name) + len(value)
             if name == CALLER_HEADER:
                 self._peers.note(value)
+            elif name == UNKNOWN_FIELD_HEADER:
+                unknown_field = _key(unquote(str(value)))
         if size > MAX_HEADER_BYTES:
             return _refusing(errors.RequestTooLargeError("the headers are too large"))
         method: Any = handler_call_details.method
         handler = self._handlers.get(method)
+        if handler is not None and unknown_field is not None:
+            return _refusing(errors.InvalidFieldError.unknown(unknown_field, self._fields[method]))
         if handler is None:
             name = ascii(shortened(str(method)))[1:-1]
             return _refusing(errors.UnknownMethodError(f"there is no method {name}"))
@@ -221,6 +232,14 @@ class _Calls:
                 return
         assert isinstance(error, ServiceError)
         await _abort(context, error)
+
+
+def _key(text: str) -> str:
+    """Return what a JSON string says; what is none, or was cut, stands for itself."""
+    try:
+        return str(json.loads(f'"{text}"'))
+    except ValueError:
+        return text
 
 
 def _serialize(response: Message | bytes) -> bytes:

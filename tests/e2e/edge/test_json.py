@@ -3,8 +3,11 @@
 import json
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tests.clients import exchange, outcome
 from tests.e2e.edge.running import Edge
 from tests.rest import Answer, Rest
@@ -78,6 +81,70 @@ class TestSuccess:
     def test_answer_of_several_megabytes_passes(self, client: Rest) -> None:
         answer = client.post("/conversations.list", {"filters": f"answer {5_000_000}"})
         assert (answer.status, len(answer.json["pagination_data"]["next_cursor"])) == (200, 5_000_000)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**31), 2**31) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=10,
+)
+
+
+def unknown_field(client: Rest, body: Any) -> str | None:
+    """Return what a worker is told of a body with `"filters": "headers"`."""
+    headers = json.loads(client.post("/conversations.list", body).json["pagination_data"]["next_cursor"])
+    found = dict(headers).get("x-conversations-unknown-field")
+    return None if found is None else str(json.loads(f'"{unquote(found)}"'))
+
+
+class TestUnknownFields:
+    """The transcoder drops them; a worker is told of the first."""
+
+    @given(
+        known=st.dictionaries(st.sampled_from(["cursor", "page_size"]), st.none()),
+        unknown=st.dictionaries(
+            st.text(min_size=1, max_size=8).filter(
+                lambda name: name not in ("filters", "cursor", "page_size", "pageSize")
+            ),
+            JSON,
+        ),
+        order=st.randoms(use_true_random=False),
+        as_written=st.sampled_from([{}, {"ensure_ascii": False}, {"indent": 1}, {"separators": (",", ":")}]),
+    )
+    @settings(deadline=None, max_examples=200)
+    def test_the_first_one_is_named_whatever_stands_around(
+        self, edge: Edge, known: dict[str, Any], unknown: dict[str, Any], order: Any, as_written: dict[str, Any]
+    ) -> None:
+        items = [("filters", "headers"), *known.items(), *unknown.items()]
+        order.shuffle(items)
+        body = json.dumps(dict(items), **as_written).encode()
+        with Rest(edge.url) as client:
+            assert unknown_field(client, body) == next((name for name, _ in items if name in unknown), None)
+
+    @pytest.mark.parametrize(
+        ("text", "unknown"),
+        [
+            ('{"filters": "headers"}', None),
+            ('{"filters": "headers", "pageSize": 1}', None),
+            ('{"\\u0066ilters": "headers"}', None),
+            ("{'filters': 'headers', 'a': 1}", "a"),
+            ('{filters: "headers", a: 1,}', "a"),
+            ('{filters: "headers", cursor: null,}', None),
+            ('{"filters": "headers", "page-size": 1}', "page-size"),
+            ('{"a": ",\\"}]", "filters": "headers"}', "a"),
+            ('{"cursor": "}]\\\\", "filters": "headers", "b": {}}', "b"),
+            ('{"filters": "headers", "' + "x" * 200 + '": 1}', "x" * 100),
+        ],
+    )
+    def test_as_the_transcoder_reads_it(self, client: Rest, text: str, unknown: str | None) -> None:
+        assert unknown_field(client, text.encode()) == unknown
+
+    def test_a_field_behind_much_data_is_found(self, client: Rest) -> None:
+        body: dict[str, Any] = {"filters": "headers", "cursor": None, "a": [[]] * 60_000, "b": 1}
+        assert unknown_field(client, body) == "a"
+
+    def test_events_are_not_for_the_transcoder(self, client: Rest) -> None:
+        assert client.post("/events.ingest", {"any": 1}).status == 200
 
 
 class TestErrors:
