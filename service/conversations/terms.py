@@ -8,12 +8,14 @@ index holds the terms of all text fields.
 
 import hashlib
 import re
+import unicodedata
 from base64 import b32encode
 from functools import lru_cache
 
 __all__ = [
     "NAME_EXISTS",
     "TAGS_EXIST",
+    "is_blank",
     "lower",
     "metadata_exists",
     "metadata_term",
@@ -52,6 +54,24 @@ def _lower_code_point(character: str) -> str:
 def split_words(text: str) -> list[str]:
     """Return the words of text in order, in lower case."""
     return _WORD.findall(lower(text))
+
+
+def is_blank(text: str) -> bool:
+    """Whether nothing of a text can be seen.
+
+    Source:
+        https://www.unicode.org/reports/tr44/#Default_Ignorable_Code_Point, and U+2800, a Braille cell without a dot.
+    """
+    return all(
+        unicodedata.category(character) in _UNSEEN_CATEGORIES or _UNSEEN.fullmatch(character) for character in text
+    )
+
+
+_UNSEEN_CATEGORIES = frozenset(("Zs", "Zl", "Zp", "Cc", "Cf", "Cs"))
+# Of other categories.
+_UNSEEN = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
 
 
 def name_term(word: str) -> str:

@@ -1,12 +1,18 @@
 """Times: RFC 3339 text on the outside, milliseconds since 1970 UTC on the inside."""
 
 import re
+import time
 from datetime import UTC, datetime, timedelta
 
-__all__ = ["format_time", "parse_time"]
+__all__ = ["format_time", "now_ms", "parse_time"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _RFC3339 = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d):(\d\d)(?:\.(\d+))?([Zz]|[+-]\d\d:[0-5]\d)", re.ASCII)
+
+
+def now_ms() -> int:
+    """Return the time of the clock in milliseconds since 1970 UTC."""
+    return time.time_ns() // 1_000_000
 
 
 def parse_time(text: str) -> int:

@@ -26,7 +26,7 @@ METADATA = field(4, field(1, field(1, b"Ada")))
 
 def tail(content: bytes) -> bytes:
     """What is stored of an answer, with the content of its message."""
-    return TIME + METADATA + field(5, field(1, id_of(1).encode()) + field(2, content))
+    return TIME + METADATA + field(5, field(1, id_of(1).encode()) + field(2, field(5, content)))
 
 
 TAILS = {

@@ -225,6 +225,12 @@ class TestMethods:
         [query] = answer.queries
         assert "zwölfboxkämpfer".encode().hex() in query
         assert ["starts with a wildcard" in warning for warning in answer.warnings] == [True]
+        text = "metadata.user_data.fox:a metadata.user_data.Fox:a metadata.unread_count:1 metadata.user_data.cat:*"
+        answer = stub.ExplainFilter(filter_service_pb2.ExplainFilterRequest(filters=text))
+        assert list(answer.warnings) == [
+            "at position 48: no conversation has `metadata.user_data.Fox`; paths are case-sensitive",
+            "at position 97: no conversation has `metadata.user_data.cat`; paths are case-sensitive",
+        ]
         fields = stub.ListFilterFields(filter_service_pb2.ListFilterFieldsRequest()).fields
         for field in fields:
             assert field.description

@@ -11,7 +11,7 @@ import grpc
 import grpc.aio
 import pytest
 from google.protobuf import json_format
-from google.protobuf.struct_pb2 import Struct
+from google.protobuf.struct_pb2 import Struct, Value
 from tests.conftest import GrpcServer
 
 from conversations.v1 import (
@@ -80,7 +80,7 @@ def message_event(number: int, **content: Any) -> event_pb2.Event:
             id=f"00000000-0000-4000-8000-{number:012d}",
             conversation_id=ID,
             channel_id=ID,
-            content=struct,
+            content=Value(struct_value=struct),
             from_contact=True,
             sent_at="2019-01-07T09:01:44.000Z",
             source="facebook",

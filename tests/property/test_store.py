@@ -308,7 +308,8 @@ class ServiceMachine(RuleBasedStateMachine):
     @invariant()
     def tags_and_channels_agree(self) -> None:
         client = self.clients[0]
-        same(to_json(client.tags.ListTags(ListTagsRequest())), {"tags": self.model.list_tags()})
+        tags = self.model.list_tags()
+        same(to_json(client.tags.ListTags(ListTagsRequest())), {"tags": tags, "data": tags})
         channels = self.model.list_channels()
         same(to_json(client.channels.ListChannels(ListChannelsRequest())), {"data": channels})
         for channel in channels:

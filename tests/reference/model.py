@@ -6,12 +6,12 @@ State is only what came in; everything shown is computed from it when asked for.
 import copy
 import json
 import re
+import time
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
-
-from tests.reference.words import split
 
 __all__ = ["COLORS", "Model", "NotFoundError", "RejectedError", "canonical", "from_millis", "merge", "to_millis"]
 
@@ -96,6 +96,8 @@ class Model:
     channels: dict[str, Json] = field(default_factory=dict)
     """Own documents, without changes."""
     tags: dict[str, Json] = field(default_factory=dict)
+    known_channels: set[str] = field(default_factory=set)
+    """Those of which an event came, not just messages."""
     dead_tags: set[str] = field(default_factory=set)
     """Deleted, and not brought back by an event since."""
     documents: dict[str, Json] = field(default_factory=dict)
@@ -128,6 +130,7 @@ class Model:
 
     def _channel(self, body: Json) -> None:
         id = uuid(body, "id")
+        self.known_channels.add(id)
         self.channels[id] = {
             "id": id,
             "source": source_of(body),
@@ -148,7 +151,7 @@ class Model:
         state = body.get("delivery_state", "DELIVERED")
         shown = {
             "id": id,
-            "content": free(body, "content") or {},
+            "content": {} if body.get("content") is None else free(body, "content"),
             "delivery_state": state if state in DELIVERY_STATES else "DELIVERED",
             "state": state if state in DELIVERY_STATES else "DELIVERED",
             "from_contact": body.get("from_contact", False),
@@ -171,6 +174,8 @@ class Model:
         if subject not in SUBJECTS:
             raise RejectedError(f"unknown subject {subject!r}")
         if subject == "conversation":
+            if "unread_count" in body.get("metadata", {}):
+                raise RejectedError("unread_count is counted")
             # Each key of a conversation's metadata is a document of its own.
             change = {key: free({"": value}, "") for key, value in body.get("metadata", {}).items()}
             self._change_conversation(id, checked(change))
@@ -185,6 +190,8 @@ class Model:
 
     def _read_receipt(self, body: Json) -> None:
         id, read_at = uuid(body, "conversation_id"), to_millis(body.get("read_at", ""))
+        latest = max((message.sent_at for message in self.messages.get(id, {}).values()), default=0)
+        read_at = min(read_at, max(int(time.time() * 1000), latest))
         self.read_at[id] = max(self.read_at.get(id, read_at), read_at)
 
     def read(self, conversation_id: str, now_ms: int) -> None:
@@ -210,7 +217,7 @@ class Model:
         self.documents[id] = merge(self.documents.get(id), {"state": None})
 
     def update_contact(self, conversation_id: str, display_name: str) -> None:
-        if not has_word(display_name) or len(display_name) > 1024:
+        if not has_visible(display_name) or len(display_name) > 1024:
             raise RejectedError("blank or long display_name")
         id = self._existing(conversation_id)
         self.documents[id] = merge(self.documents.get(id), {"contact": {"display_name": display_name}})
@@ -279,6 +286,8 @@ class Model:
         """Return what filters are about: times in milliseconds, and the whole metadata document."""
         ordered = self._ordered(conversation_id)
         source, document = ordered[-1].event["source"], self.documents.get(conversation_id, {})
+        if ordered[-1].event["channel_id"] in self.known_channels:
+            source = self.channels[ordered[-1].event["channel_id"]]["source"]
         return {
             "id": conversation_id,
             "channel_id": ordered[-1].event["channel_id"],
@@ -310,7 +319,10 @@ class Model:
         if id not in self.channels:
             raise NotFoundError("no such channel")
         own = self.channels[id]
-        return {**own, "metadata": merge_all(own["metadata"], self.changes.get(("channel", id), ()))}
+        metadata = merge_all(own["metadata"], self.changes.get(("channel", id), ()))
+        if not has_visible(metadata.get("name")):
+            metadata = {**metadata, "name": default_name(own["source"], id)}
+        return {**own, "metadata": metadata}
 
     def list_channels(self) -> list[Json]:
         rows = sorted(self.channels.values(), key=lambda channel: (channel["source"], channel["id"]))
@@ -354,8 +366,16 @@ def default_name(source: str, conversation_id: str) -> str:
     return f"{part[:1].upper()}{part[1:]} {conversation_id[-5:]}"
 
 
-def has_word(text: object) -> bool:
-    return isinstance(text, str) and bool(split(text))
+def has_visible(text: object) -> bool:
+    """Whether something of a text can be seen: more than separators, controls, formats, and letters without a shape."""
+    if not isinstance(text, str):
+        return False
+    return any(unicodedata.category(c) not in ("Zs", "Zl", "Zp", "Cc", "Cf", "Cs") and not _ignored(c) for c in text)
+
+
+def _ignored(c: str) -> bool:
+    """Whether a letter, mark or sign has no shape."""
+    return c in "\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0" or "VARIATION SELECTOR" in unicodedata.name(c, "")
 
 
 def uuid(body: Mapping[str, Any], key: str) -> str:
@@ -373,7 +393,7 @@ def source_of(body: Json) -> str:
 
 
 def tag_name(name: Any) -> str:
-    if not has_word(name) or len(name) > 256:
+    if not has_visible(name) or len(name) > 256:
         raise RejectedError(f"name: {name!r}")
     return str(name)
 
@@ -405,7 +425,7 @@ def checked(change: Json) -> Json:
     if contact is not None:
         if not isinstance(contact, dict):
             raise RejectedError("contact is an object")
-        if contact.get("display_name") is not None and not has_word(contact["display_name"]):
+        if contact.get("display_name") is not None and not has_visible(contact["display_name"]):
             raise RejectedError("contact.display_name is a text that is not blank")
         if not isinstance(contact.get("avatar_url", ""), str | None):
             raise RejectedError("contact.avatar_url is a text")

@@ -130,7 +130,7 @@ def message_events(draw: DrawFn) -> Json:
     body["source"] = draw(sometimes(st.just(usual), BAD_SOURCES))
     optional = {
         "sender": st.fixed_dictionaries({}, optional={"id": WORDS, "name": st.text(max_size=3), "avatar_url": WORDS}),
-        "content": documents(),
+        "content": st.one_of(documents(), VALUES, st.lists(VALUES, max_size=2)),
         "from_contact": st.sampled_from([True, True, True, False]),
         "delivery_state": st.sampled_from(["PENDING", "FAILED", "DELIVERED", "DELIVERY_STATE_UNSPECIFIED"]),
         "metadata": documents(),

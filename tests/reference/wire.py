@@ -23,7 +23,8 @@ def to_event(event: dict[str, Any]) -> Event:
     for kind, body in event.items():
         for key in FREE.get(kind, ()):
             if body.get(key) is not None:
-                getattr(getattr(message, kind), key).CopyFrom(to_struct(body[key]))
+                part = getattr(getattr(message, kind), key)
+                part.CopyFrom(to_value(body[key]) if isinstance(part, Value) else to_struct(body[key]))
     return message
 
 

@@ -67,9 +67,14 @@ def leaves(path: str, value: Any) -> Iterable[tuple[str, str]]:
     elif isinstance(value, bool):
         yield path, str(value).lower()
     elif isinstance(value, int | float):
-        yield path, shortest(value)
+        yield from ((path, text) for text in dict.fromkeys((shortest(value), shown(value))))
     elif value is not None:
         yield path, value
+
+
+def shown(number: int | float) -> str:
+    """Return a number as C++ prints it: fifteen digits, or seventeen where these are another number."""
+    return next(text for text in (f"{number:.15g}", f"{number:.17g}") if float(text) == number)
 
 
 def shortest(number: int | float) -> str:

@@ -6,6 +6,7 @@ from conversations.filters.fields import FIELDS, Field, FieldKind
 from conversations.filters.generator import PhraseCheck, Query
 from conversations.filters.parser import MAX_CLAUSES, MAX_FILTER_BYTES, MAX_LEVELS
 from conversations.filters.patterns import WordPattern
+from conversations.filters.warnings import metadata_fields
 
 __all__ = [
     "FIELDS",
@@ -22,5 +23,6 @@ __all__ = [
     "compile_filter",
     "explain",
     "explain_text",
+    "metadata_fields",
     "render",
 ]

@@ -22,7 +22,7 @@ from conversations.filters.expressions import (
     WordPhrase,
     any_of,
 )
-from conversations.filters.fields import DEFAULT_FIELDS, Field, FieldKind, find_field
+from conversations.filters.fields import DEFAULT_FIELDS, TAG_IDS, Field, FieldKind, find_field, tag_of
 from conversations.filters.lexer import syntax_error
 from conversations.filters.numbers import bind_number
 from conversations.filters.parser import (
@@ -103,7 +103,15 @@ def _bind_clause(clause: Clause, outer_field: FieldName | None) -> BoundExpressi
         return _bind_default(expression)
     if field.text == "*" and expression == Wildcard("*", expression.position):
         return Everything(expression.position)
-    return _bind_leaf(expression, find_field(field))
+    found = find_field(field)
+    bound = _bind_leaf(expression, found)
+    tag = tag_of(found)
+    if tag is None or bound is None:
+        return bound
+    # The answer has an empty text there for each tag: that it is there is all that can be asked.
+    if isinstance(bound, Exists):
+        return _term(TAG_IDS, tag, expression.position)
+    return Nothing(found, f"a tag has no words; ask `{found.name}:*` or `tag_ids:{tag}`", expression.position)
 
 
 def _bind_default(expression: Expression) -> BoundExpression | None:

@@ -69,7 +69,7 @@ def compile_filter(text: str) -> CompiledFilter:
     node = simplify(expression)
     patterns = tuple(dict.fromkeys(patterns_of(node)))
     fixed = None if patterns else generate(node, {}, 0)
-    return CompiledFilter(text, node is True, patterns, warnings_for(query), expression, node, fixed)
+    return CompiledFilter(text, node is True, patterns, warnings_for(query, expression), expression, node, fixed)
 
 
 _BLANKS = " \t\n\r\u3000"

@@ -8,7 +8,7 @@ from rapidfuzz.distance import JaroWinkler
 from conversations.errors import UnknownFieldError
 from conversations.filters.parser import FieldName
 
-__all__ = ["DEFAULT_FIELDS", "FIELDS", "METADATA_PREFIX", "Field", "FieldKind", "find_field"]
+__all__ = ["DEFAULT_FIELDS", "FIELDS", "METADATA_PREFIX", "TAG_IDS", "Field", "FieldKind", "find_field", "tag_of"]
 
 METADATA_PREFIX = "metadata."
 """What the name of every metadata field starts with; the dotted path of a leaf follows."""
@@ -65,7 +65,7 @@ FIELDS = (
         FieldKind.TEXT,
         "tag_ids:f339c325-8614-43cb-a70a-e83d81bf56fc",
         "The ids of the tags.",
-        ("tagIds",),
+        ("tagIds", "metadata.tags"),
     ),
     Field(
         "created_at",
@@ -88,7 +88,7 @@ FIELDS = (
         FieldKind.NUMBER,
         "unread_count:[2 TO *]",
         "How many messages of the contact are later than the last read.",
-        ("unreadCount", "unread_message_count", "unreadMessageCount"),
+        ("unreadCount", "unread_message_count", "unreadMessageCount", "metadata.unread_count"),
     ),
     Field(
         "metadata.<path>",
@@ -103,6 +103,15 @@ DEFAULT_FIELDS = (FIELDS[0], FIELDS[4])
 """Where a word without a field is searched: `id` and `display_name`."""
 
 _BY_NAME = {name: field for field in FIELDS[:-1] for name in (field.name, *field.aliases)}
+
+
+_TAG_PREFIX = "metadata.tags."
+TAG_IDS = FIELDS[5]
+
+
+def tag_of(field: Field) -> str | None:
+    """Return the id of the tag whose place in the metadata a field is; None for any other field."""
+    return field.name.removeprefix(_TAG_PREFIX).lower() if field.name.startswith(_TAG_PREFIX) else None
 
 
 def find_field(name: FieldName) -> Field:

@@ -2,17 +2,53 @@
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
-from conversations.filters.fields import FIELDS
+from conversations.filters.expressions import Boolean, BoundExpression, Everything, Pattern
+from conversations.filters.fields import FIELDS, METADATA_PREFIX, Field, FieldKind, tag_of
 from conversations.filters.numbers import compared
 from conversations.filters.parser import Clause, Conjunction, Group, Wildcard, Word
+from conversations.filters.patterns import Between
 
-__all__ = ["warnings_for"]
+__all__ = ["metadata_fields", "warnings_for"]
 
 
-def warnings_for(query: Group) -> tuple[str, ...]:
-    """Return a sentence for each trap that a filter may have stepped into."""
-    return tuple(_warnings(query))
+def warnings_for(query: Group, expression: BoundExpression) -> tuple[str, ...]:
+    """Return a sentence for each trap that a filter may have stepped into.
+
+    Args:
+        query: The filter as it was parsed.
+        expression: The same with fields and types.
+    """
+    ranges = (part for part in _leaves(expression) if isinstance(part, Pattern) and _is_metadata(part.field))
+    compared_as_text = (
+        f"at position {part.position}: `{part.field.name}` holds words, and the range compares text: `1000` lies in"
+        " `[100 TO 200]`, `1000` before `200`"
+        for part in ranges
+        if isinstance(part.pattern.predicate, Between)
+    )
+    return (*_warnings(query), *compared_as_text)
+
+
+def metadata_fields(expression: BoundExpression) -> dict[str, int]:
+    """Return the names of the metadata's leaves that a filter asks, each with the position where it does so first."""
+    found: dict[str, int] = {}
+    for part in _leaves(expression):
+        if not isinstance(part, Everything) and part.field is not None and _is_metadata(part.field):
+            found.setdefault(part.field.name, part.position)
+    return found
+
+
+def _leaves(expression: BoundExpression) -> Iterator[Any]:
+    if isinstance(expression, Boolean):
+        for clause in expression.clauses:
+            yield from _leaves(clause.expression)
+    else:
+        yield expression
+
+
+def _is_metadata(field: Field) -> bool:
+    return field.kind is FieldKind.METADATA and tag_of(field) is None
 
 
 def _warnings(group: Group) -> Iterator[str]:
@@ -55,7 +91,7 @@ def _word_warning(text: str, clause: Clause) -> str | None:
             return f"`{text}` looks like an id, and is looked for in the name; ask `id:`, `channel_id:` or `tag_ids:`"
         return None
     comparison = _COMPARISON.fullmatch(text)
-    if comparison is not None and (comparison[1] in _NAMES or comparison[1].startswith("metadata.")):
+    if comparison is not None and (comparison[1] in _NAMES or comparison[1].startswith(METADATA_PREFIX)):
         asked = compared(comparison[2], comparison[3])
         return f"`{text}` is looked for as a word; to ask the field, write `{comparison[1]}:{asked}`"
     if text[0] == "'":

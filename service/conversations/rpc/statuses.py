@@ -33,6 +33,7 @@ _STATUSES: dict[type[ServiceError], tuple[grpc.StatusCode, str]] = {
     errors.TagNotFoundError: (grpc.StatusCode.NOT_FOUND, "TAG_NOT_FOUND"),
     errors.ChannelNotFoundError: (grpc.StatusCode.NOT_FOUND, "CHANNEL_NOT_FOUND"),
     errors.UnknownServiceError: (grpc.StatusCode.NOT_FOUND, "UNKNOWN_METHOD"),
+    errors.TagExistsError: (grpc.StatusCode.ALREADY_EXISTS, "TAG_EXISTS"),
     errors.RequestTooLargeError: (grpc.StatusCode.RESOURCE_EXHAUSTED, "REQUEST_TOO_LARGE"),
     errors.UnknownMethodError: (grpc.StatusCode.UNIMPLEMENTED, "UNKNOWN_METHOD"),
     errors.OverloadedError: (grpc.StatusCode.UNAVAILABLE, "OVERLOADED"),

@@ -1,6 +1,6 @@
 """ChannelService."""
 
-from conversations.servicers.requests import read_id
+from conversations.servicers.requests import read_id, read_source
 from conversations.store import Store
 from conversations.v1 import channel_pb2
 from conversations.v1 import channel_service_pb2 as pb
@@ -14,8 +14,10 @@ class ChannelServicer:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    async def ListChannels(self, _request: pb.ListChannelsRequest) -> pb.ListChannelsResponse:
-        return pb.ListChannelsResponse(data=await self._store.channels.list_all())
+    async def ListChannels(self, request: pb.ListChannelsRequest) -> pb.ListChannelsResponse:
+        channels = await self._store.channels.list_all()
+        source = read_source(request.source, "source") if request.source else ""
+        return pb.ListChannelsResponse(data=[channel for channel in channels if source in ("", channel.source)])
 
     async def GetChannel(self, request: pb.GetChannelRequest) -> channel_pb2.Channel:
         return await self._store.channels.get(read_id(request.channel_id, "channel_id"))

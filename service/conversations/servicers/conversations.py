@@ -5,9 +5,10 @@ from google.protobuf.empty_pb2 import Empty
 from conversations.errors import InvalidFieldError
 from conversations.filters import compile_filter
 from conversations.servicers.events import MAX_DISPLAY_NAME
-from conversations.servicers.requests import check_name, now_ms, read_id, read_page_size
+from conversations.servicers.requests import check_name, read_id, read_page_size
 from conversations.servicers.wire import page_bytes
 from conversations.store import ConversationPatch, Store
+from conversations.times import now_ms
 from conversations.v1 import conversation_pb2
 from conversations.v1 import conversation_service_pb2 as pb
 

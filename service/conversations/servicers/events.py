@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from google.protobuf.struct_pb2 import Struct, Value
+
 from conversations.errors import InvalidFieldError
 from conversations.servicers.requests import (
     check_free_data,
@@ -32,6 +34,8 @@ MAX_DISPLAY_NAME = 1024
 
 MAX_TAG_NAME = 256
 """Characters of a tag's name."""
+
+_NO_CONTENT = Value(struct_value=Struct())
 
 
 def read_event(event: event_pb2.Event) -> Happening:
@@ -76,7 +80,8 @@ def _tag(tag: tag_pb2.Tag) -> tag_pb2.Tag:
 
 def _message(event: event_pb2.MessageEvent) -> IncomingMessage:
     sent_at_ms = read_time(event.sent_at, "message.sent_at")
-    check_free_data(event.content, "message.content")
+    content = event.content if event.content.WhichOneof("kind") else _NO_CONTENT
+    check_free_data(content, "message.content")
     check_free_data(event.metadata, "message.metadata")
     for name in ("id", "name", "avatar_url"):
         check_text(getattr(event.sender, name), f"message.sender.{name}")
@@ -85,7 +90,7 @@ def _message(event: event_pb2.MessageEvent) -> IncomingMessage:
         raise InvalidFieldError("message.delivery_state", "has to be PENDING, FAILED or DELIVERED")
     message = message_pb2.Message(
         id=read_id(event.id, "message.id"),
-        content=event.content,
+        content=content,
         delivery_state=delivery_state,
         state=delivery_state,
         from_contact=event.from_contact,
@@ -144,6 +149,10 @@ def _conversation_patch(patch: dict[str, Any]) -> ConversationPatch:
             added.append(id)
         else:
             raise InvalidFieldError("metadata.metadata.tags", "has to have an empty text, or null, for each tag's id")
+    if "unread_count" in patch:
+        raise InvalidFieldError(
+            "metadata.metadata.unread_count", "is counted by the service: send messages and receipts"
+        )
     document = {key: value for key, value in patch.items() if key not in ("tags", "state")}
     return ConversationPatch(document, state, tuple(added), tuple(removed))
 

@@ -16,12 +16,19 @@ class FilterServicer:
     async def ExplainFilter(self, request: pb.ExplainFilterRequest) -> pb.ExplainFilterResponse:
         compiled = filters.compile_filter(request.filters)
         queries = await self._store.conversations.queries(compiled)
+        asked = filters.metadata_fields(compiled.expression)
+        known = await self._store.conversations.known_fields(list(asked))
+        unknown = [
+            f"at position {position}: no conversation has `{name}`; paths are case-sensitive"
+            for name, position in asked.items()
+            if name not in known
+        ]
         checks = {check.candidates: check for query in queries for check in query.phrase_checks}
         return pb.ExplainFilterResponse(
             tree=_part(filters.explain(compiled)),
             queries=[query.text for query in queries],
             phrase_checks=[f"{check.candidates} in order, {check.slop} apart at most" for check in checks.values()],
-            warnings=compiled.warnings,
+            warnings=[*compiled.warnings, *unknown],
         )
 
     async def ListFilterFields(self, _request: pb.ListFilterFieldsRequest) -> pb.ListFilterFieldsResponse:

@@ -2,7 +2,6 @@
 
 import math
 import re
-import time
 from typing import Final
 
 from google.protobuf.struct_pb2 import Struct, Value
@@ -16,7 +15,6 @@ __all__ = [
     "check_free_data",
     "check_name",
     "check_text",
-    "now_ms",
     "read_color",
     "read_id",
     "read_page_size",
@@ -54,8 +52,8 @@ def read_page_size(value: int) -> int:
 
 
 def check_name(value: str, field: str, max_length: int) -> None:
-    """Refuse a name without a word, or one that is too long."""
-    if not terms.split_words(value):
+    """Refuse a name that nobody would see, or one that is too long."""
+    if terms.is_blank(value):
         raise InvalidFieldError(field, "must not be blank")
     if len(value) > max_length:
         raise InvalidFieldError(field, f"may have {max_length} characters at most")
@@ -91,17 +89,20 @@ def read_source(value: str, field: str) -> str:
     return value
 
 
-def check_free_data(struct: Struct, field: str, level: int = 1) -> None:
+def check_free_data(data: Struct | Value, field: str, level: int = 1) -> None:
     """Refuse free data that is too large, is nested too deep or has a number that JSON does not have.
 
     Args:
-        struct: The data.
+        data: The data.
         field: What it is called in the error.
         level: The level that its own keys are on.
     """
-    if struct.ByteSize() > MAX_FREE_BYTES:
+    if data.ByteSize() > MAX_FREE_BYTES:
         raise InvalidFieldError(field, f"is too large: {MAX_FREE_BYTES} bytes at most")
-    _check_fields(struct, field, level)
+    if isinstance(data, Value):
+        _check_value(data, field, level - 1)
+    else:
+        _check_fields(data, field, level)
 
 
 def _check_fields(struct: Struct, field: str, level: int) -> None:
@@ -125,8 +126,3 @@ def _check_value(value: Value, field: str, level: int) -> None:
             _check_value(item, field, level + 1)
     elif kind is None:
         raise InvalidFieldError(field, "has a value of no kind")
-
-
-def now_ms() -> int:
-    """Return the time of the clock in milliseconds since 1970 UTC."""
-    return time.time_ns() // 1_000_000

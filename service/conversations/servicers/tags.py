@@ -1,5 +1,7 @@
 """TagService."""
 
+from uuid import uuid4
+
 from google.protobuf.empty_pb2 import Empty
 
 from conversations.servicers.events import MAX_TAG_NAME
@@ -19,7 +21,10 @@ class TagServicer:
 
     async def CreateTag(self, request: pb.CreateTagRequest) -> tag_pb2.Tag:
         check_name(request.name, "name", MAX_TAG_NAME)
-        return await self._store.tags.create(request.name, read_color(request.color, "color"))
+        id = read_id(request.id, "id") if request.id else str(uuid4())
+        tag = tag_pb2.Tag(id=id, name=request.name, color=read_color(request.color, "color"))
+        await self._store.tags.create(tag)
+        return tag
 
     async def UpdateTag(self, request: pb.UpdateTagRequest) -> Empty:
         id, name, color = read_id(request.id, "id"), None, None
@@ -36,4 +41,5 @@ class TagServicer:
         return Empty()
 
     async def ListTags(self, _request: pb.ListTagsRequest) -> pb.ListTagsResponse:
-        return pb.ListTagsResponse(tags=await self._store.tags.list_all())
+        tags = await self._store.tags.list_all()
+        return pb.ListTagsResponse(tags=tags, data=tags)

@@ -17,6 +17,9 @@ from conversations.v1 import channel_pb2
 
 __all__ = ["Channels"]
 
+# One call changes so many conversations: some milliseconds of Redis' time.
+_ADOPTED_AT_ONCE = 100
+
 
 class Channels:
     """All channels. A channel's home partition orders its changes; every other one keeps a copy."""
@@ -68,11 +71,11 @@ class Channels:
     def put_steps(self, channel: channel_pb2.Channel) -> Steps[None]:
         """Replace what is known of a channel; what metadata events changed stays."""
         own = to_json(channel.metadata)
-        return self._change_steps(channel.id, channel_head(channel), own, {})
+        return self._change_steps(channel.id, (channel_head(channel), channel.source), own, {})
 
     def patch_steps(self, id: str, patch: JsonObject) -> Steps[None]:
         """Change a channel's metadata, whether it came yet or not."""
-        return self._change_steps(id, b"", None, patch)
+        return self._change_steps(id, (b"", ""), None, patch)
 
     async def patch(self, id: str, patch: JsonObject) -> None:
         """Change the metadata of a channel.
@@ -83,26 +86,42 @@ class Channels:
         await self.get(id)
         await self._client.run_in_turn(id, self.patch_steps(id, patch))
 
-    def _change_steps(self, id: str, head: bytes, own: JsonObject | None, patch: JsonObject) -> Steps[None]:
+    def _change_steps(
+        self, id: str, given: tuple[bytes, str], own: JsonObject | None, patch: JsonObject
+    ) -> Steps[None]:
         home = self._partitions.of(id)
+        head, source = given
         for _ in tries():
-            version, old_own, old_changes, old_head = checked((yield Call(home, "read_channel", (id,))))
+            version, old_own, old_changes, old_head, old_source = checked((yield Call(home, "read_channel", (id,))))
             if not head and old_head and sound_channel(old_head, id) is None:
                 raise damaged("channel", id)
             new_own = read_object("channel", id, old_own) if own is None else own
             changes = add_patch(read_changes("channel", id, old_changes), patch)
             args = (
                 head or old_head,
-                channel_metadata(apply_changes(new_own, changes)),
+                source or old_source,
+                *channel_metadata(apply_changes(new_own, changes)),
                 dump_json(new_own),
                 dump_document(changes),
             )
             next_version = int(version) + 1
-            if (yield Call(home, "write_channel", (id, next_version, "home", *args)))[0] == b"ok":
+            reply = yield Call(home, "write_channel", (id, next_version, "home", *args))
+            if reply[0] == b"ok":
                 break
-        for partition in self._partitions:
+        for partition in [home, *(p for p in self._partitions if p != home)]:
             if partition != home:
-                yield Call(partition, "write_channel", (id, next_version, "copy", *args))
+                reply = yield Call(partition, "write_channel", (id, next_version, "copy", *args))
+            for difference in reply[1:]:
+                yield from self._adopt_steps(partition, id, difference)
+
+    def _adopt_steps(self, partition: int, id: str, difference: bytes) -> Steps[None]:
+        """Give a channel's source to its conversations, a few at a time."""
+        passed, looked_at = 0, 1
+        while looked_at:
+            args = (id, _ADOPTED_AT_ONCE, passed, difference)
+            looked_at, passed, *some_damaged = yield Call(partition, "adopt_source", args)
+            for conversation in some_damaged:
+                report_damage("conversation", conversation.decode(errors="backslashreplace"))
 
 
 def _readable(replies: Sequence[Any]) -> Iterator[Any]:

@@ -272,6 +272,13 @@ class Conversations:
             queries.append(kept.query)
         return queries
 
+    async def known_fields(self, names: Sequence[str]) -> set[str]:
+        """Return those of some fields that have or had a word in a conversation."""
+        if not names:
+            return set()
+        replies = await self._client.call_all([Call(p, "count_words", tuple(names)) for p in self._partitions])
+        return {name for reply in replies for name, count in zip(names, reply, strict=True) if count}
+
     async def _place_at(self, compiled: CompiledFilter, offset: int) -> Cursor:
         """Return the place behind the first `offset` matches."""
         if len(self._partitions) == 1:
@@ -473,9 +480,9 @@ class Conversations:
             metadata = apply_changes(to_json(message.metadata), read_changes("message", incoming.id, reply[2]))
             stored = message_bytes(message, to_struct(metadata))
 
-    def receipt_steps(self, id: str, read_at_ms: int) -> Steps[None]:
-        """Mark the messages up to a time as read; waits for the conversation if need be."""
-        checked((yield Call(self._partitions.of(id), "add_receipt", (id, read_at_ms))))
+    def receipt_steps(self, id: str, read_at_ms: int, now_ms: int) -> Steps[None]:
+        """Mark the messages up to a time as read, at most up to the latest one or to now; it may wait for them."""
+        checked((yield Call(self._partitions.of(id), "add_receipt", (id, read_at_ms, now_ms))))
 
 
 def _page_of(

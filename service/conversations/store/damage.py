@@ -39,17 +39,23 @@ def damaged(kind: str, id: str) -> DamagedRecordError:
     return DamagedRecordError(kind, id)
 
 
+_BOUNDS = {
+    b"too many tags": ("tags", "a conversation has 1000 at most"),
+    b"too many conversations": ("message.id", "100 conversations have a message of this id, and no more may"),
+}
+
+
 def checked(reply: Any) -> Any:
     """Return the reply of a function.
 
     Raises:
         DamagedRecordError: The function found something damaged that it cannot do without.
-        InvalidFieldError: A conversation would have too many tags.
+        InvalidFieldError: There would be too much of something.
     """
     if isinstance(reply, list) and reply and reply[0] == b"damaged":
         raise damaged(reply[1].decode(), reply[2].decode(errors="backslashreplace"))
-    if reply == [b"too many tags"]:
-        raise InvalidFieldError("tags", "a conversation has 1000 at most")
+    if isinstance(reply, list) and len(reply) == 1 and reply[0] in _BOUNDS:
+        raise InvalidFieldError(*_BOUNDS[reply[0]])
     return reply
 
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 from google.protobuf.struct_pb2 import Struct
@@ -179,9 +180,13 @@ def channel_head(channel: channel_pb2.Channel) -> bytes:
     return head.SerializeToString()
 
 
-def channel_metadata(metadata: JsonObject) -> bytes:
-    """Return the bytes of a channel's metadata field."""
-    return channel_pb2.Channel(metadata=to_struct(metadata)).SerializeToString()
+def channel_metadata(metadata: JsonObject) -> tuple[bytes, bytes]:
+    """Return the bytes of a channel's metadata field, without a name that is blank or no text; and `1` without one."""
+    metadata, name = dict(metadata), metadata.get("name")
+    has_name = isinstance(name, str) and not terms.is_blank(name)
+    if not has_name:
+        metadata.pop("name", None)
+    return channel_pb2.Channel(metadata=to_struct(metadata)).SerializeToString(), b"" if has_name else b"1"
 
 
 def document_parts(document: JsonObject) -> tuple[list[str | bytes], list[str]]:
@@ -232,11 +237,24 @@ def _leaves(value: Any, path: tuple[str, ...]) -> Iterator[tuple[str, str]]:
     elif isinstance(value, list):
         for inner in value:
             yield from _leaves(inner, path)
-    elif value is not None:
-        yield ".".join(path), _leaf_text(value)
+    else:
+        for text in _leaf_texts(value):
+            yield ".".join(path), text
 
 
-def _leaf_text(value: str | bool | int | float) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return value if isinstance(value, str) else repr(value)
+def _leaf_texts(value: str | bool | int | float | None) -> tuple[str, ...]:
+    match value:
+        case None:
+            return ()
+        case bool():
+            return ("true" if value else "false",)
+        case str():
+            return (value,)
+        case _:
+            return tuple(dict.fromkeys((format(Decimal(repr(value)), "f"), shown_number(value))))
+
+
+def shown_number(number: float) -> str:
+    """Return a number as the JSON of an answer has it: as C prints it by %.15g, or %.17g where that is another."""
+    short = f"{number:.15g}"
+    return short if float(short) == number else f"{number:.17g}"

@@ -99,9 +99,10 @@ class Export:
 
     async def _channel(self, id: str) -> list[str]:
         """A copy in another partition has nothing that home does not have."""
-        _, own, changes, head = await self._call(self._partitions.of(id), "read_channel", id)
+        _, own, changes, head, source = await self._call(self._partitions.of(id), "read_channel", id)
         lines = []
-        if own and head:
+        # Where no event of the channel came, its messages make it again.
+        if head and (source or own not in (b"", b"{}")):
             channel = sound_channel(head, id)
             if channel is None:
                 raise damaged("channel", id)

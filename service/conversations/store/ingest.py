@@ -15,6 +15,7 @@ from conversations.store.functions import Steps
 from conversations.store.merge import JsonObject
 from conversations.store.messages import Messages
 from conversations.store.tags import Tags
+from conversations.times import now_ms
 from conversations.v1 import channel_pb2, tag_pb2
 
 __all__ = ["ConversationChanged", "Happening", "Ingest", "Patched", "Read"]
@@ -124,7 +125,7 @@ class Ingest:
             case IncomingMessage():
                 return self._conversations.message_steps(happening)
             case Read():
-                return self._conversations.receipt_steps(happening.conversation_id, happening.read_at_ms)
+                return self._conversations.receipt_steps(happening.conversation_id, happening.read_at_ms, now_ms())
             case ConversationChanged():
                 return self._conversations.patch_steps(happening.id, happening.patch)
             case Patched(subject="message"):

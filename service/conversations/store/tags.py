@@ -1,9 +1,8 @@
 """Tags: created, changed, deleted, and taken off every conversation when they go."""
 
 from collections.abc import Callable, Sequence
-from uuid import uuid4
 
-from conversations.errors import TagNotFoundError
+from conversations.errors import TagExistsError, TagNotFoundError
 from conversations.store.client import Client
 from conversations.store.damage import checked, damaged, report_damage
 from conversations.store.functions import Call, Steps
@@ -45,11 +44,22 @@ class Tags:
                     tags.append(tag)
         return sorted(tags, key=lambda tag: (tag.name, tag.id))
 
-    async def create(self, name: str, color: str) -> tag_pb2.Tag:
-        """Create a tag with a new id."""
-        tag = tag_pb2.Tag(id=str(uuid4()), name=name, color=color)
-        await self._client.run(self.put_steps(tag))
-        return tag
+    async def create(self, tag: tag_pb2.Tag) -> None:
+        """Create a tag, whether it was created just so before or not.
+
+        Raises:
+            TagExistsError: Another one has its id.
+        """
+        await self._client.run_in_turn(tag.id, self._create_steps(tag))
+
+    def _create_steps(self, tag: tag_pb2.Tag) -> Steps[None]:
+        home = self._partitions.of(tag.id)
+        stored = checked((yield Call(home, "get_tag", (tag.id,))))
+        if stored is None:
+            yield from self._let_back_steps(tag.id)
+            stored = checked((yield Call(home, "create_tag", (tag.id, tag.SerializeToString()))))
+        if sound_tag(stored, tag.id) != tag:
+            raise TagExistsError(tag.id)
 
     async def require(self, id: str) -> None:
         """Raise TagNotFoundError where there is no such tag. One that is damaged is there."""
@@ -81,9 +91,12 @@ class Tags:
 
     def put_steps(self, tag: tag_pb2.Tag) -> Steps[None]:
         """Create or replace a tag; a deleted one comes back."""
-        for partition in self._partitions:
-            yield Call(partition, "unban_tag", (tag.id,))
+        yield from self._let_back_steps(tag.id)
         yield Call(self._partitions.of(tag.id), "put_tag", (tag.id, tag.SerializeToString()))
+
+    def _let_back_steps(self, id: str) -> Steps[None]:
+        for partition in self._partitions:
+            yield Call(partition, "unban_tag", (id,))
 
     async def delete(self, id: str) -> None:
         """Delete a tag and take it off every conversation.

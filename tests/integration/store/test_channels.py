@@ -46,14 +46,18 @@ async def test_changes_wait_for_their_channel(any_store: Store) -> None:
     with pytest.raises(ChannelNotFoundError):
         await any_store.channels.patch(ID, {"user_data": {}})
     await apply(any_store, channel(ID, metadata={"name": "A"}))
-    assert to_json((await any_store.channels.get(ID)).metadata) == {"user_data": {"k": 1}}
+    assert to_json((await any_store.channels.get(ID)).metadata) == {
+        "user_data": {"k": 1},
+        "name": f"Facebook {ID[-5:]}",
+    }
 
 
 async def test_changes_wait_for_a_message_of_their_channel(any_store: Store) -> None:
+    shown = {"k": 1, "name": f"Facebook {ID[-5:]}"}
     await apply(any_store, channel_metadata(ID, k=1), *(message(n, n, channel_id=ID) for n in range(1, 9)))
-    assert [to_json(found.metadata) for found in await any_store.channels.list_all()] == [{"k": 1}]
+    assert [to_json(found.metadata) for found in await any_store.channels.list_all()] == [shown]
     for number in range(1, 9):
-        assert to_json((await get(any_store, number)).channel.metadata) == {"k": 1}
+        assert to_json((await get(any_store, number)).channel.metadata) == shown
 
 
 async def test_channels_are_listed_by_source_then_id(any_store: Store) -> None:
@@ -77,5 +81,8 @@ async def test_copies_converge_under_writers_side_by_side(opened: OpenStore) -> 
     await asyncio.gather(*writes)
     shown = [(await get(workers[0], number)).channel for number in range(1, 17)]
     known = await workers[1].channels.get(ID)
-    assert to_json(known.metadata) == {"user_data": {f"w{w}": {str(n): n for n in range(12)} for w in range(3)}}
+    assert to_json(known.metadata) == {
+        "name": f"Facebook {ID[-5:]}",
+        "user_data": {f"w{w}": {str(n): n for n in range(12)} for w in range(3)},
+    }
     assert all(one == known for one in shown)

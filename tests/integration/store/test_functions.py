@@ -6,9 +6,11 @@ from typing import Any
 import pytest
 from tests.integration.store.events import CHANNEL, apply, conversation_id, message, message_id, metadata, tag, tag_id
 
+from conversations.errors import DamagedRecordError, InvalidFieldError
 from conversations.servicers.wire import split_items
 from conversations.store import Store
 from conversations.store.client import Client
+from conversations.store.damage import checked
 from conversations.store.functions import Call
 from conversations.v1 import channel_pb2, conversation_pb2, message_pb2
 from conversations.v1.conversation_pb2 import Conversation
@@ -16,6 +18,7 @@ from conversations.v1.conversation_service_pb2 import ListConversationsResponse
 
 ID, OTHER = conversation_id(1), conversation_id(2)
 MESSAGE = message_id(1)
+NOW = 10**13
 NO_SEARCH = (1000, 100, "", 0, 0)
 
 
@@ -29,7 +32,7 @@ async def hash_of(client: Client, key: str) -> dict[str, bytes]:
 
 def message_bytes(text: str = "hi", id: str = MESSAGE) -> bytes:
     stored = message_pb2.Message(id=id)
-    stored.content["text"] = text
+    stored.content.struct_value["text"] = text
     return stored.SerializeToString()
 
 
@@ -70,8 +73,8 @@ async def commit(client: Client, version: str = "0", **changes: Any) -> Any:
     return await call(client, "commit_document", ID, version, *args)
 
 
-async def answer(client: Client) -> conversation_pb2.Conversation:
-    return conversation_pb2.Conversation.FromString(await call(client, "get_conversation", ID))
+async def answer(client: Client, id: str = ID) -> conversation_pb2.Conversation:
+    return conversation_pb2.Conversation.FromString(await call(client, "get_conversation", id))
 
 
 async def functions_of(client: Client) -> dict[str, bool]:
@@ -94,7 +97,7 @@ async def test_every_function_is_tested_here(client: Client) -> None:
     names = await functions_of(client)
     tests = files("tests.integration.store")
     source = "".join(tests.joinpath(f"test_{name}.py").read_text("utf-8") for name in ("functions", "doctor_functions"))
-    assert len(names) == 56
+    assert len(names) == 59
     assert [name for name in sorted(names) if f'"{name}"' not in source] == []
 
 
@@ -131,7 +134,7 @@ async def test_add_message_gives_a_tie_to_the_later_arrival(client: Client) -> N
     await add_message(client, 1000, id=message_id(3), text="again")
     assert (await answer(client)).last_message.id == message_id(2)
     await add_message(client, 1000, id=message_id(2), text="again")
-    assert (await answer(client)).last_message.content["text"] == "again"
+    assert (await answer(client)).last_message.content.struct_value["text"] == "again"
 
 
 async def test_add_message_creates_the_channel_as_far_as_it_is_known(client: Client) -> None:
@@ -154,7 +157,7 @@ async def test_add_message_asks_for_changes_that_its_bytes_do_not_have(client: C
 
 
 async def test_add_message_takes_up_what_waited(client: Client) -> None:
-    await call(client, "add_receipt", ID, 1500)
+    await call(client, "add_receipt", ID, 1500, NOW)
     await commit(client, document='{"k":1}', state="OPEN", added=(tag_id(1),))
     assert await client.redis.smembers("waiting:{0}") == {ID.encode()}
     assert await client.redis.exists(f"conversation:{{0}}:{ID}") == 0
@@ -172,10 +175,10 @@ async def test_mark_read(client: Client) -> None:
     assert await call(client, "mark_all_read", ID, 5000) == [b"missing"]
     for number in (1, 2, 3):
         await add_message(client, 1000 * number, id=message_id(number))
-    assert await call(client, "add_receipt", ID, 2000) == [b"ok"]
+    assert await call(client, "add_receipt", ID, 2000, NOW) == [b"ok"]
     assert (await answer(client)).metadata.unread_count == 1
     # The latest time counts.
-    assert await call(client, "add_receipt", ID, 1000) == [b"ok"]
+    assert await call(client, "add_receipt", ID, 1000, NOW) == [b"ok"]
     assert (await hash_of(client, f"conversation:{{0}}:{ID}"))["read"] == b"2000"
     assert (await hash_of(client, "counts:{0}"))["unread"] == b"1"
     # Every message so far, also one ahead of the clock.
@@ -185,6 +188,26 @@ async def test_mark_read(client: Client) -> None:
     assert (await hash_of(client, "counts:{0}"))["unread"] == b"0"
     assert await add_message(client, 2900, id=message_id(4)) == [b"ok"]
     assert (await answer(client)).metadata.unread_count == 0
+
+
+async def test_a_receipt_counts_up_to_the_latest_message_or_the_clock(client: Client) -> None:
+    for early in (True, False):
+        await call(client, "add_receipt", ID, 9_000_000, 5000)
+        if early:
+            await add_message(client, 6000)
+        assert (await answer(client)).metadata.unread_count == (1 if early else 0)
+    assert (await hash_of(client, f"conversation:{{0}}:{ID}"))["read"] == b"6000"
+    await add_message(client, 6001, id=message_id(2))
+    assert (await answer(client)).metadata.unread_count == 1
+
+
+async def test_a_message_of_one_id_is_in_a_hundred_conversations_at_most(client: Client) -> None:
+    for number in range(100):
+        assert await add_message(client, conversation=conversation_id(number)) == [b"ok"]
+    assert await add_message(client, conversation=conversation_id(0)) == [b"ok"]
+    with pytest.raises(InvalidFieldError, match="100 conversations have a message of this id"):
+        checked(await add_message(client, conversation=conversation_id(100)))
+    assert await call(client, "get_conversation", conversation_id(100)) is None
 
 
 async def test_change_state(client: Client) -> None:
@@ -340,6 +363,13 @@ async def test_list_conversations_refuses_a_phrase_of_too_many_candidates(client
         assert (await call(client, "list_places", 0, 5, *search))[0] == expected[0]
 
 
+async def test_count_words(client: Client) -> None:
+    await add_message(client, source="twilio.sms")
+    await add_message(client, id=message_id(2), source="facebook")
+    names = ("source", "metadata.user_data.k", "channel_id")
+    assert await call(client, "count_words", *names) == [2, 0, 1]
+
+
 async def test_list_places(client: Client) -> None:
     assert await call(client, "list_places", 0, 5, *NO_SEARCH) == [b"ok", b""]
     for number in (1, 2, 3):
@@ -397,23 +427,65 @@ async def test_list_messages(client: Client) -> None:
 
 
 async def test_read_and_write_channel(client: Client) -> None:
-    assert await call(client, "read_channel", CHANNEL) == [b"0", b"", b"", b""]
+    assert await call(client, "read_channel", CHANNEL) == [b"0", b"", b"", b"", b""]
     head = channel_pb2.Channel(id=CHANNEL, source="x").SerializeToString()
     shown = channel_pb2.Channel(metadata={}).SerializeToString()
-    assert await call(client, "write_channel", CHANNEL, 2, "home", head, shown, "{}", "{}") == [b"conflict"]
-    assert await call(client, "write_channel", CHANNEL, 1, "home", b"", shown, "", '{"a":1}') == [b"ok"]
-    assert await call(client, "read_channel", CHANNEL) == [b"1", b"", b'{"a":1}', b""]
+    assert await call(client, "write_channel", CHANNEL, 2, "home", head, "x", shown, "1", "{}", "{}") == [b"conflict"]
+    assert await call(client, "write_channel", CHANNEL, 1, "home", b"", "", shown, "1", "", '{"a":1}') == [b"ok"]
+    assert await call(client, "read_channel", CHANNEL) == [b"1", b"", b'{"a":1}', b"", b""]
     # Changes alone make no channel.
     assert await call(client, "list_channels") == []
     assert await call(client, "list_channels", CHANNEL) == []
-    assert await call(client, "write_channel", CHANNEL, 1, "home", head, shown, "{}", "{}") == [b"conflict"]
-    assert await call(client, "write_channel", CHANNEL, 2, "home", head, shown, "{}", "{}") == [b"ok"]
-    assert await call(client, "list_channels") == [CHANNEL.encode(), b"2", head + shown]
+    assert await call(client, "write_channel", CHANNEL, 1, "home", head, "x", shown, "1", "{}", "{}") == [b"conflict"]
+    assert await call(client, "write_channel", CHANNEL, 2, "home", head, "x", shown, "1", "{}", "{}") == [b"ok"]
+    named = channel_pb2.Channel(metadata={"name": f"X {CHANNEL[-5:]}"}).SerializeToString()
+    assert await call(client, "list_channels") == [CHANNEL.encode(), b"2", head + named]
     # A copy takes any newer version, and no older one.
-    assert await call(client, "write_channel", CHANNEL, 9, "copy", b"", shown, "{}", '{"b":1}') == [b"ok"]
-    assert await call(client, "write_channel", CHANNEL, 5, "copy", b"", shown, "{}", '{"c":1}') == [b"ok"]
-    assert await call(client, "read_channel", CHANNEL) == [b"9", b"{}", b'{"b":1}', head]
+    assert await call(client, "write_channel", CHANNEL, 9, "copy", b"", "", shown, "1", "{}", '{"b":1}') == [b"ok"]
+    assert await call(client, "write_channel", CHANNEL, 5, "copy", b"", "", shown, "1", "{}", '{"c":1}') == [b"ok"]
+    assert await call(client, "read_channel", CHANNEL) == [b"9", b"{}", b'{"b":1}', head, b"x"]
     assert await call(client, "list_channels", message_id(1)) == []
+
+
+async def test_adopt_source(client: Client) -> None:
+    ids = [conversation_id(number) for number in range(1, 4)]
+    for number, id in enumerate(ids, 1):
+        await add_message(client, id=message_id(number), conversation=id, source="twilio.sms")
+    assert await call(client, "adopt_source", CHANNEL, 2, 0, "other") == [0, 0]
+    head = channel_pb2.Channel(id=CHANNEL, source="a-b.C").SerializeToString()
+    shown = channel_pb2.Channel(metadata={}).SerializeToString()
+    written = await call(client, "write_channel", CHANNEL, 1, "home", head, "a-b.C", shown, "1", "{}", "{}")
+    assert written == [b"ok", b"other"]
+    await client.redis.hset(f"conversation:{{0}}:{ids[0]}", "tail", "junk")
+    # Redis has indexed the damaged one last.
+    assert await call(client, "adopt_source", CHANNEL, 2, 0, "other") == [2, 0]
+    assert await call(client, "adopt_source", CHANNEL, 2, 0, "other") == [1, 1, ids[0].encode()]
+    assert await call(client, "adopt_source", CHANNEL, 2, 1, "other") == [0, 1]
+    assert (await hash_of(client, f"conversation:{{0}}:{ids[1]}"))["src"] == b"a-b.C"
+    assert (await answer(client, ids[1])).metadata.contact.display_name == f"C {ids[1][-5:]}"
+    # What comes later has it at once, and the message keeps its own.
+    await add_message(client, 2000, id=message_id(4), conversation=conversation_id(4), source="twilio.sms")
+    assert (await hash_of(client, f"conversation:{{0}}:{conversation_id(4)}"))["src"] == b"a-b.C"
+
+    written = await call(client, "write_channel", CHANNEL, 2, "home", head, "A-B.c", shown, "1", "{}", "{}")
+    assert written == [b"ok", b"case"]
+    looked_at, passed, some_damaged = 1, 0, []
+    while looked_at:
+        looked_at, passed, *more = await call(client, "adopt_source", CHANNEL, 2, passed, "case")
+        some_damaged += more
+    assert (passed, some_damaged) == (4, [ids[0].encode()])
+    assert (await answer(client, ids[2])).metadata.contact.display_name == f"C {ids[2][-5:]}"
+    assert (await hash_of(client, f"conversation:{{0}}:{ids[2]}"))["src"] == b"A-B.c"
+
+
+async def test_create_tag(client: Client) -> None:
+    assert await call(client, "create_tag", tag_id(1), b"one") == b"one"
+    assert await call(client, "create_tag", tag_id(1), b"two") == b"one"
+    assert await call(client, "list_tags") == [tag_id(1).encode(), b"one"]
+    await client.redis.delete(f"tag:{{0}}:{tag_id(1)}")
+    await client.redis.sadd(f"tag:{{0}}:{tag_id(1)}", "x")
+    with pytest.raises(DamagedRecordError):
+        checked(await call(client, "create_tag", tag_id(1), b"one"))
 
 
 async def test_tags(client: Client) -> None:
@@ -467,7 +539,7 @@ async def test_what_an_export_reads(client: Client, store: Store) -> None:
     assert await call(client, "count_conversations") == 0
     assert await call(client, "scan_ids", "conversations", "0", 10) == [b"0", []]
     await apply(store, message(1, 1), tag(1), metadata(1, k=1, state="OPEN", tags={tag_id(1): ""}), metadata(2, k=2))
-    await call(client, "add_receipt", ID, 7)
+    await call(client, "add_receipt", ID, 7, NOW)
     await call(client, "commit_message_changes", message_id(2), "0", "{}")
     assert await call(client, "count_conversations") == 2
     for kind, id in (("conversations", ID), ("waiting", OTHER), ("messages", message_id(2)), ("channels", CHANNEL)):

@@ -25,6 +25,7 @@ from tests.integration.store.events import (
 from conversations.store import ConversationPatch, Store
 from conversations.store.client import Client
 from conversations.store.partitions import Partitions
+from conversations.v1 import tag_pb2
 
 KINDS = {
     *("conversation", "early", "order", "unread", "message", "recent", "changes", "counts", "words"),
@@ -56,7 +57,8 @@ async def busy_day(store: Store) -> None:
     await store.conversations.patch(id, ConversationPatch({"contact": {"display_name": "Ada"}}))
     await store.messages.patch(message_id(1), {"user_data": {"k": 1}})
     await store.channels.patch(channels[0], {"user_data": {"k": 1}})
-    created = await store.tags.create("x", "tag-blue")
+    created = tag_pb2.Tag(id=tag_id(9), name="x", color="tag-blue")
+    await store.tags.create(created)
     await store.tags.update(created.id, "y", None)
     await store.tags.delete(created.id)
     await store.tags.delete(tag_id(1))

@@ -23,6 +23,7 @@ from tests.integration.store.events import (
 from conversations.errors import StoreUnavailableError
 from conversations.store import ConversationPatch, Store
 from conversations.store.client import Client
+from conversations.v1 import tag_pb2
 
 FULL = "the store is unavailable: Redis is out of memory and takes no writes; what frees memory works"
 ID = conversation_id(1)
@@ -74,7 +75,7 @@ async def test_a_tag_that_was_deleted_then_stays_off_what_waits(full_store: Stor
         lambda store: store.conversations.set_state(ID, "CLOSED"),
         lambda store: store.conversations.patch(ID, ConversationPatch({"contact": {"display_name": "Ada"}})),
         lambda store: store.messages.patch(message_id(1), {"k": 1}),
-        lambda store: store.tags.create("x", "tag-red"),
+        lambda store: store.tags.create(tag_pb2.Tag(id=tag_id(9), name="x", color="tag-red")),
         lambda store: store.tags.update(tag_id(2), "x", None),
         lambda store: store.ingest.apply([message(1, 9, 9)]),
         lambda store: store.ingest.apply([named(1, "Ada")]),

@@ -113,7 +113,7 @@ async def test_a_redelivery_with_other_content_keeps_the_changes(any_store: Stor
     await apply(any_store, message(1, 1, 2, metadata={"own": 2}, content={"text": "edited"}))
     [found] = await messages(any_store, 1)
     assert to_json(found.metadata) == {"own": 2, "user_data": {"k": 1}}
-    assert to_json(found.content) == {"text": "edited"}
+    assert to_json(found.content.struct_value) == {"text": "edited"}
     assert (await get(any_store, 1)).last_message == found
 
 

@@ -113,5 +113,7 @@ async def test_free_data_of_many_keys_comes_back(any_store: Store) -> None:
     expected = Struct()
     expected.update(data)
     found = await get(any_store, 1)
-    assert found.last_message.content == found.last_message.metadata == found.metadata.user_data == expected
+    assert (
+        found.last_message.content.struct_value == found.last_message.metadata == found.metadata.user_data == expected
+    )
     assert ids_of(await page(any_store, "metadata.user_data.k7.x3:7")) == [conversation_id(1)]

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from tests.integration.store.events import apply, conversation_id, find, get, message, metadata, page, tag, tag_id
 
-from conversations.errors import ConversationNotFoundError, InvalidFieldError, TagNotFoundError
+from conversations.errors import ConversationNotFoundError, InvalidFieldError, TagExistsError, TagNotFoundError
 from conversations.store import ConversationPatch, Store
 from conversations.v1 import conversation_pb2, tag_pb2
 
@@ -24,10 +24,19 @@ async def test_tags_are_listed_by_name_then_id(any_store: Store) -> None:
     ]
 
 
-async def test_a_created_tag_has_an_id_of_its_own(any_store: Store) -> None:
-    one, other = await any_store.tags.create("x", "tag-red"), await any_store.tags.create("x", "tag-red")
-    assert one.id != other.id
-    assert {found.id for found in await any_store.tags.list_all()} == {one.id, other.id}
+async def test_a_tag_is_created_once_however_often_it_is_asked(any_store: Store) -> None:
+    tag = tag_pb2.Tag(id=tag_id(1), name="x", color="tag-red")
+    for _ in range(2):
+        await any_store.tags.create(tag)
+    other = tag_pb2.Tag(id=tag_id(1), name="y", color="tag-red")
+    with pytest.raises(TagExistsError, match=f"another tag has the id {tag_id(1)}"):
+        await any_store.tags.create(other)
+    assert await any_store.tags.list_all() == [tag]
+    await any_store.tags.delete(tag.id)
+    await any_store.tags.create(other)
+    await apply(any_store, message(1, 1, 1))
+    await any_store.conversations.tag(conversation_id(1), tag_id(1))
+    assert await any_store.tags.list_all() == [other]
 
 
 async def test_an_update_keeps_what_it_does_not_name(any_store: Store) -> None:

@@ -129,6 +129,34 @@ def test_exists(text: str) -> None:
     assert isinstance(bound(text), Exists)
 
 
+TAG = "f339c325-8614-43cb-a70a-e83d81bf56fc"
+
+
+@pytest.mark.parametrize(
+    ("alias", "text"),
+    [
+        ("metadata.unread_count:[2 TO *]", "unread_count:[2 TO *]"),
+        ("metadata.unread_count:(1 OR 2)", "unread_count:(1 OR 2)"),
+        (f"metadata.tags:{TAG}", f"tag_ids:{TAG}"),
+        ("metadata.tags:*", "tag_ids:*"),
+        (f"metadata.tags.{TAG}:*", f"tag_ids:{TAG}"),
+        (f"metadata.tags.{TAG.upper()}:[* TO *]", f"tag_ids:{TAG}"),
+        (f"-metadata.tags.{TAG}:*", f"-tag_ids:{TAG}"),
+    ],
+)
+def test_what_the_answer_shows_in_the_metadata_is_found_there(alias: str, text: str) -> None:
+    assert bound(alias) == bound(text)
+
+
+@pytest.mark.parametrize("value", ["x", "x*", "/x/", "[a TO b]", "x~", '"a b"', '"x"'])
+def test_a_tag_has_no_words(value: str) -> None:
+    match bound(f"metadata.tags.{TAG}:{value}"):
+        case Nothing(_, reason):
+            assert f"tag_ids:{TAG}" in reason
+        case other:
+            raise AssertionError(other)
+
+
 def test_everything() -> None:
     assert bound("*:*") == Everything(2)
 

@@ -89,6 +89,13 @@ def outcome(text: str) -> CompiledFilter | FilterError:
         ("display_name:'ada lovelace'", ["at position 13: the quote in `'ada` is a part of the word"]),
         ("display_name:a688d36c-a85e-44af-bc02-4248c2c97622", ["looks like an id"]),
         ("a688d36c-a85e-44af-bc02-4248c2c97622", []),
+        ("metadata.k:[100 TO 200]", ["at position 11: `metadata.k` holds words, and the range compares text"]),
+        (
+            "metadata.k:(a OR {2 TO *]) AND -metadata.l:[* TO 5]",
+            ["position 17: `metadata.k`", "position 43: `metadata.l`"],
+        ),
+        ("metadata.k:[* TO *] unread_count:[1 TO 2] display_name:[a TO b]", []),
+        ("metadata.unread_count:[1 TO 2]", []),
     ],
 )
 def test_warnings(text: str, warnings: list[str]) -> None:

@@ -31,6 +31,7 @@ STATUSES = {
     errors.TagNotFoundError: (errors.TagNotFoundError(ID), NOT_FOUND, "TAG_NOT_FOUND"),
     errors.ChannelNotFoundError: (errors.ChannelNotFoundError(ID), NOT_FOUND, "CHANNEL_NOT_FOUND"),
     errors.UnknownServiceError: (errors.UnknownServiceError("a.B"), NOT_FOUND, "UNKNOWN_METHOD"),
+    errors.TagExistsError: (errors.TagExistsError(ID), grpc.StatusCode.ALREADY_EXISTS, "TAG_EXISTS"),
     errors.RequestTooLargeError: (
         errors.RequestTooLargeError("no"),
         grpc.StatusCode.RESOURCE_EXHAUSTED,

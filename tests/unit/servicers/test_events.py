@@ -116,7 +116,7 @@ def test_a_bad_message(field: str, value: Any, description: str) -> None:
 
 def test_a_message_with_a_number_that_is_not_finite() -> None:
     bad = event(message=MESSAGE)
-    bad.message.content["n"] = float("nan")
+    bad.message.content.struct_value["n"] = float("nan")
     with pytest.raises(InvalidFieldError, match=r"^message\.content: has a number that is not finite$"):
         read_event(bad)
 

@@ -12,13 +12,13 @@ from conversations.event_json import MAX_FREE_BYTES
 from conversations.servicers.requests import (
     check_free_data,
     check_name,
-    now_ms,
     read_color,
     read_id,
     read_page_size,
     read_source,
     read_time,
 )
+from conversations.times import now_ms
 
 ID = "a688d36c-a85e-44af-bc02-4248c2c97622"
 
@@ -90,15 +90,26 @@ def test_a_negative_page_size_is_refused(asked: int) -> None:
         read_page_size(asked)
 
 
-@pytest.mark.parametrize("name", ["", " ", "\t\r\n\u2003\u3000"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("", " ", "\t\r\n\u2003\u3000", "\u00a0", "\u202f", "\u200b", "\ufeff", "\u2060", "\u00ad", "\u0085", "\x00"),
+        *("\u3164", "\u2800", "\u115f", "\ufe0f", "\U000e0100", "\u200e \u00a0"),
+    ],
+    ids=ascii,
+)
 def test_a_blank_name_is_refused(name: str) -> None:
     with pytest.raises(InvalidFieldError, match="^display_name: must not be blank$"):
         check_name(name, "display_name", 5)
 
 
+@pytest.mark.parametrize("name", ["x", "\u00a0x", ".", "é", "e\u0301", "\u0301", "😀", "\ue000", "\u200bя"], ids=ascii)
+def test_a_name_that_can_be_seen_is_none_that_is_blank(name: str) -> None:
+    check_name(name, "display_name", 5)
+
+
 def test_a_long_name_is_refused_by_characters() -> None:
     check_name("é" * 5, "name", 5)
-    check_name("\u00a0", "name", 5)
     with pytest.raises(InvalidFieldError, match="^name: may have 5 characters at most$"):
         check_name("x" * 6, "name", 5)
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from google.protobuf import json_format
-from google.protobuf.struct_pb2 import Struct
+from google.protobuf.struct_pb2 import Struct, Value
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -113,7 +113,6 @@ def test_no_text_is_an_empty_object() -> None:
         (-0.5, "-0.5"),
         (-0.0, "0"),
         (2**53 - 1, "9007199254740991"),
-        (1e15, "1000000000000000"),
     ],
     ids=repr,
 )
@@ -121,6 +120,23 @@ def test_a_leaf_is_indexed_as_its_shortest_text(value: Any, text: str) -> None:
     document = to_json(struct({"user_data": {"n": value}}))
     assert leaf_terms(document) == leaf("user_data.n", text)
     assert words(document) == [("metadata.user_data.n", text)]
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "shown"),
+    [
+        (1e15, "1000000000000000", "1e+15"),
+        (1e16, "10000000000000000", "1e+16"),
+        (-1.5e300, "-15" + "0" * 299, "-1.5e+300"),
+        (0.00005, "0.00005", "5e-05"),
+        (1.0000000000000002e-7, "0.00000010000000000000002", "1.0000000000000002e-07"),
+    ],
+    ids=repr,
+)
+def test_a_number_is_found_by_its_digits_and_as_it_is_shown(value: float, digits: str, shown: str) -> None:
+    document = to_json(struct({"user_data": {"n": value}}))
+    assert words(document) == [("metadata.user_data.n", digits), ("metadata.user_data.n", shown)]
+    assert float(digits) == float(shown) == value
 
 
 @pytest.mark.parametrize("value", [None, "", "  ", "\u2003", {}, [], [[]], [None], {"b": None}], ids=repr)
@@ -209,14 +225,20 @@ def test_an_empty_avatar_is_there() -> None:
 
 def test_a_channel_is_its_head_and_its_metadata() -> None:
     channel = channel_pb2.Channel(id="x", source="facebook", connected=True, metadata=struct({"name": "Page"}))
-    joined = channel_head(channel) + channel_metadata({"name": "Page"})
-    assert joined == channel.SerializeToString()
-    assert channel_pb2.Channel.FromString(channel_metadata({})).HasField("metadata")
+    metadata, unnamed = channel_metadata({"name": "Page"})
+    assert (channel_head(channel) + metadata, unnamed) == (channel.SerializeToString(), b"")
     assert channel.HasField("metadata")
 
 
+@pytest.mark.parametrize("document", [{}, {"name": ""}, {"name": None}, {"name": 5}, {"name": "\u200b\u00a0"}])
+def test_a_channel_without_a_name_that_can_be_seen_has_none(document: dict[str, Any]) -> None:
+    assert channel_metadata({**document, "k": 1}) == (channel_metadata({"k": 1})[0], b"1")
+    assert channel_pb2.Channel.FromString(channel_metadata(document)[0]).HasField("metadata")
+
+
 def test_message_bytes_replace_the_metadata_alone() -> None:
-    message = message_pb2.Message(id="x", content=struct({"text": "hi"}), metadata=struct({"old": 1}))
+    content = Value(string_value="Body=Hi")
+    message = message_pb2.Message(id="x", content=content, metadata=struct({"old": 1}))
     stored = message_pb2.Message.FromString(message_bytes(message, struct({"new": 2})))
-    assert stored == message_pb2.Message(id="x", content=struct({"text": "hi"}), metadata=struct({"new": 2}))
+    assert stored == message_pb2.Message(id="x", content=content, metadata=struct({"new": 2}))
     assert to_json(message.metadata) == {"old": 1}

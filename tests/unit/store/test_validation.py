@@ -32,7 +32,7 @@ def conversation() -> conversation_pb2.Conversation:
 
 def message() -> message_pb2.Message:
     found = message_pb2.Message(id=ID, sent_at="2019-01-07T09:01:44.000Z", source="facebook", sender={}, metadata={})
-    found.content.update({"text": "Hello"})
+    found.content.struct_value.update({"text": "Hello"})
     return found
 
 
@@ -122,8 +122,8 @@ def test_a_text_that_looks_like_no_number_is_text() -> None:
     """What a quick look takes for one is read."""
     found = message()
     # The length of what follows is 0x7ff0 in the two bytes before.
-    found.content["k"] = "\x11" + "x" * 6 + "\U000f0000" * 9000
-    found.content["n"] = 1.7976931348623157e308
+    found.content.struct_value["k"] = "\x11" + "x" * 6 + "\U000f0000" * 9000
+    found.content.struct_value["n"] = 1.7976931348623157e308
     assert sound_message(found.SerializeToString(), ID) == found
 
 

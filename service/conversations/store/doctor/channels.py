@@ -11,7 +11,7 @@ from conversations.v1 import channel_pb2
 
 __all__ = ["check_channels", "check_tags"]
 
-_COPIED = (b"version", b"metadata", b"own", b"changes")
+_COPIED = (b"version", b"source", b"metadata", b"unnamed", b"own", b"changes")
 _TRIES = 5
 _PAUSE_SECONDS = 0.1
 

@@ -147,6 +147,10 @@ def _says_the_same(stored: bytes, made: str | bytes) -> bool:
     return len(stored) == len(made) and read == metadata.FromString(made if isinstance(made, bytes) else b"")
 
 
+_MADE_OF_EVENTS = (b"source", b"metadata", b"unnamed")
+_CHANNEL_FIELDS = (b"version", b"head", b"own", b"changes", *_MADE_OF_EVENTS)
+
+
 def channel_changes(id: str, fields: Fields, others: list[channel_pb2.Channel]) -> Iterator[Change]:
     """Yield what is wrong with the hash of a channel in the partition of its id.
 
@@ -160,16 +164,18 @@ def channel_changes(id: str, fields: Fields, others: list[channel_pb2.Channel]) 
     version, head, metadata, own, changes = (
         fields.get(name, b"") for name in (b"version", b"head", b"metadata", b"own", b"changes")
     )
+    known = sound_channel(head, id) or next(iter(others), None)
     kind = "channel"
     if b"head" in fields and sound_channel(head, id) is None:
         # Where nobody has another, messages of the channel make one.
         yield Change(kind, b"head", head, channel_head(others[0]) if others else b"")
     for name in fields:
-        if name not in (b"version", b"head", b"metadata", b"own", b"changes"):
+        if name not in _CHANNEL_FIELDS:
             yield Change(kind, name, fields[name], b"")
     if not (version or own or changes):
-        if metadata:
-            yield Change(kind, b"metadata", metadata, b"")
+        for name in _MADE_OF_EVENTS:
+            if name in fields:
+                yield Change(kind, name, fields[name], b"")
         return
     shown = _shown_metadata(metadata) or next((to_json(other.metadata) for other in others), {})
     own_document, made = _object(own) if own else None, _object(changes) if changes else None
@@ -184,9 +190,12 @@ def channel_changes(id: str, fields: Fields, others: list[channel_pb2.Channel]) 
         b"changes": changes if changes and _object(changes) == made else dump_document(made).encode(),
         b"metadata": metadata,
     }
-    result = apply_changes(own_document, made)
-    if _shown_metadata(metadata) != result:
-        wanted[b"metadata"] = channel_metadata(result)
+    made_metadata, unnamed = channel_metadata(apply_changes(own_document, made))
+    if _shown_metadata(metadata) != _shown_metadata(made_metadata):
+        wanted[b"metadata"] = made_metadata
+    wanted[b"unnamed"] = unnamed
+    # The source that an event gave: without one of its own a channel has what its first message said.
+    wanted[b"source"] = known.source.encode() if known is not None and fields.get(b"source") else b""
     for name, value in wanted.items():
         if fields.get(name, b"") != value:
             yield Change(kind, name, fields.get(name, b""), value)

@@ -1,3 +1,6 @@
+-- Each change of a message's metadata changes all conversations that have it.
+local MAX_CONVERSATIONS = 100
+
 -- Adds a message, or replaces the one with its id. Creates conversation and channel where they are new.
 --
 -- Keeps: created_at is the earliest sent_at, the last message the latest (of equals, the later arrival), unread the
@@ -6,7 +9,8 @@
 -- ARGV: conversation id, message id, sent_at in ms, "1" from the contact or "0", channel id, source,
 --       Message as protobuf bytes, version of the changes of metadata in those bytes
 -- Returns: {"ok"} or {"changed", version, changes}: the message's metadata has changes that the bytes do not have;
---          {"damaged", ...} for the conversation, the message, or the latest one.
+--          {"too many conversations"} have a message of this id; {"damaged", ...} for the conversation, the message, or
+--          the latest one.
 writing_function("add_message", function(keys, argv)
   local p, id, message_id = keys[1], argv[1], argv[2]
   local sent_at, from_contact, channel_id, source, bytes = tonumber(argv[3]), argv[4], argv[5], argv[6], argv[7]
@@ -14,6 +18,7 @@ writing_function("add_message", function(keys, argv)
   local known = try("HMGET", message, "version", "changes", id)
   if not known or known[1] and not (is_count(known[1]) and known[2]) then damaged("message", message_id) end
   if (known[1] or "0") ~= argv[8] then return { "changed", known[1], known[2] } end
+  if not known[3] and redis.call("HLEN", message) >= MAX_CONVERSATIONS then return { "too many conversations" } end
   local c, stored, last = open_conversation(p, id)
   local old_sent_at, old_place
   if known[3] and last then
@@ -58,16 +63,19 @@ writing_function("add_message", function(keys, argv)
     unread_count = unread_count - redis.call("ZREM", unread, message_id)
   end
 
-  if shared("HEXISTS", channel_key(p, channel_id), "head") == 0 then
+  local known_source = channel_source(p, channel_id)
+  if not known_source and shared("HEXISTS", channel_key(p, channel_id), "head") == 0 then
     redis.call("HSET", channel_key(p, channel_id), "head", field(1, channel_id) .. field(2, source))
     shared("SADD", channels_key(p), channel_id)
   end
+  if last_channel ~= channel_id then known_source = channel_source(p, last_channel) end
 
   c.ca = integer(tonumber(redis.call("ZRANGE", order, 0, 0, "WITHSCORES")[2]))
   last_at = integer(tonumber(last_at))
   if c.lm ~= last_at then shared("ZADD", recent_key(p), last_at, id) end
   c.lm = last_at
   if c.ch ~= last_channel then add_word(p, "channel_id", last_channel) end
+  last_source = known_source or last_source
   if c.src ~= last_source then add_word(p, "source", string.lower(last_source)) end
   c.ch, c.src = last_channel, last_source
   count_unread(p, c, unread_count)

@@ -311,7 +311,7 @@ both("conversation", function(p, argv, mends)
     fault("latest")
     return faults
   end
-  c.ca, c.lm, c.ch, c.src = first[2], last[2], channel, source
+  c.ca, c.lm, c.ch, c.src = first[2], last[2], channel, channel_source(p, channel) or source
   c.un = integer(try("ZCARD", unread_key(p, id)) or 0)
   local seq = is_count(stored.seq) and tonumber(stored.seq) or 0
   c.seq = integer(math.max(seq, tonumber(argv[17])))

@@ -565,6 +565,13 @@ reading_function("list_conversations", function(keys, argv) return list_conversa
 -- The same for one who met damage.
 reading_function("list_sound_conversations", function(keys, argv) return list_conversations(keys[1], argv, true) end)
 
+-- Counts the words of dictionaries. ARGV: names of fields other than id. Returns: how many words each has had so far.
+reading_function("count_words", function(keys, argv)
+  local counts = {}
+  for i, name in ipairs(argv) do counts[i] = shared("ZCARD", words_key(keys[1], name)) or 0 end
+  return counts
+end)
+
 -- Lists only the places of conversations, by number: for cursors that are offsets.
 --
 -- ARGV: number of the first, from 0, the most places, then a search as read_search has it

@@ -22,11 +22,13 @@ freeing_function("mark_all_read", function(keys, argv)
   return save_read(p, id, c, stored, last, math.max(tonumber(argv[2]), tonumber(c.lm)))
 end)
 
--- Marks the messages up to a time as read. It may wait for the conversation.
+-- Marks the messages up to a time as read: at most up to the latest message or the clock, so that what comes later is
+-- unread whatever a receipt says. It may wait for the conversation.
 --
--- ARGV: conversation id, time in ms
+-- ARGV: conversation id, time in ms, the clock's time in ms
 -- Returns: {"ok"}, or {"damaged", ...}.
 writing_function("add_receipt", function(keys, argv)
   local c, stored, last = open_conversation(keys[1], argv[1])
-  return save_read(keys[1], argv[1], c, stored, last, tonumber(argv[2]))
+  local latest = math.max(tonumber(argv[3]), tonumber(c.lm or "-inf"))
+  return save_read(keys[1], argv[1], c, stored, last, math.min(tonumber(argv[2]), latest))
 end)

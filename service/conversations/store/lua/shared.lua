@@ -7,7 +7,7 @@
 --   id         its id
 --   ih         the first 48 bits of the id as a number
 --   x          index terms: of the name, of the metadata's leaves, and of tags and state, with " | " between the three
---   ch, src    channel id and source of the latest message
+--   ch, src    channel of the latest message, and the channel's source: the message's while the channel is not known
 --   st         OPEN or CLOSED; may be absent
 --   tg         tag ids, sorted, with commas between; may be absent
 --   ca, lm     times of the earliest and of the latest message in milliseconds
@@ -411,11 +411,24 @@ end
 -- validation.py.
 local MAX_RECORD = 512 * 1024
 
+-- The source of a channel, or nil while only messages of it are known.
+local function channel_source(p, id) return shared("HGET", channel_key(p, id), "source") end
+
+-- The bytes of a channel with the name that it has without one of its own.
+local function named_channel(id, head, metadata)
+  local source_at = #field(1, id) + 2
+  local source = string.sub(head, source_at + 1, source_at + (string.byte(head, source_at) or 0))
+  if source == "" then return head .. metadata end
+  local first, second = default_name(source, id)
+  local name = field(1, field(1, "name") .. field(2, field(3, first .. " " .. second)))
+  return head .. field(5, name .. (string.match(metadata, "^.[\128-\255]*[%z\1-\127](.*)$") or ""))
+end
+
 -- The channel's bytes as kept in this partition; an empty one where only the id is known. `careful`: they begin with
 -- the id and end with the metadata, whatever is stored.
 local function channel_bytes(p, id, careful)
   local key = channel_key(p, id)
-  local parts = redis.pcall("HMGET", key, "head", "metadata")
+  local parts = redis.pcall("HMGET", key, "head", "metadata", "unnamed")
   local own = field(1, id)
   local head, metadata = parts[1] or own, parts[2] or field(5, "")
   if #head + #metadata > MAX_RECORD then
@@ -426,6 +439,7 @@ local function channel_bytes(p, id, careful)
     complain(key, parts.err or "it is not a channel of that id")
     return own .. field(5, "")
   end
+  if not parts[2] or parts[3] == "1" then return named_channel(id, head, metadata) end
   return head .. metadata
 end
 

@@ -8,6 +8,17 @@ writing_function("put_tag", function(keys, argv)
   return { "ok" }
 end)
 
+-- Creates a tag where there is none of the id. ARGV: id, Tag as protobuf bytes. Returns: the bytes of the one that is
+-- there afterwards, or {"damaged", ...}.
+writing_function("create_tag", function(keys, argv)
+  local stored, problem = try("GET", tag_key(keys[1], argv[1]))
+  if problem then damaged("tag", argv[1]) end
+  if stored then return stored end
+  redis.call("SET", tag_key(keys[1], argv[1]), argv[2])
+  shared("SADD", tags_key(keys[1]), argv[1])
+  return argv[2]
+end)
+
 -- Replaces a tag that is still as it was read. ARGV: id, old bytes, new bytes. Returns: {"ok"} or {"conflict"}.
 writing_function("replace_tag", function(keys, argv)
   local key = tag_key(keys[1], argv[1])
