@@ -97,7 +97,7 @@ def render(settings: EnvoySettings) -> str:
         "connection_idle": _seconds(settings.connection_idle_ms),
         **{
             name.replace("-", "_").strip(":"): _header_input(name)
-            for name in (":method", ":path", "content-type", "origin")
+            for name in (":method", ":path", "content-type", "origin", "x-request-id")
         },
         "attributes": _ATTRIBUTES,
         "large_headers": _LARGE_HEADERS,
