@@ -1,20 +1,20 @@
--- What of a request may pass to a worker, and from whose pages it may come. An error here would let everything pass.
+-- What of a request may pass to a worker. An error here would let everything pass.
 
 -- Of names and values: 60 KiB of the client's own, and what Envoy itself adds.
 local MAX_BYTES = 60 * 1024 + 256
 -- The same: 100 of the client's own.
 local MAX_COUNT = 110
 
-local KEEP, DROP, METHOD, PATH, ORIGIN, BASE64, TIMEOUT, ENCODING = 1, 2, 3, 4, 5, 6, 7, 8
+local KEEP, DROP, METHOD, PATH, BASE64, TIMEOUT, ENCODING = 1, 2, 3, 4, 5, 6, 7
 
 -- The rules for names that mean something to a worker's gRPC library, or come with most calls.
 local RULES = {
-  [":method"] = METHOD, [":path"] = PATH, origin = ORIGIN,
+  [":method"] = METHOD, [":path"] = PATH,
   ["grpc-timeout"] = TIMEOUT, ["grpc-encoding"] = ENCODING, ["grpc-accept-encoding"] = KEEP,
   ["grpc-trace-bin"] = BASE64, ["grpc-tags-bin"] = BASE64,
   ["lb-token"] = DROP, ["lb-cost-bin"] = DROP, ["endpoint-load-metrics-bin"] = DROP, grpclb_client_stats = DROP,
 }
-for name in (":scheme :authority accept accept-encoding authorization content-length content-type te user-agent "
+for name in (":scheme :authority accept accept-encoding authorization content-length content-type origin te user-agent "
   .. "x-envoy-external-address x-forwarded-for x-forwarded-proto x-request-id"):gmatch("%S+") do
   RULES[name] = KEEP
 end
@@ -40,21 +40,6 @@ local function is_timeout(value)
   return #value <= 9 and value:find("^%d+[HMSmun]$") ~= nil
 end
 
--- How an origin is written, whoever writes it: in lower case, without the port that its scheme stands for.
-local function canonical(origin)
-  local lower = origin:lower()
-  return lower:match("^(http://.*):80$") or lower:match("^(https://.*):443$") or lower
-end
-
-local function may_call(handle, origin, authority)
-  local wanted = canonical(origin)
-  if wanted == canonical("http://" .. authority) then return true end
-  for _, allowed in ipairs(handle:virtualHost():metadata():get("cors_origins") or {}) do
-    if allowed == "*" or allowed == wanted then return true end
-  end
-  return false
-end
-
 local function refuse(handle, status, text)
   handle:respond({ [":status"] = status }, text)
 end
@@ -72,7 +57,7 @@ function envoy_on_request(handle)
   local content_type = headers:get("content-type")
   local grpc = content_type ~= nil and content_type:find("application/grpc", 1, true) == 1
   local count, bytes = 0, 0
-  local method, path, origin, dropped
+  local method, path, dropped
   for name, value in pairs(headers) do
     count, bytes = count + 1, bytes + #name + #value
     local rule = RULES[name] or rule_of(name)
@@ -80,8 +65,6 @@ function envoy_on_request(handle)
       method = value
     elseif rule == PATH then
       path = value
-    elseif rule == ORIGIN then
-      origin = origin and origin .. "," .. value or value
     elseif rule ~= KEEP and grpc then
       local text = fault(rule, value)
       if text ~= nil then return refuse(handle, "400", text) end
@@ -100,11 +83,6 @@ function envoy_on_request(handle)
     end
     -- A path of REST is one word, and its route is not for gRPC.
     if not path:find("/", 2, true) then return refuse(handle, "404", "") end
-  end
-  if origin ~= nil and not may_call(handle, origin, headers:get(":authority") or "") then
-    -- So that the answer does not tell the page that it may be read.
-    headers:remove("origin")
-    return refuse(handle, "403", "")
   end
   if dropped ~= nil then
     for _, name in ipairs(dropped) do headers:remove(name) end

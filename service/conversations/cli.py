@@ -73,7 +73,16 @@ def main() -> None:
     "cors_origins",
     multiple=True,
     callback=_checked("canonical_origin"),
-    help="Origin whose web pages may call, as https://inbox.example.org; `*` for all. May be repeated.",
+    help="Origin whose web pages may call, as https://inbox.example.org; `*` for all, without credentials. May be "
+    "repeated.",
+)
+@click.option(
+    "--cors-header",
+    "cors_headers",
+    multiple=True,
+    callback=_checked("header_name"),
+    metavar="NAME",
+    help="Request header that these pages may send beside the usual ones, as x-tenant. May be repeated.",
 )
 @click.option(
     "--allow-host",

@@ -7,12 +7,11 @@ import signal
 from contextlib import suppress
 
 import grpc
-from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 from conversations import servicers
 from conversations.errors import ConfigurationError, ServiceError, StoreUnavailableError
 from conversations.metrics import serve_metrics
-from conversations.rpc import MAX_HEADER_BYTES, Admission, Handlers, Health, Limits, Method, Peers
+from conversations.rpc import MAX_HEADER_BYTES, Admission, Handlers, Health, Limits, Method, Peers, reflection_methods
 from conversations.settings import Settings
 from conversations.store import Store, open_store
 from conversations.v1 import (
@@ -76,14 +75,7 @@ class Server:
                     most = min(most, _MAX_REQUEST_BYTES)
                 parse = getattr(servicer, f"parse_{method.name}", None)
                 methods.append(Method(method, getattr(servicer, method.name), parse, most))
-        reflected = [*names, methods[0].descriptor.containing_service.full_name, reflection.SERVICE_NAME]
-        methods.append(
-            Method(
-                reflection_pb2.DESCRIPTOR.services_by_name["ServerReflection"].methods[0],
-                # Its second argument is the context, which it does not use.
-                lambda requests: reflection.aio.ReflectionServicer(reflected).ServerReflectionInfo(requests, None),
-            )
-        )
+        methods += reflection_methods([*names, methods[0].descriptor.containing_service.full_name])
         self._server = self._make_server(methods)
         self._watch: asyncio.Task[None] | None = None
         self.port = 0

@@ -3,10 +3,13 @@
 import asyncio
 import json
 import struct
+import subprocess
+import sys
 import time
 from base64 import b64decode
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -20,6 +23,7 @@ from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
 from google.rpc.status_pb2 import Status
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
+from grpc_reflection.v1alpha import reflection_pb2
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 from grpc_status import rpc_status
 from tests.conftest import Stack
@@ -59,6 +63,8 @@ from conversations.v1.tag_service_pb2_grpc import TagServiceStub
 
 Json = dict[str, Any]
 
+BUF = str(Path(sys.executable).with_name("buf"))
+REFLECTIONS = ("grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection")
 SERVICES = {f"{DOMAIN}.{method.split('/')[0]}" for method in METHODS.values()}
 LOG_SECONDS = 10.0
 
@@ -398,15 +404,62 @@ class TestErrors:
         assert (answer.accepted, [found.index for found in answer.rejected]) == (1, [1])
 
 
+def reflected(channel: grpc.Channel, service: str, requests: Sequence[Any]) -> list[Any]:
+    """Return the answers of a version of reflection, as messages of v1alpha."""
+    call: Any = channel.stream_stream(
+        f"/{service}/ServerReflectionInfo",
+        reflection_pb2.ServerReflectionRequest.SerializeToString,
+        reflection_pb2.ServerReflectionResponse.FromString,
+    )
+    return list(call(iter(requests), timeout=10))
+
+
 class TestReflection:
     def test_services(self, channel: grpc.Channel) -> None:
         others = {
             "grpc.health.v1.Health",
-            "grpc.reflection.v1alpha.ServerReflection",
+            *REFLECTIONS,
             "conversations.v1.HealthService",
         }
         services = set(ProtoReflectionDescriptorDatabase(channel).get_services())
-        assert services - {"grpc.reflection.v1.ServerReflection"} == SERVICES | others
+        assert services == SERVICES | others
+
+    def test_both_versions_give_the_same_answers(self, channel: grpc.Channel) -> None:
+        ask = reflection_pb2.ServerReflectionRequest
+        requests = [
+            ask(list_services=""),
+            ask(file_containing_symbol="conversations.v1.Conversation"),
+            *(ask(file_containing_symbol=service) for service in REFLECTIONS),
+            ask(file_by_filename="google/rpc/status.proto"),
+            ask(all_extension_numbers_of_type="google.protobuf.MethodOptions"),
+            ask(file_containing_symbol="conversations.v1.Nothing"),
+            ask(host="a"),
+        ]
+        answers = [reflected(channel, service, requests) for service in REFLECTIONS]
+        kinds = [answer.WhichOneof("message_response") for answer in answers[0]]
+        assert kinds == [
+            "list_services_response",
+            *["file_descriptor_response"] * 4,
+            "all_extension_numbers_response",
+            *["error_response"] * 2,
+        ]
+        assert answers[0] == answers[1]
+
+    @pytest.mark.parametrize("service", REFLECTIONS)
+    def test_a_version_describes_itself(self, channel: grpc.Channel, service: str) -> None:
+        file = ProtoReflectionDescriptorDatabase(channel).FindFileContainingSymbol(service)
+        [method] = file.service[0].method
+        package = service.removesuffix(".ServerReflection")
+        assert (file.package, method.input_type) == (package, f".{package}.ServerReflectionRequest")
+
+    @pytest.mark.parametrize("protocol", ["grpc-v1", "grpc-v1alpha"])
+    @pytest.mark.parametrize("target", ["grpc_target", "envoy_target"])
+    def test_a_tool_can_call_by_either(self, stack: Stack, target: str, protocol: str) -> None:
+        url = f"http://{getattr(stack, target)}/conversations.v1.TagService/ListTags"
+        options = ["--http2-prior-knowledge", "--protocol", "grpc", "--reflect-protocol", protocol]
+        called = subprocess.run([BUF, "curl", *options, url], capture_output=True, text=True, timeout=30, check=False)
+        assert (called.returncode, called.stderr) == (0, "")
+        assert isinstance(json.loads(called.stdout), dict)
 
     @pytest.mark.parametrize(
         "symbol",

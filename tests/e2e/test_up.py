@@ -193,7 +193,8 @@ def test_logs_do_not_grow_for_ever(run_up: RunUp, monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_name_of_the_service_is_allowed_and_no_other(run_up: RunUp) -> None:
-    stack = run_up("--allow-host", "Inbox.example.org", "--cors-origin", "https://app.example.org")
+    options = ["--allow-host", "Inbox.example.org", "--cors-origin", "https://app.example.org"]
+    stack = run_up(*options, "--cors-header", "X-Tenant")
     with Rest(stack.http_url) as rest:
         statuses = {
             host: rest.post("/tags.list", {}, host=host).status
@@ -209,6 +210,9 @@ def test_a_name_of_the_service_is_allowed_and_no_other(run_up: RunUp) -> None:
             body = {"name": f"from {origin}", "color": "tag-red"}
             assert rest.post("/tags.create", body, origin=origin).status == status
         names = [tag["name"] for tag in rest.post("/tags.list", {}).json["tags"]]
+        ask = {"access-control-request-method": "POST", "access-control-request-headers": "x-tenant"}
+        preflight = rest.request("OPTIONS", "/tags.list", None, origin="https://app.example.org", **ask)
+        assert "x-tenant" in preflight.headers["access-control-allow-headers"].split(", ")
     assert names == ["from https://app.example.org"]
 
 
@@ -221,6 +225,9 @@ def test_a_name_of_the_service_is_allowed_and_no_other(run_up: RunUp) -> None:
             "'localhost:3000' is not an origin: it looks like https://inbox.example.org",
         ),
         ("--cors-origin", "https://*.x", "'https://*.x' is not an origin"),
+        ("--cors-origin", "https://inbox.example.org/app", "'https://inbox.example.org/app' is not an origin"),
+        ("--cors-origin", "http://127.1", "'http://127.1' is not the origin of any page: 127.1 is not an IP address"),
+        ("--cors-header", "x-tenant:", "'x-tenant:' is not the name of a header: it looks like x-tenant"),
         ("--allow-host", "https://inbox.example.org", "is not the name of a host: it looks like inbox.example.org"),
     ],
 )

@@ -65,7 +65,7 @@ SERVICES = {
 METHODS = [f"/{name}/{method.name}" for name, service in SERVICES.items() for method in service.methods]
 OTHER_METHODS = [
     *(f"/grpc.health.v1.Health/{method}" for method in ("Check", "List", "Watch")),
-    "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+    *(f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo" for version in ("v1", "v1alpha")),
 ]
 LIST_TAGS = "/conversations.v1.TagService/ListTags"
 MESSAGE = {
@@ -488,6 +488,7 @@ async def test_reflection_lists_every_service(worker: Worker) -> None:
     assert {service.name for service in answer.list_services_response.service} == {
         *SERVICES,
         "grpc.health.v1.Health",
+        "grpc.reflection.v1.ServerReflection",
         "grpc.reflection.v1alpha.ServerReflection",
     }
 

@@ -9,7 +9,7 @@ from string import Template
 from typing import Any
 
 from conversations.edge import local_replies
-from conversations.edge.names import canonical_origin, host_names
+from conversations.edge.names import canonical_origin, header_name, host_names
 from conversations.edge.routes import DESCRIPTORS, FOLDER, RestRoute, rest_routes, service_names
 
 __all__ = ["EnvoySettings", "render"]
@@ -17,6 +17,11 @@ __all__ = ["EnvoySettings", "render"]
 _MIB = 1024 * 1024
 _BUFFER = "envoy.filters.http.buffer"
 
+# What a page may send without being asked for a name in the settings: those that clients of JSON and gRPC-Web send.
+_CORS_HEADERS = (
+    *("authorization", "content-type", "grpc-timeout", "x-grpc-web"),
+    *("x-request-id", "x-requested-with", "x-user-agent"),
+)
 _UNBUFFERED = {
     "@type": "type.googleapis.com/envoy.extensions.filters.http.buffer.v3.BufferPerRoute",
     "disabled": True,
@@ -36,7 +41,9 @@ class EnvoySettings:
     admin_socket: Path
     access_log: Path
     cors_origins: Sequence[str] = ()
-    """Origins whose pages may call, as `https://inbox.example.org`; `*` is every origin."""
+    """Origins whose pages may call, as `https://inbox.example.org`; `*` is every origin, without credentials."""
+    cors_headers: Sequence[str] = ()
+    """Names of request headers that these pages may send beside the usual ones, as `x-tenant`."""
     allowed_hosts: Sequence[str] = ()
     """Names of this service beside those of this machine, without a port, as `inbox.example.org`."""
     host: str = "127.0.0.1"
@@ -69,9 +76,8 @@ def render(settings: EnvoySettings) -> str:
     """Return Envoy's configuration as YAML.
 
     Raises:
-        ValueError: An origin or a host name is none.
+        ValueError: An origin, the name of a header or of a host is none.
     """
-    origins = [canonical_origin(origin) for origin in settings.cors_origins]
     routes = rest_routes()
     values = {
         "admin_socket": str(settings.admin_socket),
@@ -81,9 +87,8 @@ def render(settings: EnvoySettings) -> str:
         "local_replies": local_replies.mappers(),
         "other_local_reply": local_replies.other_body(),
         "hosts": host_names(settings.allowed_hosts),
-        "cors_origins": origins,
-        "cors_matchers": [{"safe_regex": {"regex": ".*"}} if o == "*" else {"exact": o} for o in origins],
-        "cors_pattern": "|".join(".*" if origin == "*" else re.escape(origin) for origin in origins) or "none",
+        "cors_origins": [canonical_origin(origin) for origin in settings.cors_origins],
+        "cors_headers": ", ".join(dict.fromkeys([*_CORS_HEADERS, *map(header_name, settings.cors_headers)])),
         "max_request_bytes": settings.max_request_bytes,
         "max_heap_bytes": settings.max_heap_bytes,
         "max_connections": settings.max_connections,
@@ -92,10 +97,11 @@ def render(settings: EnvoySettings) -> str:
         "connection_idle": _seconds(settings.connection_idle_ms),
         **{
             name.replace("-", "_").strip(":"): _header_input(name)
-            for name in (":method", ":path", "content-type", "origin")
+            for name in (":method", ":path", "content-type", "origin", "x-request-id")
         },
         "attributes": _ATTRIBUTES,
         "large_headers": _LARGE_HEADERS,
+        "pages_lua": str(FOLDER / "pages.lua"),
         "requests_lua": str(FOLDER / "requests.lua"),
         "rest_lua": str(FOLDER / "rest.lua"),
         "descriptors": str(DESCRIPTORS),

@@ -79,6 +79,7 @@ def mappers() -> list[dict[str, Any]]:
     """Return the mappers of Envoy's local replies; the first that matches counts."""
     rows = [*_BY_CAUSE, *(([_has_status(status)], status, refusal) for status, refusal in _REFUSALS.items())]
     return [
+        _ANSWER,
         *(_grpc_mapper(filters, refusal) for filters, _, refusal in rows),
         _grpc_mapper([_below(500)], _REFUSED),
         _grpc_mapper([], _DEFECT),
@@ -174,11 +175,16 @@ def _header(name: str, value: str) -> dict[str, Any]:
     return {"header": {"key": name, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
 
 
+# A preflight's: pages.lua has said all of it.
+_ANSWER: dict[str, Any] = {
+    "filter": _has_status(200),
+    "body_format_override": {"text_format_source": {"inline_string": ""}},
+}
 # Where the status does not tell enough: filters, HTTP status, refusal.
 _BY_CAUSE: list[tuple[list[dict[str, Any]], int, _Refusal]] = [
     ([_header_is(":method", exact="CONNECT")], 501, _UNSUPPORTED_PROTOCOL),
     ([_cause(' == "upgrade_failed"')], 501, _UNSUPPORTED_PROTOCOL),
     ([_cause(' == "overload"')], 503, _OVERLOADED),
-    # requests.lua refuses origins. What else is forbidden is an https:// target on this port without TLS.
+    # pages.lua refuses origins. What else is forbidden is an https:// target on this port without TLS.
     ([_has_status(403), _cause(' != "lua_response"')], 400, _MALFORMED),
 ]

@@ -1,13 +1,16 @@
-"""Names of hosts and origins, as Envoy compares them."""
+"""Names of hosts, origins and headers, as Envoy compares them."""
 
 import re
 from collections.abc import Sequence
+from ipaddress import AddressValueError, IPv4Address, IPv6Address
 
-__all__ = ["canonical_origin", "host_name", "host_names"]
+__all__ = ["canonical_origin", "header_name", "host_name", "host_names"]
 
 _LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 _HOST = r"\[[0-9a-f:.]+\]|[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*"
-_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+# A page that comes by one of the last three has none; the others are not of pages.
+_SCHEMES_WITHOUT_ORIGIN = {"ftp", "ws", "wss", "about", "data", "file"}
 
 
 def host_name(text: str) -> str:
@@ -32,16 +35,63 @@ def host_names(allowed: Sequence[str]) -> list[str]:
     return [form for name in names for form in ((name,) if name.startswith("[") else (name, f"{name}."))]
 
 
-def canonical_origin(text: str) -> str:
-    """Return an origin as browsers write it: in lower case, without the port that its scheme stands for.
+def header_name(text: str) -> str:
+    """Return the name of a header in lower case.
 
     Raises:
         ValueError: It is none.
     """
+    # A token of RFC 9110. `*` is one too, but would be taken for all names by some and for none by others.
+    if text == "*" or not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", text):
+        raise ValueError(
+            f"{text!r} is not the name of a header: it looks like x-tenant, without a colon; there is no `*`"
+        )
+    return text.lower()
+
+
+def canonical_origin(text: str) -> str:
+    """Return an origin as browsers write it: in lower case, without the port that its scheme stands for.
+
+    Raises:
+        ValueError: It is none, or none that a page can have.
+    """
     if text == "*":
         return text
-    found = re.fullmatch(rf"([a-z][a-z0-9+.-]*)://({_HOST})(:\d+)?/?", text.lower())
+    found = re.fullmatch(rf"([a-z][a-z0-9+.-]*)://({_HOST})(?::([0-9]+))?/?", text.lower())
     if found is None:
-        raise ValueError(f"{text!r} is not an origin: it looks like https://inbox.example.org, without a path")
-    scheme, host, port = found[1], found[2], found[len(found.groups())] or ""
-    return f"{scheme}://{host}" + ("" if port == _DEFAULT_PORTS.get(scheme) else port)
+        raise ValueError(
+            f"{text!r} is not an origin: it looks like https://inbox.example.org or http://localhost:3000, without a "
+            "path or a pattern; `*` stands for all"
+        )
+    scheme, host, port = found[1], found[2], found[len(found.groups())]
+    if scheme in _SCHEMES_WITHOUT_ORIGIN:
+        raise ValueError(f"{text!r} is not the origin of any page: pages are not of the scheme {scheme}, or have none")
+    if port is not None and not 1 <= int(port) <= 65535:
+        raise ValueError(f"{text!r} is not the origin of any page: ports are from 1 to 65535")
+    written = f"{scheme}://{_address(text, host)}"
+    return written if port is None or int(port) == _DEFAULT_PORTS.get(scheme) else f"{written}:{int(port)}"
+
+
+def _address(text: str, host: str) -> str:
+    """Return a host; an IP address as browsers write it.
+
+    Source:
+        https://url.spec.whatwg.org/#host-parsing
+
+    Raises:
+        ValueError: It looks like an IP address, and is none or another form of one.
+    """
+    try:
+        if host.startswith("["):
+            address = IPv6Address(host[1:-1])
+            # Python has more than one way to write these.
+            low = int(address) & 0xFFFF_FFFF
+            return f"[::ffff:{low >> 16:x}:{low & 0xFFFF:x}]" if address.ipv4_mapped else f"[{address.compressed}]"
+        # What ends in a number is an address to browsers, also 127.1 and 0x7f000001.
+        if re.fullmatch(r"[0-9]+|0x[0-9a-f]*", host.rpartition(".")[2]):
+            return str(IPv4Address(host))
+    except AddressValueError as error:
+        raise ValueError(
+            f"{text!r} is not the origin of any page: {host} is not an IP address as browsers write it"
+        ) from error
+    return host

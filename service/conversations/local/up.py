@@ -72,7 +72,9 @@ class UpOptions:
     demo: bool = False
     """Load the demo data if there are no conversations, and say what to try."""
     cors_origins: Sequence[str] = ()
-    """Origins whose pages may call; `*` is every origin."""
+    """Origins whose pages may call; `*` is every origin, without credentials."""
+    cors_headers: Sequence[str] = ()
+    """Names of request headers that these pages may send beside the usual ones."""
     allowed_hosts: Sequence[str] = ()
     """Names of the service beside those of this machine, as web clients write them in `Host`."""
     partitions: int = 1
@@ -251,6 +253,7 @@ class _Stack:
             admin_socket=self._admin_socket,
             access_log=self._directory.logs / "access.log",
             cors_origins=self._options.cors_origins,
+            cors_headers=self._options.cors_headers,
             allowed_hosts=self._options.allowed_hosts,
         )
         # The other half is for workers and files.

@@ -1,9 +1,21 @@
-"""What all calls share, whatever they ask: admission, requests, deadlines, errors, health."""
+"""What all calls share, whatever they ask: admission, requests, deadlines, errors, health, reflection."""
 
 from conversations.rpc.admission import Admission, Limits
 from conversations.rpc.handlers import MAX_HEADER_BYTES, Handlers, Method
 from conversations.rpc.health import Health
 from conversations.rpc.peers import Peers
+from conversations.rpc.reflection import reflection_methods
 from conversations.rpc.statuses import DOMAIN, to_status
 
-__all__ = ["DOMAIN", "MAX_HEADER_BYTES", "Admission", "Handlers", "Health", "Limits", "Method", "Peers", "to_status"]
+__all__ = [
+    "DOMAIN",
+    "MAX_HEADER_BYTES",
+    "Admission",
+    "Handlers",
+    "Health",
+    "Limits",
+    "Method",
+    "Peers",
+    "reflection_methods",
+    "to_status",
+]

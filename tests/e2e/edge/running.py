@@ -132,8 +132,7 @@ def running_edge(folder: Path, workers: int = 1, **settings: Any) -> Iterator[Ed
             worker_ports=[worker.port for worker in running],
             admin_socket=sockets / "admin.sock",
             access_log=folder / "access.log",
-            cors_origins=[ORIGIN],
-            **settings,
+            **{"cors_origins": [ORIGIN], **settings},
         )
         configuration = folder / "envoy.yaml"
         configuration.write_text(render(envoy_settings))

@@ -1,11 +1,15 @@
 """Pages of other origins and names of other hosts: refused before anything happens."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import pytest
 from tests.clients import EMPTY_FRAME, Http2, exchange, grpc_headers, outcome, request_bytes
-from tests.e2e.edge.running import ORIGIN, Edge
-from tests.rest import Rest
+from tests.e2e.edge.running import ORIGIN, Edge, running_edge
+from tests.rest import Answer, Rest
+
+from conversations.edge import rest_routes
 
 LIST_TAGS = "/conversations.v1.TagService/ListTags"
 NOT_ALLOWED = (403, 7, "ORIGIN_NOT_ALLOWED")
@@ -77,6 +81,11 @@ class TestOrigin:
         call = request_bytes("/tags.list", b"{}", origin=ORIGIN).replace(
             b"\r\n\r\n", b"\r\norigin: http://evil.example\r\n\r\n"
         )
+        assert outcome(exchange(edge.port, call)) == NOT_ALLOWED
+
+    @pytest.mark.parametrize("origin", [b"\xff", b"http://\xc3\x28", b""])
+    def test_bytes_that_are_no_text_are_no_origin(self, edge: Edge, origin: bytes) -> None:
+        call = request_bytes("/tags.list", b"{}", origin="?").replace(b"origin: ?", b"origin: " + origin)
         assert outcome(exchange(edge.port, call)) == NOT_ALLOWED
 
     def test_own_page_may_call(self, edge: Edge, client: Rest) -> None:
@@ -183,30 +192,177 @@ class TestHost:
             assert outcome(exchange(edge.port, request_bytes("/healthz", b"{}", host=host)))[0] in (405, 421)
 
 
+EXPOSED = "grpc-message, grpc-status, grpc-status-details-bin, retry-after, x-request-id"
+TO_NAMED = {
+    "access-control-allow-origin": ORIGIN,
+    "access-control-allow-credentials": "true",
+    "access-control-expose-headers": EXPOSED,
+    "vary": "origin",
+}
+TO_ALL = {"access-control-allow-origin": "*", "access-control-expose-headers": EXPOSED, "vary": "origin"}
+
+
+def told_to_the_page(answer: Answer) -> dict[str, str]:
+    """Return the headers that are for the browser."""
+    return {
+        name: value for name, value in answer.headers.items() if name.startswith("access-control-") or name == "vary"
+    }
+
+
+def failing(code: int) -> bytes:
+    return json.dumps({"conversation_id": json.dumps({"code": code, "reason": "WISH"})}).encode()
+
+
+WEB = {"content-type": "application/grpc-web"}
+# HTTP status, method, path, body, headers: each way in which an answer comes about.
+ANSWERS: list[tuple[int, str, str, bytes | None, Mapping[str, str]]] = [
+    (200, "POST", "/conversations.list", b"{}", {}),
+    (200, "GET", "/healthz", None, {}),
+    (201, "POST", "/tags.create", b'{"name": "a"}', {}),
+    (204, "POST", "/conversations.read", b'{"conversation_id": "1"}', {}),
+    (200, "POST", LIST_TAGS, EMPTY_FRAME, WEB),
+    # The worker's errors.
+    *((status, "POST", "/conversations.info", failing(code), {}) for code, status in ((5, 404), (7, 403), (8, 429))),
+    *((status, "POST", "/conversations.info", failing(code), {}) for code, status in ((13, 500), (14, 503))),
+    # Envoy's.
+    (400, "POST", "/conversations.list", b"{", {}),
+    *(
+        (404, method, path, None, {})
+        for method in ("GET", "POST", "PUT", "OPTIONS", "HEAD")
+        for path in ("/nowhere", "/")
+    ),
+    *(
+        (405, method, "/conversations.list", None, {})
+        for method in ("GET", "PUT", "DELETE", "PATCH", "OPTIONS", "HEAD")
+    ),
+    *((405, method, "/healthz", None, {}) for method in ("POST", "PUT", "OPTIONS", "HEAD")),
+    (413, "POST", "/conversations.list", b" " * 257 * 1024, {}),
+    (413, "POST", "/events.ingest", b" " * 3 * 1024 * 1024, {}),
+    (421, "POST", "/conversations.list", b"{}", {"host": "evil.example"}),
+    (421, "POST", "/conversations.list", b"{}", {"host": "evil@localhost"}),
+    (431, "POST", "/conversations.list", b"{}", {"x-large": "x" * 70_000}),
+    (504, "POST", "/conversations.list", b'{"filters": "sleep 1.5"}', {}),
+    (200, "POST", "/foo.Bar/Baz", EMPTY_FRAME, WEB),
+    (200, "POST", LIST_TAGS, EMPTY_FRAME, {**WEB, "grpc-timeout": "abc"}),
+]
+EACH_ANSWER = pytest.mark.parametrize(
+    ("status", "method", "path", "body", "sent"), ANSWERS, ids=[f"{row[0]} {row[1]} {row[2]}" for row in ANSWERS]
+)
+
+
+@pytest.fixture(scope="module")
+def open_edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
+    """An edge for all pages, one of which is named."""
+    with running_edge(
+        tmp_path_factory.mktemp("open"),
+        cors_origins=["*", ORIGIN],
+        cors_headers=["X-Tenant", "x-request-id"],
+        call_ms=1000,
+    ) as running:
+        yield running
+
+
+@pytest.fixture
+def open_client(open_edge: Edge) -> Iterator[Rest]:
+    with Rest(open_edge.url) as opened:
+        yield opened
+
+
 class TestCors:
-    ASK: Mapping[str, str] = {"origin": ORIGIN, "access-control-request-method": "POST"}
+    """https://fetch.spec.whatwg.org/#http-cors-protocol"""
 
-    def test_page_of_an_allowed_origin_may_call(self, client: Rest) -> None:
-        preflight = client.request("OPTIONS", "/conversations.list", None, **self.ASK)
-        assert preflight.status == 200
-        assert preflight.headers["access-control-allow-origin"] == ORIGIN
-        assert "content-type" in preflight.headers["access-control-allow-headers"]
-        assert client.post("/conversations.list", {}, origin=ORIGIN).headers["access-control-allow-origin"] == ORIGIN
+    @EACH_ANSWER
+    def test_page_of_a_named_origin_may_read_every_answer(
+        self, client: Rest, status: int, method: str, path: str, body: bytes | None, sent: Mapping[str, str]
+    ) -> None:
+        answer = client.request(method, path, body, origin=ORIGIN, **sent)
+        assert (answer.status, told_to_the_page(answer)) == (status, TO_NAMED)
 
-    def test_it_may_read_errors(self, edge: Edge, client: Rest) -> None:
-        answers = {
-            400: client.post("/conversations.list", b"{", origin=ORIGIN),
-            404: client.post("/nowhere", {}, origin=ORIGIN),
-            405: client.request("PUT", "/conversations.list", None, origin=ORIGIN),
-            413: client.post("/conversations.list", b"x" * (edge.settings.max_request_bytes + 1), origin=ORIGIN),
-            429: client.post("/conversations.info", {"conversation_id": '{"code": 8, "reason": "X"}'}, origin=ORIGIN),
-            431: client.post("/conversations.list", {}, origin=ORIGIN, large="x" * 70_000),
-            504: client.post("/conversations.list", {"filters": "sleep 1.5"}, origin=ORIGIN),
-        }
-        assert {status: answer.status for status, answer in answers.items()} == {status: status for status in answers}
-        assert {answer.headers.get("access-control-allow-origin") for answer in answers.values()} == {ORIGIN}
+    @EACH_ANSWER
+    def test_page_of_another_origin_may_read_none(
+        self, client: Rest, status: int, method: str, path: str, body: bytes | None, sent: Mapping[str, str]
+    ) -> None:
+        answer = client.request(method, path, body, origin="https://evil.example", **sent)
+        assert (answer.status, told_to_the_page(answer)) == (200 if sent.items() >= WEB.items() else 403, {})
+        assert method == "HEAD" or outcome(answer)[1:] == NOT_ALLOWED[1:]
 
-    def test_nobody_asks_a_worker_about_methods(self, client: Rest, edge: Edge) -> None:
-        """What the cors filter does not answer is a wrong method like any other."""
-        for headers in ({"access-control-request-method": "POST"}, {**self.ASK, "origin": own(edge)}):
-            assert client.request("OPTIONS", "/tags.list", None, **headers).status == 405
+    @EACH_ANSWER
+    def test_where_all_may_call_they_have_no_credentials(
+        self, open_client: Rest, status: int, method: str, path: str, body: bytes | None, sent: Mapping[str, str]
+    ) -> None:
+        for origin in ("https://evil.example", "null"):
+            answer = open_client.request(method, path, body, origin=origin, **sent)
+            assert (answer.status, told_to_the_page(answer)) == (status, TO_ALL)
+
+    @EACH_ANSWER
+    def test_without_origin_nothing_is_said(
+        self, client: Rest, status: int, method: str, path: str, body: bytes | None, sent: Mapping[str, str]
+    ) -> None:
+        answer = client.request(method, path, body, **sent)
+        assert (answer.status, told_to_the_page(answer)) == (status, {})
+
+    def test_who_is_named_has_credentials_where_all_may_call(self, open_client: Rest) -> None:
+        assert told_to_the_page(open_client.post("/tags.list", {}, origin=ORIGIN)) == TO_NAMED
+
+    @pytest.mark.parametrize("origin", ["HTTPS://Inbox.Example.ORG", f"{ORIGIN}:443"])
+    def test_an_origin_is_answered_as_it_was_written(self, client: Rest, origin: str) -> None:
+        answer = client.post("/tags.list", {}, origin=origin)
+        assert told_to_the_page(answer) == {**TO_NAMED, "access-control-allow-origin": origin}
+
+    def test_own_page_needs_none_of_it(self, edge: Edge, client: Rest) -> None:
+        assert told_to_the_page(client.post("/tags.list", {}, origin=own(edge))) == {}
+
+    def test_without_a_worker_too(self, tmp_path: Path) -> None:
+        with running_edge(tmp_path) as edge, Rest(edge.url) as client:
+            edge.workers[0].kill()
+            for answer in (
+                client.post("/tags.list", {}, origin=ORIGIN),
+                client.request("GET", "/healthz", origin=ORIGIN),
+            ):
+                assert (outcome(answer), told_to_the_page(answer)) == ((503, 14, "NO_SERVER"), TO_NAMED)
+
+    def test_request_that_does_not_arrive_too(self, edge: Edge) -> None:
+        reply = exchange(edge.port, request_bytes("/tags.list", b"{}", origin=ORIGIN)[:-1])
+        assert outcome(reply) == (408, 4, "OUT_OF_TIME")
+        assert reply.headers["access-control-allow-origin"] == ORIGIN
+
+
+class TestPreflight:
+    PATHS = ("/", "/nowhere", "/healthz", LIST_TAGS, *(route.path for route in rest_routes()))
+    USUAL = "authorization, content-type, grpc-timeout, x-grpc-web, x-request-id, x-requested-with, x-user-agent"
+
+    @pytest.mark.parametrize("method", ["GET", "POST", "PUT"])
+    def test_it_is_answered_on_every_path(self, client: Rest, method: str) -> None:
+        """What is wrong with the request is said in its own answer, which the page can read."""
+        for path in self.PATHS:
+            for host in ({}, {"host": "evil.example"}):
+                ask = {"origin": ORIGIN, "access-control-request-method": method, **host}
+                answer = client.request("OPTIONS", path, None, **ask)
+                assert (answer.status, answer.body) == (200, b"")
+                assert told_to_the_page(answer) == {
+                    **TO_NAMED,
+                    "access-control-allow-methods": "DELETE, GET, HEAD, PATCH, POST, PUT",
+                    "access-control-allow-headers": self.USUAL,
+                    "access-control-max-age": "600",
+                }
+
+    def test_headers_of_the_settings_are_allowed_too(self, open_client: Rest) -> None:
+        for origin, told in ((ORIGIN, TO_NAMED), ("https://evil.example", TO_ALL)):
+            ask = {"access-control-request-method": "POST", "access-control-request-headers": "x-tenant"}
+            answer = open_client.request("OPTIONS", "/tags.list", None, origin=origin, **ask)
+            assert answer.status == 200
+            assert told_to_the_page(answer).items() >= told.items()
+            assert answer.headers["access-control-allow-headers"] == f"{self.USUAL}, x-tenant"
+
+    def test_of_another_origin_it_is_refused(self, client: Rest) -> None:
+        for path in self.PATHS:
+            ask = {"origin": "https://evil.example", "access-control-request-method": "POST"}
+            answer = client.request("OPTIONS", path, None, **ask)
+            assert (outcome(answer), told_to_the_page(answer)) == (NOT_ALLOWED, {})
+
+    def test_without_origin_or_from_the_own_one_it_is_a_method_like_any_other(self, client: Rest, edge: Edge) -> None:
+        for headers in ({}, {"origin": own(edge)}):
+            answer = client.request(
+                "OPTIONS", "/tags.list", None, **headers, **{"access-control-request-method": "POST"}
+            )
+            assert (answer.status, told_to_the_page(answer)) == (405, {})

@@ -1,0 +1,47 @@
+"""`grpc.reflection.v1` and `v1alpha`, by which programs learn of services without their protos.
+
+The library has v1alpha alone. The messages of v1 are the same under another name, so the same code answers both.
+
+Source:
+    https://github.com/grpc/grpc-proto/blob/master/grpc/reflection/v1/reflection.proto
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+from google.protobuf import descriptor_pool, text_format
+from google.protobuf.descriptor_pb2 import FileDescriptorProto
+from grpc_reflection.v1alpha import reflection, reflection_pb2
+
+from conversations.rpc.handlers import Method
+
+__all__ = ["reflection_methods"]
+
+
+def reflection_methods(services: Sequence[str]) -> list[Method]:
+    """Return the methods of reflection.
+
+    Args:
+        services: Full names of the services to tell of, beside reflection itself.
+    """
+    files = (reflection_pb2.DESCRIPTOR, _describe_v1())
+    described = [file.services_by_name["ServerReflection"] for file in files]
+    servicer = reflection.aio.ReflectionServicer([*services, *(service.full_name for service in described)])
+
+    def answer(requests: AsyncIterator[Any]) -> Any:
+        # The second argument is the context, which it does not use.
+        return servicer.ServerReflectionInfo(requests, None)
+
+    parse = reflection_pb2.ServerReflectionRequest.FromString
+    return [Method(service.methods[0], answer, parse) for service in described]
+
+
+def _describe_v1() -> Any:
+    """Put v1 beside v1alpha, where reflection finds it too, and return its file."""
+    older = FileDescriptorProto()
+    reflection_pb2.DESCRIPTOR.CopyToProto(older)
+    file = text_format.Parse(text_format.MessageToString(older).replace("v1alpha", "v1"), FileDescriptorProto())
+    file.options.ClearField("deprecated")
+    pool = descriptor_pool.Default()
+    pool.AddSerializedFile(file.SerializeToString())
+    return pool.FindFileByName(file.name)
