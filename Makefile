@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+TOOLS_INSTALLED := $(VENV)/.tools-installed
 BENCH_INSTALLED := $(VENV)/.bench-installed
 GENERATED := service/conversations/v1/.generated
 DESCRIPTORS := envoy/conversations.binpb
@@ -12,36 +13,51 @@ PROTOS := $(shell find protos)
 UV_COMPILE := $(BIN)/uv --no-config pip compile pyproject.toml --universal --python-version 3.11 \
 	--generate-hashes --quiet --custom-compile-command 'make lock'
 
+PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --require-virtualenv
+# Whether .venv was set up to its end, for the Python that it has and that was asked for, and in this folder: the programs
+# in one that was moved look for the old place.
+VERSION := -c 'import sys; print("Python %d.%d" % sys.version_info[:2])'
+PYTHONS := $(BIN)/python $(if $(filter file,$(origin PYTHON)),,$(PYTHON))
+VENV_IS_WHOLE := $(shell for python in $(PYTHONS); do \
+	[ "$$(cat $(INSTALLED))" = "$$($$python $(VERSION)) in $$(pwd -P)" ] || exit; done 2>/dev/null; echo yes)
+
+# What `make run` passes on: make run HTTP_PORT=8081
+UP_OPTIONS = $(if $(HTTP_PORT),--http-port '$(HTTP_PORT)') $(if $(GRPC_PORT),--grpc-port '$(GRPC_PORT)') \
+	$(if $(WORKERS),--workers '$(WORKERS)') $(if $(DATA_DIR),--data-dir '$(DATA_DIR)')
+
 FUZZ_CORPORA ?= 100
 FUZZ_FILTERS ?= 1000
 FUZZ_SEED ?= $(shell date +%s)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup generate run test unit integration e2e fuzz bench bench-full bench-filters check lint type fmt lock clean
+.PHONY: help setup tools generate run test unit integration e2e fuzz bench bench-full bench-filters check lint type fmt \
+	lock clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: $(INSTALLED) $(GENERATED) $(DESCRIPTORS) ## install the locked packages and generate code: then .venv/bin/conversations works
+setup: $(INSTALLED) $(GENERATED) $(DESCRIPTORS) ## install what the service runs on and generate code: then .venv/bin/conversations works
+
+tools: setup $(TOOLS_INSTALLED) ## install what lint, types and tests need too
 
 generate: $(GENERATED) $(DESCRIPTORS) ## generate code from protos/, if they changed
 
-run: setup ## start everything on this machine, with demo data
-	@exec $(BIN)/conversations up --demo
+run: setup ## start everything on this machine, with demo data; takes HTTP_PORT=, GRPC_PORT=, WORKERS=, DATA_DIR=
+	@exec $(BIN)/conversations up --demo $(UP_OPTIONS)
 
 test: check ## check everything, then run every test
 	$(BIN)/pytest
 
-unit: setup ## run the tests that need no server
+unit: tools ## run the tests that need no server
 	$(BIN)/pytest tests/unit
 
-integration: setup ## run the tests against a real Redis
+integration: tools ## run the tests against a real Redis
 	$(BIN)/pytest tests/integration
 
-e2e: setup ## run the tests through a real Envoy
+e2e: tools ## run the tests through a real Envoy
 	$(BIN)/pytest tests/e2e
 
-fuzz: setup ## compare random filters with the reference for long: make fuzz FUZZ_CORPORA=1000 FUZZ_SEED=1
+fuzz: tools ## compare random filters with the reference for long: make fuzz FUZZ_CORPORA=1000 FUZZ_SEED=1
 	FUZZ_CORPORA=$(FUZZ_CORPORA) FUZZ_FILTERS=$(FUZZ_FILTERS) FUZZ_SEED=$(FUZZ_SEED) $(BIN)/pytest -q tests/property/test_filters.py
 
 bench: setup $(BENCH_INSTALLED) ## measure against the peers in bench/README.md, quickly, with 100,000 conversations
@@ -55,7 +71,7 @@ bench-filters: setup ## measure how long filters keep Redis busy, with 100,000 c
 
 check: lint type ## lint and type-check
 
-lint: setup ## lint protos and code; compare the protos with branch main
+lint: tools ## lint protos and code; compare the protos with branch main
 	$(BIN)/buf lint
 	$(BIN)/buf format --diff --exit-code --path protos/conversations
 	@if git cat-file -e main:protos/conversations 2>/dev/null; then \
@@ -67,36 +83,55 @@ lint: setup ## lint protos and code; compare the protos with branch main
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 
-type: setup ## check the types
+type: tools ## check the types
 	$(BIN)/mypy
 
-fmt: setup ## format protos and code
+fmt: tools ## format protos and code
 	$(BIN)/buf format --write --path protos/conversations
 	$(BIN)/ruff check --fix --exit-zero
 	$(BIN)/ruff format
 
-lock: ## lock the newest packages that fit pyproject.toml (wants a .venv)
+lock: ## lock the newest packages that fit pyproject.toml (wants `make tools` to have run)
 	$(UV_COMPILE) --upgrade --output-file requirements.txt
-	$(UV_COMPILE) --upgrade --extra local --extra dev --constraint requirements.txt --output-file requirements-dev.txt
+	$(UV_COMPILE) --upgrade --extra local --extra checkout --constraint requirements.txt \
+		--output-file requirements-run.txt
+	$(UV_COMPILE) --upgrade --extra local --extra checkout --extra dev --constraint requirements-run.txt \
+		--output-file requirements-dev.txt
 	$(UV_COMPILE) --upgrade --extra bench --constraint requirements.txt --constraint requirements-dev.txt \
 		--output-file requirements-bench.txt
 
 clean: ## remove what was installed and generated; data stays
 	rm -rf $(VENV) service/conversations/v1 service/*.egg-info $(DESCRIPTORS) .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
-$(VENV)/bin/python:
+ifneq ($(VENV_IS_WHOLE),yes)
+.PHONY: $(INSTALLED)
+endif
+# The mark is away while packages come, so that what was interrupted is made anew.
+$(INSTALLED): requirements-run.txt pyproject.toml
+ifneq ($(VENV_IS_WHOLE),yes)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 		echo "Python 3.11 or newer is needed; '$(PYTHON)' is not. Name another one: make PYTHON=python3.12 ..." >&2; exit 1; }
-	$(PYTHON) -m venv $(VENV)
+	@if [ -e $(VENV) ]; then echo "$(VENV) is half-made, moved, or of another Python: it is made anew"; fi
+	@rm -rf $(VENV)
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+		echo "'$(PYTHON)' cannot make a virtual environment; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
+endif
+	@rm -f $@
+	@echo "installing what the service runs on into $(VENV): some 150 MB to download, 480 MB on the disk"
+	$(PIP_INSTALL) --require-hashes -r requirements-run.txt
+	$(PIP_INSTALL) --quiet --no-deps --no-build-isolation --editable .
+	@echo "$$($(BIN)/python $(VERSION)) in $$(pwd -P)" > $@
 
-$(INSTALLED): requirements-dev.txt pyproject.toml | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+$(TOOLS_INSTALLED): requirements-dev.txt $(INSTALLED)
+	@mv $(INSTALLED) $(INSTALLED)-before
+	@echo "installing what lint, types and tests need into $(VENV): some 50 MB to download, 150 MB on the disk"
+	$(PIP_INSTALL) --require-hashes -r requirements-dev.txt
+	@mv $(INSTALLED)-before $(INSTALLED)
 	@touch $@
 
 # Only the benchmark needs its peers' packages.
 $(BENCH_INSTALLED): requirements-bench.txt $(INSTALLED)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bench.txt
+	$(PIP_INSTALL) --require-hashes -r requirements-bench.txt
 	@touch $@
 
 # Made beside and moved into place: what was there stays whole until then.

@@ -247,7 +247,11 @@ def test_port_in_use_is_said_before_anything_starts(tmp_path: Path, option: str)
         port = taken.getsockname()[1]
         code, out, err = run_to_the_end("--data-dir", str(tmp_path), option, str(port), other, "0")
     assert (code, out) == (1, "")
-    assert err == f"error: port {port} cannot be used: Address already in use; choose another with {option}\n"
+    variable = {"--http-port": "HTTP_PORT", "--grpc-port": "GRPC_PORT"}[option]
+    assert err == (
+        f"error: port {port} cannot be used: Address already in use; choose another with {option}, "
+        f"as in `{option} {port + 1}`, or with `make run {variable}={port + 1}`\n"
+    )
     assert not (tmp_path / "logs").exists()
 
 

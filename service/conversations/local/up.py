@@ -311,7 +311,11 @@ def _bound(sockets: ExitStack, port: int, option: str) -> int:
         # Two sockets may be bound to the same port, but only one may listen.
         probe.listen()
     except OSError as error:
-        raise _StartError(f"port {port} cannot be used: {error.strerror}; choose another with {option}") from error
+        variable = option.strip("-").replace("-", "_").upper()
+        raise _StartError(
+            f"port {port} cannot be used: {error.strerror}; choose another with {option}, as in `{option} {port + 1}`, "
+            f"or with `make run {variable}={port + 1}`"
+        ) from error
     bound: int = probe.getsockname()[1]
     return bound
 

@@ -252,7 +252,11 @@ async def _abort(context: _Context, error: ServiceError) -> None:
     if isinstance(error, errors.OverloadedError | errors.StoreUnavailableError):
         trailers.append(("retry-after", "1"))
     context.set_trailing_metadata(trailers)
-    await context.abort(_CODES[status.code], status.message)
+    try:
+        await context.abort(_CODES[status.code], status.message)
+    except grpc.aio.InternalError:
+        # The call has ended meanwhile, as at its deadline: there is nobody to tell.
+        raise asyncio.CancelledError from None
 
 
 def _refusing(error: ServiceError) -> "grpc.RpcMethodHandler[bytes, Any]":
