@@ -10,7 +10,7 @@ from pathlib import Path
 
 import redis
 from tests.conftest import Stack, stop_stack
-from tests.e2e.test_up import event, lives, stderr_of
+from tests.e2e.test_up import event, lives
 from tests.rest import Rest
 
 RunUp = Callable[..., Stack]
@@ -36,11 +36,11 @@ def wait_for(stack: Stack, sentence: str) -> str:
     """Return the line of stderr that has a sentence, once it is there."""
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
-        for line in stderr_of(stack).splitlines():
+        for line in stack.said.splitlines():
             if sentence in line:
                 return line
         time.sleep(0.05)
-    raise AssertionError(stderr_of(stack))
+    raise AssertionError(stack.said)
 
 
 def test_nothing_is_said_after_a_proper_end(run_up: RunUp) -> None:
@@ -48,13 +48,13 @@ def test_nothing_is_said_after_a_proper_end(run_up: RunUp) -> None:
         stack = run_up()
         ingest(stack, *numbers)
         assert stop_stack(stack) == 0
-        assert stderr_of(stack) == ""
+        assert stack.said == ""
 
 
 def test_after_another_end_the_data_are_checked(run_up: RunUp) -> None:
     stack = run_up()
     ingest(stack, 1, 2, 3)
-    with redis.Redis.from_url((stack.data_dir / "redis.url").read_text().strip()) as client:
+    with redis.Redis.from_url(stack.redis_url) as client:
         pid = client.info("server")["process_id"]
     stack.process.kill()
     stack.process.wait()
@@ -128,7 +128,7 @@ def test_a_file_that_redis_refuses_is_an_error_that_says_what_to_do(run_up: RunU
 def test_a_lost_setup_is_written_again(run_up: RunUp) -> None:
     stack = run_up("--partitions", "4")
     ingest(stack, *range(1, 20))
-    with redis.Redis.from_url((stack.data_dir / "redis.url").read_text().strip()) as client:
+    with redis.Redis.from_url(stack.redis_url) as client:
         client.delete("conversations:setup")
     assert stop_stack(stack, signal.SIGINT) == 0
     stack = run_up()

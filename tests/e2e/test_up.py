@@ -28,15 +28,8 @@ RunUp = Callable[..., Stack]
 
 
 def children(stack: Stack) -> dict[str, int]:
-    """Return the process ids of what a stack has started, by a word of their command."""
-    table = subprocess.run(["ps", "-A", "-ww", "-o", "ppid=,pid=,args="], capture_output=True, text=True, check=True)
-    found = {}
-    for line in table.stdout.splitlines():
-        parent, pid, command = line.split(None, 2)
-        if int(parent) == stack.process.pid:
-            word = next(word for word in ("redis-server", "serve", "envoy") if word in command)
-            found[word] = int(pid)
-    return found
+    """Return the process ids of what a stack has started."""
+    return {name: pid for name in ("redis-server", "serve", "envoy") for pid in stack.pids(name)}
 
 
 def lives(pid: int) -> bool:
@@ -45,10 +38,6 @@ def lives(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return True
-
-
-def stderr_of(stack: Stack) -> str:
-    return (stack.data_dir / "up.stderr").read_text()
 
 
 def event(number: int) -> dict[str, object]:
@@ -97,7 +86,7 @@ def test_death_of_a_child_is_said_and_ends_all(run_up: RunUp, word: str, name: s
     pids = children(stack)
     os.kill(pids[word], signal.SIGKILL)
     assert stack.process.wait(15) == 1
-    assert f"error: {name} (process {pids[word]}) was killed by SIGKILL" in stderr_of(stack)
+    assert f"error: {name} (process {pids[word]}) was killed by SIGKILL" in stack.said
     assert not [pid for pid in pids.values() if lives(pid)]
 
 
@@ -173,7 +162,7 @@ def test_no_password_stands_in_the_list_of_processes(run_up: RunUp) -> None:
         assert "hunter2" not in commands
         with Rest(stack.http_url) as rest:
             assert rest.post("/conversations.list", {}).status == 200
-        assert "hunter2" not in stderr_of(stack)
+        assert "hunter2" not in stack.said
         for log in (stack.data_dir / "logs").iterdir():
             assert "hunter2" not in log.read_text()
 
@@ -296,7 +285,7 @@ def test_demo_is_loaded_once_and_its_commands_work(tmp_path: Path) -> None:
 
 def commands_of(stack: Stack) -> list[list[str]]:
     """Return the commands that `up --demo` says to try."""
-    return [shlex.split(line) for line in stderr_of(stack).splitlines() if line.startswith("  ")]
+    return [shlex.split(line) for line in stack.said.splitlines() if line.startswith("  ")]
 
 
 def test_data_of_an_earlier_version_is_brought_up_to_date(tmp_path: Path) -> None:
@@ -311,7 +300,7 @@ def test_data_of_an_earlier_version_is_brought_up_to_date(tmp_path: Path) -> Non
     stop_stack(stack)
     stack = start_stack(tmp_path)
     try:
-        assert "the index is made anew for this version" in stderr_of(stack)
+        assert "the index is made anew for this version" in stack.said
         with Rest(stack.http_url) as rest:
             found = rest.post("/conversations.list", {"filters": "display_name:facebook AND id:0000*"}).json
         assert found["pagination_data"]["filtered_total"] == 1
