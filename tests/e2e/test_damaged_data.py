@@ -1,5 +1,6 @@
 """What `up` says of data that are not as Redis left them."""
 
+import os
 import re
 import signal
 import subprocess
@@ -8,6 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 import redis
 from tests.conftest import Stack, stop_stack
 from tests.e2e.test_up import event, lives
@@ -61,8 +63,25 @@ def test_after_another_end_the_data_are_checked(run_up: RunUp) -> None:
     while lives(pid):
         time.sleep(0.02)
     stack = run_up()
-    wait_for(stack, "the data were checked, as Redis had not ended by itself: everything is as it should be")
+    wait_for(stack, "the data were checked: everything fits together")
     assert totals(stack) == (3, 3)
+
+
+@pytest.mark.parametrize("time_changes", [True, False])
+def test_another_text_is_not_taken_for_the_one_that_was_written(run_up: RunUp, time_changes: bool) -> None:
+    """No other record has it: only the file can tell."""
+    stack = run_up()
+    ingest(stack, 1, 2, 3)
+    stop_stack(stack)
+    file, times = changes(stack), changes(stack).stat()
+    file.write_bytes(file.read_bytes().replace(b"Hello", b"Jello"))
+    if not time_changes:
+        os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
+    stack = run_up()
+    assert f"{file} is not as Redis left it: it holds other bytes. Some data may be lost" in stack.said
+    wait_for(stack, "the data were checked: everything fits together")
+    stop_stack(stack)
+    assert run_up().said == ""
 
 
 def test_data_that_do_not_hold_together_are_said_at_once(run_up: RunUp) -> None:

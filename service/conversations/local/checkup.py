@@ -48,4 +48,4 @@ async def examine_data(settings: Settings, tell: Callable[[str], None]) -> None:
         return
     for sentence in found.sentences():
         tell(f"the data do not hold together: {sentence}")
-    tell(_HINT if found else "the data were checked, as Redis had not ended by itself: everything is as it should be")
+    tell(_HINT if found else "the data were checked: everything fits together")
