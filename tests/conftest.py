@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -139,6 +140,15 @@ def stop_stack(stack: Stack, signal_number: int = signal.SIGTERM) -> int:
         return stack.process.wait(STOP_SECONDS)
     finally:
         stack.process.stdout.close()
+
+
+def limit_files(pid: int, bytes: int | None) -> None:
+    """Let a process write no file beyond a size, of which it is told by an error; None takes the limit away.
+
+    It ends by a signal where that is not ignored: Python ignores it, and so does what `up` starts.
+    """
+    _, most = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (most if bytes is None else bytes, most))
 
 
 @pytest.fixture

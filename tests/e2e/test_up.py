@@ -17,7 +17,8 @@ from uuid import UUID
 import grpc
 import pytest
 import redis
-from tests.conftest import Stack, start_stack, stop_stack
+from tests.conftest import Stack, limit_files, start_stack, stop_stack
+from tests.e2e.edge.running import wait_until
 from tests.rest import Rest
 
 from conversations.local.engines import find_redis, throwaway_redis
@@ -262,6 +263,30 @@ def test_health_follows_a_redis_that_goes_away(run_up: RunUp) -> None:
             assert (answer.status, answer.json["code"]) == (503, 14)
             assert rest.post("/conversations.list").status == 503
         assert stack.process.poll() is None, "a Redis that it did not start is none of its children"
+
+
+def test_while_the_file_of_redis_cannot_be_written_reads_go_on(run_up: RunUp) -> None:
+    stack = run_up()
+    [pid] = stack.pids("redis-server")
+    tag = {"name": "x", "color": "tag-red"}
+    cause = "the store is unavailable: Redis cannot write its append-only file and takes no writes: File too large"
+    with Rest(stack.http_url) as rest:
+        usual = rest.request("GET", "/healthz").json
+        limit_files(pid, 1)
+        # The one at which Redis notes it is acknowledged, and written later.
+        assert rest.post("/tags.create", tag).status == 201
+        wait_until(lambda: rest.request("GET", "/healthz").json != usual, 5)
+        health = rest.request("GET", "/healthz")
+        assert (health.status, health.json) == (200, {"status": "DEGRADED", "causes": [cause]})
+        refused = rest.post("/tags.create", tag)
+        assert (refused.status, refused.json["message"]) == (503, cause)
+        assert len(rest.post("/tags.list", {}).json["tags"]) == 1
+        limit_files(pid, None)
+        wait_until(lambda: rest.request("GET", "/healthz").json == usual, 5)
+        assert rest.post("/tags.create", tag).status == 201
+    assert stop_stack(stack) == 0
+    with Rest(run_up().http_url) as rest:
+        assert len(rest.post("/tags.list", {}).json["tags"]) == 2
 
 
 def test_demo_is_loaded_once_and_its_commands_work(tmp_path: Path) -> None:
