@@ -30,7 +30,7 @@ FUZZ_FILTERS ?= 1000
 FUZZ_SEED ?= $(shell date +%s)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup tools generate run test unit integration e2e fuzz bench bench-full bench-filters check lint type fmt \
+.PHONY: help setup tools generate run test unit integration e2e fuzz faults bench bench-full bench-filters check lint type fmt \
 	lock clean
 
 help: ## list the commands
@@ -59,6 +59,9 @@ e2e: tools ## run the tests through a real Envoy
 
 fuzz: tools ## compare random filters with the reference for long: make fuzz FUZZ_CORPORA=1000 FUZZ_SEED=1
 	FUZZ_CORPORA=$(FUZZ_CORPORA) FUZZ_FILTERS=$(FUZZ_FILTERS) FUZZ_SEED=$(FUZZ_SEED) $(BIN)/pytest -q tests/property/test_filters.py
+
+faults: tools ## do harm to a service of its own, and print what that did to others
+	$(BIN)/python -m tests.faults
 
 bench: setup $(BENCH_INSTALLED) ## measure against the peers in bench/README.md, quickly, with 100,000 conversations
 	$(BIN)/python -m bench --conversations 100000 --seconds 1 --rounds 1 --output .bench

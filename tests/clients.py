@@ -30,12 +30,15 @@ from tests.rest import Answer
 
 __all__ = [
     "EMPTY_FRAME",
+    "WEBSOCKET",
     "Headers",
     "Http2",
     "Reply",
+    "connect",
     "exchange",
     "frame",
     "grpc_headers",
+    "json_headers",
     "outcome",
     "read_reply",
     "request_bytes",
@@ -46,6 +49,13 @@ TIMEOUT_SECONDS = 10.0
 # The flag of a frame of gRPC-Web.
 _TRAILERS = 0x80
 Headers = Sequence[tuple[str | bytes, str | bytes]]
+WEBSOCKET = {
+    "connection": "upgrade",
+    "upgrade": "websocket",
+    "sec-websocket-version": "13",
+    "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==",
+}
+"""Headers of a request for a WebSocket."""
 
 
 def frame(message: bytes) -> bytes:
@@ -199,6 +209,18 @@ def grpc_headers(
         (":authority", f"127.0.0.1:{port}"),
         ("te", "trailers"),
         ("content-type", content_type),
+        *more,
+    ]
+
+
+def json_headers(port: int, path: str, *more: tuple[str, str | bytes]) -> Headers:
+    """Return the headers of a call in JSON."""
+    return [
+        (":method", "POST"),
+        (":scheme", "http"),
+        (":path", path),
+        (":authority", f"127.0.0.1:{port}"),
+        ("content-type", "application/json"),
         *more,
     ]
 
@@ -358,6 +380,13 @@ class Http2:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def connect(port: int, *more: tuple[str, str]) -> Reply:
+    """Ask for a tunnel in HTTP/2, and return the answer."""
+    headers: Headers = [(":method", "CONNECT"), (":authority", "127.0.0.1:80"), *more]
+    with Http2(port) as client:
+        return client.call(headers, None)
 
 
 def _text(value: Any) -> str:

@@ -2,11 +2,12 @@
 
 import asyncio
 import os
+import resource
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cache
@@ -49,6 +50,24 @@ class Stack:
         """`127.0.0.1:PORT` of Envoy, for gRPC through it."""
         return self.http_url.removeprefix("http://")
 
+    @property
+    def redis_url(self) -> str:
+        """URL of the embedded Redis."""
+        return (self.data_dir / "redis.url").read_text().strip()
+
+    @property
+    def said(self) -> str:
+        """What it has written to stderr."""
+        return (self.data_dir / "up.stderr").read_text()
+
+    def pids(self, name: str) -> list[int]:
+        """Return the processes that it has started by a word of their command: `redis-server`, `serve` or `envoy`."""
+        command = ["ps", "-A", "-ww", "-o", "ppid=,pid=,args="]
+        table = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        rows = (line.split(None, 2) for line in table.splitlines())
+        started = [(int(pid), words.split()) for parent, pid, words in rows if int(parent) == self.process.pid]
+        return [pid for pid, words in started if name in (Path(word).name for word in words)]
+
 
 @pytest.fixture(scope="session")
 def redis_server() -> Iterator[RedisServer]:
@@ -74,8 +93,17 @@ def free_port() -> int:
         return port
 
 
-def start_stack(data_dir: Path, *options: str, umask: int = -1, **environment: str) -> Stack:
-    """Run `conversations up` on free ports until it is ready, with more variables in its environment.
+def start_stack(
+    data_dir: Path, *options: str, umask: int = -1, prefix: Sequence[str] = (), **environment: str
+) -> Stack:
+    """Run `conversations up` on free ports until it is ready.
+
+    Args:
+        data_dir: Its data directory; made when it is not there.
+        options: More options of the command.
+        umask: Of its process; -1 leaves it as it is.
+        prefix: A command that becomes the one behind it.
+        environment: More variables.
 
     Raises:
         AssertionError: It ended instead; the message holds what it wrote to stderr.
@@ -85,7 +113,7 @@ def start_stack(data_dir: Path, *options: str, umask: int = -1, **environment: s
     errors = data_dir / "up.stderr"
     with errors.open("w") as stderr:
         process = subprocess.Popen(
-            [*command, "--data-dir", str(data_dir), *options],
+            [*prefix, *command, "--data-dir", str(data_dir), *options],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=stderr,
@@ -112,6 +140,15 @@ def stop_stack(stack: Stack, signal_number: int = signal.SIGTERM) -> int:
         return stack.process.wait(STOP_SECONDS)
     finally:
         stack.process.stdout.close()
+
+
+def limit_files(pid: int, bytes: int | None) -> None:
+    """Let a process write no file beyond a size, of which it is told by an error; None takes the limit away.
+
+    It ends by a signal where that is not ignored: Python ignores it, and so does what `up` starts.
+    """
+    _, most = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (most if bytes is None else bytes, most))
 
 
 @pytest.fixture

@@ -59,7 +59,7 @@ def test_lists_go_on_without_what_is_damaged(run_up: RunUp) -> None:
         }
         for number in (1, 2, 3)
     ]
-    url = (stack.data_dir / "redis.url").read_text().strip()
+    url = stack.redis_url
     with Rest(stack.http_url) as rest, redis.Redis.from_url(url) as client:
         assert rest.post("/events.ingest", {"events": events}).json["accepted"] == 3
         for what, bad in TAILS.items():

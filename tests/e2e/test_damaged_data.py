@@ -1,5 +1,6 @@
 """What `up` says of data that are not as Redis left them."""
 
+import os
 import re
 import signal
 import subprocess
@@ -8,9 +9,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 import redis
 from tests.conftest import Stack, stop_stack
-from tests.e2e.test_up import event, lives, stderr_of
+from tests.e2e.test_up import event, lives
 from tests.rest import Rest
 
 RunUp = Callable[..., Stack]
@@ -36,11 +38,11 @@ def wait_for(stack: Stack, sentence: str) -> str:
     """Return the line of stderr that has a sentence, once it is there."""
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
-        for line in stderr_of(stack).splitlines():
+        for line in stack.said.splitlines():
             if sentence in line:
                 return line
         time.sleep(0.05)
-    raise AssertionError(stderr_of(stack))
+    raise AssertionError(stack.said)
 
 
 def test_nothing_is_said_after_a_proper_end(run_up: RunUp) -> None:
@@ -48,21 +50,38 @@ def test_nothing_is_said_after_a_proper_end(run_up: RunUp) -> None:
         stack = run_up()
         ingest(stack, *numbers)
         assert stop_stack(stack) == 0
-        assert stderr_of(stack) == ""
+        assert stack.said == ""
 
 
 def test_after_another_end_the_data_are_checked(run_up: RunUp) -> None:
     stack = run_up()
     ingest(stack, 1, 2, 3)
-    with redis.Redis.from_url((stack.data_dir / "redis.url").read_text().strip()) as client:
+    with redis.Redis.from_url(stack.redis_url) as client:
         pid = client.info("server")["process_id"]
     stack.process.kill()
     stack.process.wait()
     while lives(pid):
         time.sleep(0.02)
     stack = run_up()
-    wait_for(stack, "the data were checked, as Redis had not ended by itself")
+    wait_for(stack, "the data were checked: everything fits together")
     assert totals(stack) == (3, 3)
+
+
+@pytest.mark.parametrize("time_changes", [True, False])
+def test_another_text_is_not_taken_for_the_one_that_was_written(run_up: RunUp, time_changes: bool) -> None:
+    """No other record has it: only the file can tell."""
+    stack = run_up()
+    ingest(stack, 1, 2, 3)
+    stop_stack(stack)
+    file, times = changes(stack), changes(stack).stat()
+    file.write_bytes(file.read_bytes().replace(b"Hello", b"Jello"))
+    if not time_changes:
+        os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
+    stack = run_up()
+    assert f"{file} is not as Redis left it: it holds other bytes. Some data may be lost" in stack.said
+    wait_for(stack, "the data were checked: everything fits together")
+    stop_stack(stack)
+    assert run_up().said == ""
 
 
 def test_data_that_do_not_hold_together_are_said_at_once(run_up: RunUp) -> None:
@@ -128,7 +147,7 @@ def test_a_file_that_redis_refuses_is_an_error_that_says_what_to_do(run_up: RunU
 def test_a_lost_setup_is_written_again(run_up: RunUp) -> None:
     stack = run_up("--partitions", "4")
     ingest(stack, *range(1, 20))
-    with redis.Redis.from_url((stack.data_dir / "redis.url").read_text().strip()) as client:
+    with redis.Redis.from_url(stack.redis_url) as client:
         client.delete("conversations:setup")
     assert stop_stack(stack, signal.SIGINT) == 0
     stack = run_up()

@@ -17,7 +17,8 @@ from uuid import UUID
 import grpc
 import pytest
 import redis
-from tests.conftest import Stack, start_stack, stop_stack
+from tests.conftest import Stack, limit_files, start_stack, stop_stack
+from tests.e2e.edge.running import wait_until
 from tests.rest import Rest
 
 from conversations.local.engines import find_redis, throwaway_redis
@@ -28,15 +29,8 @@ RunUp = Callable[..., Stack]
 
 
 def children(stack: Stack) -> dict[str, int]:
-    """Return the process ids of what a stack has started, by a word of their command."""
-    table = subprocess.run(["ps", "-A", "-ww", "-o", "ppid=,pid=,args="], capture_output=True, text=True, check=True)
-    found = {}
-    for line in table.stdout.splitlines():
-        parent, pid, command = line.split(None, 2)
-        if int(parent) == stack.process.pid:
-            word = next(word for word in ("redis-server", "serve", "envoy") if word in command)
-            found[word] = int(pid)
-    return found
+    """Return the process ids of what a stack has started."""
+    return {name: pid for name in ("redis-server", "serve", "envoy") for pid in stack.pids(name)}
 
 
 def lives(pid: int) -> bool:
@@ -45,10 +39,6 @@ def lives(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return True
-
-
-def stderr_of(stack: Stack) -> str:
-    return (stack.data_dir / "up.stderr").read_text()
 
 
 def event(number: int) -> dict[str, object]:
@@ -97,7 +87,7 @@ def test_death_of_a_child_is_said_and_ends_all(run_up: RunUp, word: str, name: s
     pids = children(stack)
     os.kill(pids[word], signal.SIGKILL)
     assert stack.process.wait(15) == 1
-    assert f"error: {name} (process {pids[word]}) was killed by SIGKILL" in stderr_of(stack)
+    assert f"error: {name} (process {pids[word]}) was killed by SIGKILL" in stack.said
     assert not [pid for pid in pids.values() if lives(pid)]
 
 
@@ -173,7 +163,7 @@ def test_no_password_stands_in_the_list_of_processes(run_up: RunUp) -> None:
         assert "hunter2" not in commands
         with Rest(stack.http_url) as rest:
             assert rest.post("/conversations.list", {}).status == 200
-        assert "hunter2" not in stderr_of(stack)
+        assert "hunter2" not in stack.said
         for log in (stack.data_dir / "logs").iterdir():
             assert "hunter2" not in log.read_text()
 
@@ -286,6 +276,30 @@ def test_health_follows_a_redis_that_goes_away(run_up: RunUp) -> None:
         assert stack.process.poll() is None, "a Redis that it did not start is none of its children"
 
 
+def test_while_the_file_of_redis_cannot_be_written_reads_go_on(run_up: RunUp) -> None:
+    stack = run_up()
+    [pid] = stack.pids("redis-server")
+    tag = {"name": "x", "color": "tag-red"}
+    cause = "the store is unavailable: Redis cannot write its append-only file and takes no writes: File too large"
+    with Rest(stack.http_url) as rest:
+        usual = rest.request("GET", "/healthz").json
+        limit_files(pid, 1)
+        # The one at which Redis notes it is acknowledged, and written later.
+        assert rest.post("/tags.create", tag).status == 201
+        wait_until(lambda: rest.request("GET", "/healthz").json != usual, 5)
+        health = rest.request("GET", "/healthz")
+        assert (health.status, health.json) == (200, {"status": "DEGRADED", "causes": [cause]})
+        refused = rest.post("/tags.create", tag)
+        assert (refused.status, refused.json["message"]) == (503, cause)
+        assert len(rest.post("/tags.list", {}).json["tags"]) == 1
+        limit_files(pid, None)
+        wait_until(lambda: rest.request("GET", "/healthz").json == usual, 5)
+        assert rest.post("/tags.create", tag).status == 201
+    assert stop_stack(stack) == 0
+    with Rest(run_up().http_url) as rest:
+        assert len(rest.post("/tags.list", {}).json["tags"]) == 2
+
+
 def test_demo_is_loaded_once_and_its_commands_work(tmp_path: Path) -> None:
     totals = []
     for _ in range(2):
@@ -307,7 +321,7 @@ def test_demo_is_loaded_once_and_its_commands_work(tmp_path: Path) -> None:
 
 def commands_of(stack: Stack) -> list[list[str]]:
     """Return the commands that `up --demo` says to try."""
-    return [shlex.split(line) for line in stderr_of(stack).splitlines() if line.startswith("  ")]
+    return [shlex.split(line) for line in stack.said.splitlines() if line.startswith("  ")]
 
 
 def test_data_of_an_earlier_version_is_brought_up_to_date(tmp_path: Path) -> None:
@@ -322,7 +336,7 @@ def test_data_of_an_earlier_version_is_brought_up_to_date(tmp_path: Path) -> Non
     stop_stack(stack)
     stack = start_stack(tmp_path)
     try:
-        assert "the index is made anew for this version" in stderr_of(stack)
+        assert "the index is made anew for this version" in stack.said
         with Rest(stack.http_url) as rest:
             found = rest.post("/conversations.list", {"filters": "display_name:facebook AND id:0000*"}).json
         assert found["pagination_data"]["filtered_total"] == 1

@@ -4,7 +4,7 @@ import json
 import multiprocessing
 import statistics
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
@@ -20,6 +20,7 @@ __all__ = ["Bystander", "Effect"]
 
 _PAUSE_SECONDS = 0.01
 _PATIENCE_SECONDS = 30.0
+_PHASE_SECONDS = 1.5
 _FILTER = "source:facebook AND unread_count:[1 TO *]"
 
 
@@ -71,7 +72,8 @@ class Bystander:
             target=_run, args=(there, http_port, grpc_target), daemon=True
         )
         self._process.start()
-        self._samples: list[Sample] = []
+        # It has begun to ask.
+        self._fetch()
 
     def close(self) -> None:
         """End it."""
@@ -87,22 +89,24 @@ class Bystander:
         return samples
 
     @contextmanager
-    def watching(self, seconds: float = 1.5) -> Iterator[list[Effect]]:
-        """Note what happens to others between the beginning and the end, and a little before and after.
+    def watching(self, before: Callable[[], object] = lambda: time.sleep(_PHASE_SECONDS)) -> Iterator[list[Effect]]:
+        """Note what happens to others from the beginning to a little after the end, against what was before.
 
-        The list has one effect when all is over.
+        Args:
+            before: What goes on while it is noted how answers and times are as a rule.
+
+        Yields:
+            A list that has one effect when all is over.
         """
         effects: list[Effect] = []
         self._fetch()
-        time.sleep(seconds)
+        before()
         began = time.monotonic()
         yield effects
-        ended = time.monotonic()
-        time.sleep(seconds)
+        time.sleep(_PHASE_SECONDS)
         samples = self._fetch()
-        before = [sample for sample in samples if sample.began + sample.seconds < began]
-        effects.append(_effect(before, [sample for sample in samples if sample.began + sample.seconds >= began]))
-        _ = ended
+        usual = [sample for sample in samples if sample.began + sample.seconds < began]
+        effects.append(_effect(usual, [sample for sample in samples if sample.began + sample.seconds >= began]))
 
 
 def _effect(before: Sequence[Sample], since: Sequence[Sample]) -> Effect:

@@ -1,15 +1,20 @@
 """The service under test: `conversations up`, its processes, and another caller beside whoever does harm."""
 
+import math
 import re
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tests.conftest import Stack, start_stack, stop_stack
 from tests.faults.bystander import Bystander
+from tests.faults.report import Row
+from tests.rest import Answer, Rest
 
-__all__ = ["Running", "peak_mib", "resident_mib", "running"]
+__all__ = ["Fault", "Running", "peak_mib", "resident_mib", "running", "seconds_until"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,19 +34,22 @@ class Running:
 
     def pids(self, name: str) -> list[int]:
         """Return the processes of `up` whose command has a word: `envoy`, `redis-server` or `serve`."""
-        children = Path(f"/proc/{self.stack.process.pid}/task/{self.stack.process.pid}/children").read_text()
-        found = []
-        for pid in map(int, children.split()):
-            words = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
-            if any(Path(word).name == name for word in words):
-                found.append(pid)
-        return found
+        return self.stack.pids(name)
+
+    def health(self) -> Answer:
+        """Return what `/healthz` answers."""
+        with Rest(self.stack.http_url) as rest:
+            return rest.request("GET", "/healthz")
+
+
+Fault = Callable[[Running], Iterator[Row]]
+"""Does harm to a service, and yields what that did, row by row."""
 
 
 @contextmanager
-def running(data_dir: Path, *options: str) -> Iterator[Running]:
-    """Start the service with demo data, and another caller."""
-    stack = start_stack(data_dir, "--demo", *options)
+def running(data_dir: Path, *options: str, **more: Any) -> Iterator[Running]:
+    """Start the service with demo data, and another caller; `more` is for `start_stack`."""
+    stack = start_stack(data_dir, "--demo", *options, **more)
     try:
         bystander = Bystander(int(stack.http_url.rpartition(":")[2]), stack.grpc_target)
         try:
@@ -50,6 +58,16 @@ def running(data_dir: Path, *options: str) -> Iterator[Running]:
             bystander.close()
     finally:
         stop_stack(stack)
+
+
+def seconds_until(condition: Callable[[], bool], patience_seconds: float = 20.0) -> float:
+    """Return how long it takes until something is true; infinity where it does not become true."""
+    began = time.monotonic()
+    while not condition():
+        if time.monotonic() - began > patience_seconds:
+            return math.inf
+        time.sleep(0.02)
+    return time.monotonic() - began
 
 
 def resident_mib(pid: int) -> float:

@@ -24,6 +24,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from grpc_status import rpc_status
 from pydantic import SecretStr
 from tests.clients import Http2, Reply, frame, grpc_headers
+from tests.lossy import LossyProxy
 
 from conversations.errors import ConfigurationError
 from conversations.local.engines import RedisEngine, find_redis, private_directory
@@ -648,6 +649,26 @@ async def test_redis_goes_and_comes(start: StartWorker, own_redis: OwnRedis) -> 
     assert await next_status(by_service) == SERVING
     for filters in ("", "fac*"):
         assert (await worker.conversations().ListConversations(list_request(filters))).pagination_data.total == 1
+
+
+async def test_answers_that_are_lost_take_no_worker_away(start: StartWorker, redis_url: str) -> None:
+    """Redis is well, and other connections to it are: what asks for its health has to try another one too."""
+    async with LossyProxy(redis_url) as proxy:
+        worker = await start(proxy.url)
+        watch = statuses(worker)
+        assert await next_status(watch) == SERVING
+        # Longer than from one question to the next.
+        proxy.lose(0.8)
+        changed = asyncio.ensure_future(next_status(watch))
+        began = time.monotonic()
+        while time.monotonic() - began < 5:
+            asked = time.monotonic()
+            assert (await worker.conversations().ListConversations(list_request())).pagination_data.total == 0
+            assert time.monotonic() - asked < 3
+            await asyncio.sleep(0.05)
+        assert proxy.lost > 0
+        assert not changed.done()
+        changed.cancel()
 
 
 async def test_a_redis_that_was_emptied_serves_again(worker: Worker, redis_url: str) -> None:

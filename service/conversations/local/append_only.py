@@ -9,6 +9,8 @@ does this:
     a file of the list is missing, the list is no list     refused
     no list                           starts EMPTY without a word, and writes its base over one that is there
 
+So a checksum of each file is noted when Redis ends, and compared before it starts.
+
 Cut changes are those of a machine that failed. With `aof-load-truncated yes` Redis cuts them behind the last whole
 command, be that in the middle of a transaction: what is acknowledged after that is part of it, and is lost with it at
 the next start. So it is `no` here, and the file is cut at the end of the last whole transaction, when a copy is kept.
@@ -22,9 +24,11 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+import threading
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from conversations.local.engines import EngineError, RedisEngine
@@ -45,6 +49,8 @@ _BROKEN = re.compile(
 _BROKEN_BASE = re.compile(r"Wrong RDB checksum|Internal error in RDB|RDB CRC error")
 _BROKEN_LIST = "FATAL AOF MANIFEST FILE ERROR"
 
+_PIECE_BYTES = 1024 * 1024
+
 _BEGIN_OF_TRANSACTION = b"*1\r\n$5\r\nMULTI\r\n"
 _END_OF_TRANSACTION = b"*1\r\n$4\r\nEXEC\r\n"
 # The head of a command behind another one.
@@ -56,12 +62,25 @@ class DamagedFileError(EngineError):
 
 
 @dataclass(frozen=True, slots=True)
+class _Sum:
+    """What a file holds."""
+
+    size: int
+    crc32: int
+
+
+@dataclass(frozen=True, slots=True)
 class AppendOnlyFile:
     """The append-only file in the folder of an embedded Redis."""
 
     directory: Path
     """Redis' own folder."""
     engine: RedisEngine
+    differences: list[str] = field(default_factory=list)
+    """Found by `prepare`: a sentence for each file that is not as Redis left it."""
+    _sums: dict[str, _Sum] = field(default_factory=dict)
+    """By name, of the files as far as they have been read."""
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def _folder(self) -> Path:
@@ -84,6 +103,8 @@ class AppendOnlyFile:
         Raises:
             DamagedFileError: Redis would not start on them, or would start empty.
         """
+        self._sums.clear()
+        self.differences.clear()
         noted = self._read_note()
         files = self._files()
         if not files:
@@ -93,7 +114,7 @@ class AppendOnlyFile:
                     f"{self._note} to start with nothing."
                 )
             return False
-        if not (self._folder / _LIST).exists() or not files.get(_LIST, [0])[0]:
+        if _LIST not in files or not files[_LIST].size:
             self._write_list(files, tell)
         listed = _LISTED.findall((self._folder / _LIST).read_text(errors="replace"))
         for name, kind in listed:
@@ -102,15 +123,15 @@ class AppendOnlyFile:
                     f"{self._folder / name} is missing, a part of the append-only file: put it back, from a backup if "
                     "need be. Nothing was changed."
                 )
-        for name, (size, _) in files.items():
-            left = (noted.get(name) or [0])[0]
-            if size < left and name != _LIST:
-                tell(
-                    f"{name} is shorter than Redis left it: {left - size:,} bytes of {left:,} are gone, and what was "
-                    "written in them is lost"
-                )
+        for name, left in noted.items():
+            if name != _LIST and left is not None and left != (found := files.get(name, left)):
+                self.differences.append(_difference(self._folder / name, left, found))
         self._write_note(dict.fromkeys(files, None))
         return noted != files
+
+    def read_on(self) -> None:
+        """Read what was written since the last time, so that at the end there is little left to read."""
+        self._files()
 
     def note_end(self) -> None:
         """Note that Redis ended by itself, with all that it had to write written."""
@@ -153,6 +174,7 @@ class AppendOnlyFile:
         with file.open("r+b") as open_file:
             open_file.truncate(end)
             os.fsync(open_file.fileno())
+        self._sums.pop(file.name, None)
         how = f"in {zeros:,} bytes of zeros" if zeros else "in the middle of a change"
         return (
             f"the append-only file ended {how}: the last {size - end:,} bytes of {size:,} were cut off, which is what "
@@ -200,7 +222,7 @@ class AppendOnlyFile:
             part.rename(kept)
         return kept
 
-    def _write_list(self, files: dict[str, list[int]], tell: Callable[[str], None]) -> None:
+    def _write_list(self, files: dict[str, _Sum], tell: Callable[[str], None]) -> None:
         """Write the list of parts anew, where there can be only one."""
         bases = [name for name in files if _BASE.fullmatch(name)]
         numbers = sorted(int(match[1]) for name in files if (match := _CHANGES.fullmatch(name)))
@@ -220,39 +242,58 @@ class AppendOnlyFile:
     def _base(self) -> str:
         return ", ".join(str(self._folder / name) for name in self._files() if _BASE.fullmatch(name))
 
-    def _files(self) -> dict[str, list[int]]:
-        """Return size and time of change of each file, by name."""
-        found: dict[str, list[int]] = {}
-        if self._folder.is_dir():
-            for file in sorted(self._folder.iterdir()):
-                if file.name == _LIST or _BASE.fullmatch(file.name) or _CHANGES.fullmatch(file.name):
-                    facts = file.stat()
-                    found[file.name] = [facts.st_size, facts.st_mtime_ns]
+    def _files(self) -> dict[str, _Sum]:
+        """Return what each file holds, by name."""
+        found: dict[str, _Sum] = {}
+        with self._lock:
+            for file in sorted(self._folder.iterdir()) if self._folder.is_dir() else ():
+                if file.name == _LIST:
+                    found[file.name] = _read_on(file, None)
+                elif _BASE.fullmatch(file.name) or _CHANGES.fullmatch(file.name):
+                    # Nothing but their ends changes. A rewrite removes the files that it replaces.
+                    with suppress(FileNotFoundError):
+                        found[file.name] = self._sums[file.name] = _read_on(file, self._sums.get(file.name))
         return found
 
-    def _read_note(self) -> dict[str, list[int] | None]:
+    def _read_note(self) -> dict[str, _Sum | None]:
         try:
             noted = json.loads(self._note.read_text())
-        except (FileNotFoundError, ValueError):
+            return {name: left and _Sum(left["size"], left["crc32"]) for name, left in noted.items()}
+        except (FileNotFoundError, ValueError, AttributeError, TypeError, KeyError):
             return {}
-        return noted if isinstance(noted, dict) and all(map(_are_facts, noted.values())) else {}
 
-    def _write_note(self, files: dict[str, list[int] | None]) -> None:
+    def _write_note(self, files: dict[str, _Sum | None]) -> None:
         part = self._note.with_suffix(".part")
         with part.open("w") as note:
-            json.dump(files, note)
+            json.dump({name: left and asdict(left) for name, left in files.items()}, note)
             note.flush()
             os.fsync(note.fileno())
         part.rename(self._note)
 
 
-def _names(files: dict[str, list[int]] | dict[str, list[int] | None]) -> str:
+def _names(files: Iterable[str]) -> str:
     return ", ".join(sorted(files))
 
 
-def _are_facts(noted: object) -> bool:
-    """Whether something in a note is size and time of a file, or nothing, as while Redis runs."""
-    return noted is None or (isinstance(noted, list) and [type(fact) for fact in noted] == [int, int])
+def _read_on(file: Path, known: _Sum | None) -> _Sum:
+    """Return what a file holds, given what the beginning of it holds."""
+    with file.open("rb") as open_file:
+        if known is None or open_file.seek(0, os.SEEK_END) < known.size:
+            known = _Sum(0, 0)
+        open_file.seek(known.size)
+        size, crc32 = known.size, known.crc32
+        while piece := open_file.read(_PIECE_BYTES):
+            size, crc32 = size + len(piece), zlib.crc32(piece, crc32)
+    return _Sum(size, crc32)
+
+
+def _difference(file: Path, left: _Sum, found: _Sum) -> str:
+    how = f"it had {left.size:,} bytes, and has {found.size:,}" if left.size != found.size else "it holds other bytes"
+    return (
+        f"{file} is not as Redis left it: {how}. Some data may be lost, or others than were written: put back a sound "
+        "copy if there is one. What no longer fits together is told; what stands in one place alone, as most texts do, "
+        "cannot be checked"
+    )
 
 
 @contextmanager

@@ -70,7 +70,7 @@ async def start_redis(
         launch: Starts it.
         file: Its append-only file, prepared. A torn end is cut off, and Redis is launched again.
         url: Where it will be.
-        tell: Called with the progress, and with what was cut off.
+        tell: Called with the progress, with what was cut off, or how its file is not as Redis left it.
 
     Raises:
         ChildDiedError: It ended.
@@ -85,6 +85,9 @@ async def start_redis(
             await asyncio.wait((loaded, ended), return_when=asyncio.FIRST_COMPLETED)
             if loaded.done():
                 loaded.result()
+                # What was cut off has been told.
+                for sentence in file.differences if not told else ():
+                    tell(sentence)
                 return child
         except BaseException:
             await child.stop(_STOP_SECONDS)

@@ -47,6 +47,7 @@ _HOST = "127.0.0.1"
 _POLL_SECONDS = 0.05
 _MAX_OPEN_FILES = 65_536
 _QUIET_SECONDS = 3.0
+_READ_SECONDS = 1.0
 
 # All together below the 10 seconds that a stop may take.
 _ENVOY_DRAIN_SECONDS = 2.0
@@ -206,7 +207,8 @@ class _Stack:
         command = redis_command(engine, self._directory.redis, socket_path, self._options.appendfsync)
         url = f"unix://{socket_path}"
         self._file = AppendOnlyFile(self._directory.redis, engine)
-        may_differ = self._file.prepare(_tell)
+        # To read large files takes seconds, in which a signal may come.
+        may_differ = await asyncio.to_thread(self._file.prepare, _tell)
 
         async def launch() -> Child:
             child = await start_child("redis", command, self._directory.logs, keep_open=[self._directory.lock])
@@ -215,6 +217,7 @@ class _Stack:
 
         child = await _waiting_for("redis to answer", start_redis(launch, self._file, url, _tell))
         self._redis.append(self._watched(child))
+        self._tasks.append(asyncio.create_task(_read_on(self._file)))
         if self._options.appendfsync == "everysec":
             self._tasks.append(asyncio.create_task(keep_flushed(self._directory.redis, _tell)))
         self._announcements.enter_context(self._directory.announced_redis(url))
@@ -278,6 +281,14 @@ class _Stack:
             await child.watch()
         except ChildDiedError as error:
             self._deaths.put_nowait(error)
+
+
+async def _read_on(file: AppendOnlyFile) -> None:
+    while True:
+        await asyncio.sleep(_READ_SECONDS)
+        # Where it cannot be read, that is told when it is flushed, and at the end.
+        with contextlib.suppress(OSError):
+            await asyncio.to_thread(file.read_on)
 
 
 def _raise_open_files() -> int:

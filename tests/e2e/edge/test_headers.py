@@ -11,6 +11,7 @@ from tests.clients import (
     exchange,
     frame,
     grpc_headers,
+    json_headers,
     outcome,
     request_bytes,
 )
@@ -108,17 +109,6 @@ MALFORMED_IN_HTTP2 = [
     (":unknown", "1"),
     ("content-length", "3"),
 ]
-
-
-def json_headers(port: int, path: str, *more: tuple[str, str | bytes]) -> Headers:
-    return [
-        (":method", "POST"),
-        (":scheme", "http"),
-        (":path", path),
-        (":authority", f"127.0.0.1:{port}"),
-        ("content-type", "application/json"),
-        *more,
-    ]
 
 
 def h2(edge: Edge, headers: Headers, body: bytes | None) -> Any:

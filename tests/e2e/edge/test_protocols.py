@@ -1,23 +1,11 @@
 """What is neither HTTP/1.1 nor HTTP/2: refused in words, or done without."""
 
 import pytest
-from tests.clients import Headers, Http2, Reply, exchange, outcome, request_bytes
+from tests.clients import WEBSOCKET, connect, exchange, outcome, request_bytes
 from tests.e2e.edge.running import Edge, nobody_notices
 
 UNSUPPORTED = (501, 12, "UNSUPPORTED_PROTOCOL")
 PROTOCOL_ERROR = 1
-WEBSOCKET = {
-    "connection": "upgrade",
-    "upgrade": "websocket",
-    "sec-websocket-version": "13",
-    "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==",
-}
-
-
-def connect(port: int, *more: tuple[str, str]) -> Reply:
-    headers: Headers = [(":method", "CONNECT"), (":authority", "127.0.0.1:80"), *more]
-    with Http2(port) as client:
-        return client.call(headers, None)
 
 
 @pytest.mark.parametrize("path", ["/", "/tags.list", "/healthz", "/nowhere"])

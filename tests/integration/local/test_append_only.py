@@ -131,6 +131,53 @@ def test_a_note_that_cannot_be_read_is_none(place: Place, note: str) -> None:
     (place.folder / "last-end.json").write_text(note)
     assert place.run() == all_keys()
     assert (place.told, place.may_differ) == ([], True)
+@pytest.mark.parametrize("time_changes", [True, False])
+def test_other_bytes_that_redis_takes_are_told(place: Place, time_changes: bool) -> None:
+    times = place.changes.stat()
+    place.changes.write_bytes(place.changes.read_bytes().replace(b"x" * 50, b"x" * 49 + b"y", 1))
+    if not time_changes:
+        os.utime(place.changes, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert place.run(set_later) == all_keys()
+    [sentence] = place.told
+    assert sentence.startswith(f"{place.changes} is not as Redis left it: it holds other bytes. ")
+    assert place.may_differ is True
+    place.told.clear()
+    assert place.run() == {*all_keys(), "later"}
+    assert (place.told, place.may_differ) == ([], False)
+
+
+def test_changes_that_end_where_a_transaction_does_are_told(place: Place) -> None:
+    """Redis takes them as they are."""
+    data = place.changes.read_bytes()
+    end = data.rindex(b"*1\r\n$5\r\nMULTI\r\n")
+    place.changes.write_bytes(data[:end])
+    assert place.run() == all_keys(TRANSACTIONS - 1)
+    [sentence] = place.told
+    assert f"is not as Redis left it: it had {len(data):,} bytes, and has {end:,}. " in sentence
+
+
+def test_a_copy_of_the_same_bytes_is_the_same(place: Place) -> None:
+    os.utime(place.changes, (1, 1))
+    assert place.run() == all_keys()
+    assert (place.told, place.may_differ) == ([], False)
+
+
+def test_what_was_read_on_is_as_what_is_read_at_once(place: Place) -> None:
+    """Also where the file was cut, or replaced, meanwhile."""
+
+    def use(client: "redis.Redis") -> None:
+        for number in range(3):
+            client.set(f"more:{number}", "x" * 100)
+            place.file.read_on()
+        client.bgrewriteaof()
+        while client.info("persistence")["aof_rewrite_in_progress"]:
+            place.file.read_on()
+        set_later(client)
+
+    place.run(use)
+    whole = AppendOnlyFile(place.folder, place.file.engine)
+    assert whole.prepare(place.told.append) is False
+    assert (place.told, whole.differences) == ([], [])
 
 
 @pytest.mark.parametrize("zeros", [0, 1, 5000], ids=["cut", "and a zero", "and zeros"])
