@@ -98,6 +98,7 @@ def render(settings: EnvoySettings) -> str:
         "large_headers": _LARGE_HEADERS,
         "requests_lua": str(FOLDER / "requests.lua"),
         "rest_lua": str(FOLDER / "rest.lua"),
+        "grpc_lua": str(FOLDER / "grpc.lua"),
         "descriptors": str(DESCRIPTORS),
         "services": service_names(),
     }
