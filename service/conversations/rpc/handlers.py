@@ -69,6 +69,11 @@ class Handlers(grpc.GenericRpcHandler):
             service = method.descriptor.containing_service.full_name
             self._handlers[f"/{service}/{method.descriptor.name}"] = handler
 
+    @property
+    def paths(self) -> list[str]:
+        """The paths of all methods."""
+        return list(self._handlers)
+
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[bytes, Any]":
         """Return the handler of a call."""
         # They are read here since gRPC has just made them; for a handler it would make them again.
@@ -82,8 +87,7 @@ class Handlers(grpc.GenericRpcHandler):
         method: Any = handler_call_details.method
         handler = self._handlers.get(method)
         if handler is None:
-            name = ascii(shortened(str(method)))[1:-1]
-            return _refusing(errors.UnknownMethodError(f"there is no method {name}"))
+            return _refusing(errors.UnknownMethodError("there is no such method"))
         return handler
 
 

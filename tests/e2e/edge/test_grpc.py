@@ -109,3 +109,10 @@ def test_what_the_library_refuses_has_details_too(
     assert outcome(reply)[1:] == expected
     assert "ncoding" not in reply.headers["grpc-message"]
     assert "SERVER" not in reply.headers["grpc-message"]
+
+
+@pytest.mark.parametrize("path", [b"/ListTags?\xff", b"/ListTags?a b", b"/ListTags?\xc3\xa9"])
+def test_path_that_is_not_text_stays_here(edge: Edge, path: bytes) -> None:
+    headers = [(n, b"/" + SERVICE.encode() + path if n == ":path" else v) for n, v in grpc_headers(edge.port, "")]
+    with Http2(edge.port) as client, nobody_notices(edge):
+        assert outcome(client.call(headers, frame(b""))) == (200, 12, "UNKNOWN_METHOD")
