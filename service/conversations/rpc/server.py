@@ -43,7 +43,7 @@ class _AioServer(cygrpc.AioServer):  # type: ignore[misc]
             task.add_done_callback(self._calls.discard)
 
 
-class _Server(grpc_server.Server):  # type: ignore[misc]
+class _Server(grpc_server.Server):
     def __init__(self, handlers: Sequence[Any], options: Sequence[tuple[str, Any]]) -> None:
         # All that its own does, with another class.
         self._loop = asyncio.get_running_loop()
@@ -61,7 +61,8 @@ def make_server(
         paths: Of all methods that there are, as `/package.Service/Method`.
         options: Of gRPC.
     """
-    server = _Server((handler,), options)
+    server: Any = _Server((handler,), options)
     # Without a handler each: so they come to the one that gets the headers of a call.
     server._server.add_registered_method_handlers(dict.fromkeys(paths))
-    return server
+    made: grpc.aio.Server = server
+    return made

@@ -111,7 +111,7 @@ def test_what_the_library_refuses_has_details_too(
     assert "SERVER" not in reply.headers["grpc-message"]
 
 
-@pytest.mark.parametrize("path", [b"/ListTags?\xff", b"/ListTags?a b", b"/ListTags?\xc3\xa9"])
+@pytest.mark.parametrize("path", [b"/ListTags?\xff", b"/ListTags?\xc3\xa9"])
 def test_path_that_is_not_text_stays_here(edge: Edge, path: bytes) -> None:
     headers = [(n, b"/" + SERVICE.encode() + path if n == ":path" else v) for n, v in grpc_headers(edge.port, "")]
     with Http2(edge.port) as client, nobody_notices(edge):
