@@ -15,10 +15,10 @@ _UNKNOWN = "?"
 
 
 class _AioServer(cygrpc.AioServer):  # type: ignore[misc]
-    """Takes calls of unknown methods by itself.
+    """Takes calls by loops of its own, one for each method and one for what is none.
 
-    gRPC's own loop reads their path as UTF-8, and ends where it is not: then the whole server does, for all callers.
-    The loop does not read the paths of methods that are registered.
+    gRPC's loop reads the path of an unknown method as UTF-8, and ends where it is not: then the whole server does, for
+    all callers. Those of known ones, which are registered, it does not read, but it has a future for each to wait for.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, handlers: Sequence[Any], options: Sequence[Any]) -> None:
@@ -27,18 +27,17 @@ class _AioServer(cygrpc.AioServer):  # type: ignore[misc]
         self._calls: set[asyncio.Task[None]] = set()
 
     def _make_request_call_future(self, method: bytes | None) -> "asyncio.Future[Any]":
-        if method is None:
-            return asyncio.ensure_future(self._take_unknown())
-        found: asyncio.Future[Any] = super()._make_request_call_future(method)
-        return found
+        # It never has a result, so that gRPC's loop has nothing to do.
+        return asyncio.ensure_future(self._take(method))
 
-    async def _take_unknown(self) -> None:
-        """Take one call after the other, until the server stops: then that raises."""
+    async def _take(self, method: bytes | None) -> None:
+        """Take one call of a method after the other, until the server stops: then that raises."""
         loop = asyncio.get_running_loop()
+        name = _UNKNOWN if method is None else method.decode()
         while True:
-            call = await self._request_call()
-            answer = cygrpc._handle_rpc(_UNKNOWN, self._resolver, (), call, loop, False)
-            task = loop.create_task(cygrpc._schedule_rpc_coro(answer, call, loop, _UNKNOWN))
+            call = await (self._request_call() if method is None else self._request_registered_call(method))
+            answer = cygrpc._handle_rpc(name, self._resolver, (), call, loop, False)
+            task = loop.create_task(cygrpc._schedule_rpc_coro(answer, call, loop, name))
             self._calls.add(task)
             task.add_done_callback(self._calls.discard)
 
