@@ -81,8 +81,8 @@ function envoy_on_request(handle)
     if content_type ~= "application/grpc" and not content_type:find("^application/grpc%+[%w.+-]+$") then
       return refuse(handle, "415", "")
     end
-    -- A path of REST is one word, and its route is not for gRPC.
-    if not path:find("/", 2, true) then return refuse(handle, "404", "") end
+    -- A path of REST is one word, and its route is not for gRPC. A worker's gRPC library reads paths as text.
+    if not path:find("/", 2, true) or path:find("[^!-~]") then return refuse(handle, "404", "") end
   end
   if dropped ~= nil then
     for _, name in ipairs(dropped) do headers:remove(name) end

@@ -102,6 +102,9 @@ local ERROR = '{"code":%d,"message":"%s","details":[{"@type":"type.googleapis.co
   .. '"reason":"%s","domain":"conversations.v1","metadata":{}}%s]}'
 local RETRY = ',{"@type":"type.googleapis.com/google.rpc.RetryInfo","retry_delay":"1s"}'
 
+-- What the transcoder calls the type of free data.
+local FREE_TYPE = "type%.googleapis%.com/google%.protobuf%.Struct"
+
 -- The transcoder names a field of a wrong type in its text only: `page_size: invalid value "many" for type TYPE_INT32`.
 local WRONG_TYPE = '"message":"([%w_.%[%]]+): (invalid value .*)'
 local VIOLATION = '{"@type":"type.googleapis.com/google.rpc.BadRequest","field_violations":'
@@ -122,6 +125,7 @@ local function name_field(handle)
   local text = body:getBytes(0, body:length())
   local field, description = text:match(WRONG_TYPE)
   if field == nil or text:find("BadRequest", 1, true) then return end
+  text, description = text:gsub(FREE_TYPE, "object"), description:gsub(FREE_TYPE, "object")
   local violation = VIOLATION:format(field, to_end_of_string(description))
   body:setBytes((text:gsub('("details":%[{.-"reason":"MALFORMED_REQUEST".-})%]', function(details)
     return details .. "," .. violation .. "]"

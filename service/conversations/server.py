@@ -11,7 +11,17 @@ import grpc
 from conversations import servicers
 from conversations.errors import ConfigurationError, ServiceError, StoreUnavailableError
 from conversations.metrics import serve_metrics
-from conversations.rpc import MAX_HEADER_BYTES, Admission, Handlers, Health, Limits, Method, Peers, reflection_methods
+from conversations.rpc import (
+    MAX_HEADER_BYTES,
+    Admission,
+    Handlers,
+    Health,
+    Limits,
+    Method,
+    Peers,
+    make_server,
+    reflection_methods,
+)
 from conversations.settings import Settings
 from conversations.store import Store, open_store
 from conversations.v1 import (
@@ -91,7 +101,10 @@ class Server:
             max_streams=settings.max_streams,
             arrival_seconds=settings.request_timeout_seconds,
         )
-        server = grpc.aio.server(
+        handlers = Handlers(methods, Admission(limits), Peers(settings.proxy_networks))
+        return make_server(
+            handlers,
+            handlers.paths,
             options=[
                 # A handler measures its request, and says so with details; this is for what is far beyond.
                 ("grpc.max_receive_message_length", 2 * settings.max_request_bytes),
@@ -108,10 +121,8 @@ class Server:
                 ("grpc.keepalive_permit_without_calls", 1),
                 ("grpc.max_connection_idle_ms", _IDLE_CONNECTION_MS),
                 ("grpc.server_handshake_timeout_ms", _HANDSHAKE_MS),
-            ]
+            ],
         )
-        server.add_generic_rpc_handlers((Handlers(methods, Admission(limits), Peers(settings.proxy_networks)),))
-        return server
 
     async def start(self) -> None:
         """Start to answer calls.

@@ -12,6 +12,7 @@ import grpc.aio
 import pytest
 from google.protobuf import json_format
 from google.protobuf.struct_pb2 import Struct, Value
+from tests.clients import EMPTY_FRAME, Http2, grpc_headers, outcome
 from tests.conftest import GrpcServer
 
 from conversations.v1 import (
@@ -38,6 +39,17 @@ def server(grpc_server: Callable[[int], GrpcServer]) -> GrpcServer:
     found = grpc_server(1)
     found.flush()
     return found
+
+
+@pytest.mark.parametrize("path", [b"/\xff", b"/conversations.v1.TagService/ListTags?\xff", b"\xf0\x9f", b"", b"?"])
+async def test_path_that_is_not_text_is_an_unknown_method(server: GrpcServer, path: bytes) -> None:
+    """gRPC's own loop reads it as UTF-8, and takes no call any more once it could not."""
+    port = int(server.target.rpartition(":")[2])
+    headers = [(name, path if name == ":path" else value) for name, value in grpc_headers(port, "")]
+    with Http2(port) as client:
+        assert outcome(client.call(headers, EMPTY_FRAME)) == (200, 12, "UNKNOWN_METHOD")
+    async with channel_to(server) as channel:
+        await tag_service_pb2_grpc.TagServiceStub(channel).ListTags(tag_service_pb2.ListTagsRequest())
 
 
 @asynccontextmanager

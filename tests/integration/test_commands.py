@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import grpc
-import pytest
 from tests.conftest import free_port
 
 from conversations.v1.conversation_service_pb2 import ListConversationsRequest

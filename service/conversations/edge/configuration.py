@@ -104,6 +104,7 @@ def render(settings: EnvoySettings) -> str:
         "pages_lua": str(FOLDER / "pages.lua"),
         "requests_lua": str(FOLDER / "requests.lua"),
         "rest_lua": str(FOLDER / "rest.lua"),
+        "grpc_lua": str(FOLDER / "grpc.lua"),
         "descriptors": str(DESCRIPTORS),
         "services": service_names(),
     }

@@ -19,7 +19,6 @@ _CEL = "envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter"
 _RETRY_SECONDS = 1
 # What Envoy says of it.
 _ENVOYS_TEXT = "%LOCAL_REPLY_BODY%"
-_ENVOYS_REASON = "%RESPONSE_CODE_DETAILS%"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +45,9 @@ _MALFORMED = _Refusal(
     3,
     "MALFORMED_REQUEST",
     "the call is malformed: its body, grpc-timeout, grpc-encoding, or a header that ends in -bin",
-    f"the request is malformed: {_ENVOYS_REASON}",
+    "the request is malformed: its first line, a header, or where its body ends",
 )
-_MALFORMED_JSON = _Refusal(3, "MALFORMED_REQUEST", _ENVOYS_TEXT)
+_MALFORMED_AS_SAID = _Refusal(3, "MALFORMED_REQUEST", _ENVOYS_TEXT)
 _UNSUPPORTED_PROTOCOL = _Refusal(
     12, "UNSUPPORTED_PROTOCOL", "there is no WebSocket, no tunnel and no other protocol here: HTTP/1.1 and HTTP/2 alone"
 )
@@ -83,7 +82,11 @@ def mappers() -> list[dict[str, Any]]:
         *(_grpc_mapper(filters, refusal) for filters, _, refusal in rows),
         _grpc_mapper([_below(500)], _REFUSED),
         _grpc_mapper([], _DEFECT),
-        _web_mapper([_cause('.startsWith("grpc_json_transcode")'), _has_status(400)], 400, _MALFORMED_JSON),
+        # The texts of requests.lua come this way too: to what is no call in gRPC after all.
+        *(
+            _web_mapper([_cause(test), _has_status(400)], 400, _MALFORMED_AS_SAID)
+            for test in ('.startsWith("grpc_json_transcode")', ' == "lua_response"')
+        ),
         *(_web_mapper(*row) for row in rows),
         _web_mapper([_below(500)], None, _REFUSED),
     ]
@@ -180,11 +183,21 @@ _ANSWER: dict[str, Any] = {
     "filter": _has_status(200),
     "body_format_override": {"text_format_source": {"inline_string": ""}},
 }
+# By a part of what Envoy calls it.
+_MALFORMATIONS = {
+    "missing_host": "it names no host",
+    "path_normalization": "its path",
+    "https_url": "it asks for https:// where there is no TLS",
+}
 # Where the status does not tell enough: filters, HTTP status, refusal.
 _BY_CAUSE: list[tuple[list[dict[str, Any]], int, _Refusal]] = [
     ([_header_is(":method", exact="CONNECT")], 501, _UNSUPPORTED_PROTOCOL),
     ([_cause(' == "upgrade_failed"')], 501, _UNSUPPORTED_PROTOCOL),
     ([_cause(' == "overload"')], 503, _OVERLOADED),
+    *(
+        ([_cause(f".contains({part!r})")], 400, _Refusal(3, "MALFORMED_REQUEST", f"the request is malformed: {words}"))
+        for part, words in _MALFORMATIONS.items()
+    ),
     # pages.lua refuses origins. What else is forbidden is an https:// target on this port without TLS.
     ([_has_status(403), _cause(' != "lua_response"')], 400, _MALFORMED),
 ]

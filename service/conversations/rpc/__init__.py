@@ -5,6 +5,7 @@ from conversations.rpc.handlers import MAX_HEADER_BYTES, Handlers, Method
 from conversations.rpc.health import Health
 from conversations.rpc.peers import Peers
 from conversations.rpc.reflection import reflection_methods
+from conversations.rpc.server import make_server
 from conversations.rpc.statuses import DOMAIN, to_status
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "Limits",
     "Method",
     "Peers",
+    "make_server",
     "reflection_methods",
     "to_status",
 ]

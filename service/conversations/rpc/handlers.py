@@ -78,6 +78,11 @@ class Handlers(grpc.GenericRpcHandler):
             self._handlers[path] = handler
             self._fields[path] = [field.name for field in method.descriptor.input_type.fields]
 
+    @property
+    def paths(self) -> list[str]:
+        """The paths of all methods."""
+        return list(self._handlers)
+
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[bytes, Any]":
         """Return the handler of a call."""
         # They are read here since gRPC has just made them; for a handler it would make them again.
@@ -95,8 +100,7 @@ class Handlers(grpc.GenericRpcHandler):
         if handler is not None and unknown_field is not None:
             return _refusing(errors.InvalidFieldError.unknown(unknown_field, self._fields[method]))
         if handler is None:
-            name = ascii(shortened(str(method)))[1:-1]
-            return _refusing(errors.UnknownMethodError(f"there is no method {name}"))
+            return _refusing(errors.UnknownMethodError("there is no such method"))
         return handler
 
 

@@ -39,11 +39,13 @@ _NO_CONTENT = Value(struct_value=Struct())
 
 
 def read_event(event: event_pb2.Event) -> Happening:
-    """Return what an event does.
+    """Return what an event does; it loses the fields that are unknown here, as those of a later version.
 
     Raises:
         InvalidFieldError: It is not valid.
     """
+    # Stored, they would count as damage: what is stored is compared with what the service writes.
+    event.DiscardUnknownFields()
     match event.WhichOneof("event"):
         case "channel":
             return _channel(event.channel)

@@ -1,5 +1,6 @@
 """gRPC and gRPC-Web through Envoy."""
 
+import gzip
 from typing import Any
 
 import grpc
@@ -8,8 +9,8 @@ from google.rpc.error_details_pb2 import ErrorInfo
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 from grpc_status import rpc_status
-from tests.clients import frame, outcome, web_messages
-from tests.e2e.edge.running import Edge, Worker
+from tests.clients import Http2, frame, grpc_headers, outcome, web_messages
+from tests.e2e.edge.running import Edge, Worker, nobody_notices
 from tests.rest import Rest
 
 from conversations.v1.conversation_service_pb2 import ListConversationsRequest, ListConversationsResponse
@@ -85,3 +86,33 @@ def test_refusals_are_in_the_form_of_grpc_web(client: Rest) -> None:
     answer = client.request("POST", "/foo.Bar/Baz", frame(b""), **{"content-type": "application/grpc-web"})
     assert (answer.status, answer.headers["grpc-status"], answer.body) == (200, "12", b"")
     assert outcome(answer) == (200, 12, "UNKNOWN_METHOD")
+
+
+@pytest.mark.parametrize("content_type", ["application/grpc", "application/grpc-web"])
+@pytest.mark.parametrize(
+    ("encoding", "body", "expected"),
+    [
+        pytest.param("", b"\1" + frame(b"")[1:], (3, "MALFORMED_REQUEST"), id="compressed, but not how"),
+        pytest.param("gzip", b"\1" + frame(b"no gzip")[1:], (3, "MALFORMED_REQUEST"), id="compressed otherwise"),
+        pytest.param("", b"\0\xff\xff\xff\xff", (8, "REQUEST_TOO_LARGE"), id="a length beyond all bounds"),
+        pytest.param("gzip", b"\1" + frame(gzip.compress(bytes(20_000_000)))[1:], (8, "REQUEST_TOO_LARGE"), id="bomb"),
+    ],
+)
+def test_what_the_library_refuses_has_details_too(
+    edge: Edge, content_type: str, encoding: str, body: bytes, expected: tuple[int, str]
+) -> None:
+    """The worker's gRPC library refuses these before the service sees them, with INTERNAL and texts of its own."""
+    more = [("grpc-encoding", encoding)] if encoding else []
+    headers = grpc_headers(edge.port, f"/{SERVICE}/ListConversations", *more, content_type=content_type)
+    with Http2(edge.port) as client, nobody_notices(edge):
+        reply = client.call(headers, body)
+    assert outcome(reply)[1:] == expected
+    assert "ncoding" not in reply.headers["grpc-message"]
+    assert "SERVER" not in reply.headers["grpc-message"]
+
+
+@pytest.mark.parametrize("path", [b"/ListTags?\xff", b"/ListTags?\xc3\xa9"])
+def test_path_that_is_not_text_stays_here(edge: Edge, path: bytes) -> None:
+    headers = [(n, b"/" + SERVICE.encode() + path if n == ":path" else v) for n, v in grpc_headers(edge.port, "")]
+    with Http2(edge.port) as client, nobody_notices(edge):
+        assert outcome(client.call(headers, frame(b""))) == (200, 12, "UNKNOWN_METHOD")

@@ -171,10 +171,18 @@ class TestJson:
     @pytest.mark.parametrize("line", [b"x-control: a\x01b", b": no name", b"no colon", b"na me: 1", b"nul: \0"])
     def test_what_is_no_header_is_refused(self, edge: Edge, line: bytes) -> None:
         call = b"POST /tags.list HTTP/1.1\r\nhost: localhost\r\ncontent-length: 2\r\n%s\r\n\r\n{}" % line
-        assert outcome(exchange(edge.port, call)) == (400, 3, "MALFORMED_REQUEST")
+        reply = exchange(edge.port, call)
+        assert outcome(reply) == (400, 3, "MALFORMED_REQUEST")
+        assert reply.json["message"] == "the request is malformed: its first line, a header, or where its body ends"
 
 
 class TestGrpc:
+    def test_what_only_looks_like_grpc_is_refused_in_words_of_ours(self, edge: Edge) -> None:
+        headers = [*grpc_headers(edge.port, "/healthz/"), ("content-type", "*/*"), ("grpc-encoding", "::1")]
+        reply = h2(edge, headers, EMPTY_FRAME)
+        assert outcome(reply) == (400, 3, "MALFORMED_REQUEST")
+        assert reply.json["message"] == "grpc-encoding is unknown"
+
     @pytest.mark.parametrize(("name", "value"), MALFORMED_IN_GRPC)
     def test_what_grpc_has_in_no_such_form_is_refused(self, edge: Edge, name: str, value: str | bytes) -> None:
         assert outcome(h2(edge, grpc_headers(edge.port, LIST_TAGS, (name, value)), EMPTY_FRAME)) == MALFORMED

@@ -170,6 +170,11 @@ class TestErrors:
         assert error["message"] == 'page_size: invalid value "many" for type TYPE_INT32'
         assert error["details"][1]["field_violations"][0]["field"] == "page_size"
 
+    def test_type_of_free_data_has_a_name_of_json(self, client: Rest) -> None:
+        error = client.post("/metadata.upsert", {"data": "text"}).json
+        assert error["message"] == 'data: invalid value "text" for type object'
+        assert error["details"][1]["field_violations"][0]["description"] == 'invalid value "text" for type object'
+
     @pytest.mark.parametrize("path", ["/", "/conversations", "/conversations.list/", "/Tags.list", "/a/../x"])
     @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
     def test_unknown_path_is_404(self, client: Rest, method: str, path: str) -> None:
@@ -229,11 +234,11 @@ class TestErrors:
     @pytest.mark.parametrize(
         ("raw", "status", "why"),
         [
-            (b"NONSENSE\r\n\r\n", 400, "codec_error"),
-            (b"GET / HTTP/1.1\r\n\r\n", 400, "missing_host_header"),
-            (b"GET /%00 HTTP/1.1\r\nhost: localhost\r\n\r\n", 400, "path_normalization_failed"),
-            (b"GET https://localhost/ HTTP/1.1\r\nhost: localhost\r\n\r\n", 400, "https_url_on_plaintext_connection"),
-            (b"POST /tags.list HTTP/1.1\r\nhost: localhost\r\ncontent-length: -1\r\n\r\n", 400, "codec_error"),
+            (b"NONSENSE\r\n\r\n", 400, "where its body ends"),
+            (b"GET / HTTP/1.1\r\n\r\n", 400, "it names no host"),
+            (b"GET /%00 HTTP/1.1\r\nhost: localhost\r\n\r\n", 400, "its path"),
+            (b"GET https://localhost/ HTTP/1.1\r\nhost: localhost\r\n\r\n", 400, "where there is no TLS"),
+            (b"POST /tags.list HTTP/1.1\r\nhost: localhost\r\ncontent-length: -1\r\n\r\n", 400, "where its body ends"),
             (b"POST /tags.list HTTP/1.0\r\n\r\n", 426, "HTTP/1.1 or HTTP/2 is needed"),
             (
                 b"POST /tags.list HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: gzip, chunked\r\n\r\n",

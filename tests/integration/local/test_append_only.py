@@ -131,6 +131,8 @@ def test_a_note_that_cannot_be_read_is_none(place: Place, note: str) -> None:
     (place.folder / "last-end.json").write_text(note)
     assert place.run() == all_keys()
     assert (place.told, place.may_differ) == ([], True)
+
+
 @pytest.mark.parametrize("time_changes", [True, False])
 def test_other_bytes_that_redis_takes_are_told(place: Place, time_changes: bool) -> None:
     times = place.changes.stat()

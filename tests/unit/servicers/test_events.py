@@ -328,3 +328,33 @@ def test_a_bad_metadata_event(metadata: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidFieldError) as caught:
         read(metadata=metadata)
     assert caught.value.message == message
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "channel",
+        "channel.metadata",
+        "message.sender",
+        "message.content",
+        "message.metadata",
+        "message.content.fields[k]",
+    ],
+)
+def test_unknown_fields_of_protobuf_are_not_stored(path: str) -> None:
+    """Stored, they would count as damage: what is stored is compared with what the service writes."""
+    event = event_pb2.Event()
+    if path.startswith("channel"):
+        event.channel.CopyFrom(channel_pb2.Channel(id=CHANNEL, source="facebook", metadata={"k": 1}))
+    else:
+        json_format.ParseDict({**MESSAGE, "content": {"k": 1}}, event.message)
+    part: Any = event
+    for name in path.removesuffix(".fields[k]").split("."):
+        part = getattr(part, name)
+    if path.endswith("[k]"):
+        part = part.fields["k"]
+    part.MergeFromString(b"\xc2\x3e\x01x")  # field 1000
+    happening = read_event(event)
+    stored = happening.message if isinstance(happening, IncomingMessage) else happening
+    assert isinstance(stored, message_pb2.Message | channel_pb2.Channel)
+    assert b"\xc2\x3e" not in stored.SerializeToString()
