@@ -124,7 +124,15 @@ class AppendOnlyFile:
                     "need be. Nothing was changed."
                 )
         for name, left in noted.items():
-            if name != _LIST and left is not None and left != (found := files.get(name, left)):
+            found = files.get(name, left)
+            if name == _LIST or left is None or found is None or left == found:
+                continue
+            if found.size < left.size:
+                tell(
+                    f"{name} is shorter than Redis left it: {left.size - found.size:,} bytes of {left.size:,} are gone, and "
+                    "what was written in them is lost"
+                )
+            else:
                 self.differences.append(_difference(self._folder / name, left, found))
         self._write_note(dict.fromkeys(files, None))
         return noted != files
@@ -258,7 +266,7 @@ class AppendOnlyFile:
     def _read_note(self) -> dict[str, _Sum | None]:
         try:
             noted = json.loads(self._note.read_text())
-            return {name: left and _Sum(left["size"], left["crc32"]) for name, left in noted.items()}
+            return {name: None if left is None else _Sum(left["size"], left["crc32"]) for name, left in noted.items()}
         except (FileNotFoundError, ValueError, AttributeError, TypeError, KeyError):
             return {}
 

@@ -148,16 +148,6 @@ def test_other_bytes_that_redis_takes_are_told(place: Place, time_changes: bool)
     assert (place.told, place.may_differ) == ([], False)
 
 
-def test_changes_that_end_where_a_transaction_does_are_told(place: Place) -> None:
-    """Redis takes them as they are."""
-    data = place.changes.read_bytes()
-    end = data.rindex(b"*1\r\n$5\r\nMULTI\r\n")
-    place.changes.write_bytes(data[:end])
-    assert place.run() == all_keys(TRANSACTIONS - 1)
-    [sentence] = place.told
-    assert f"is not as Redis left it: it had {len(data):,} bytes, and has {end:,}. " in sentence
-
-
 def test_a_copy_of_the_same_bytes_is_the_same(place: Place) -> None:
     os.utime(place.changes, (1, 1))
     assert place.run() == all_keys()

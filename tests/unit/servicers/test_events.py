@@ -352,7 +352,7 @@ def test_unknown_fields_of_protobuf_are_not_stored(path: str) -> None:
     for name in path.removesuffix(".fields[k]").split("."):
         part = getattr(part, name)
     if path.endswith("[k]"):
-        part = part.fields["k"]
+        part = part.struct_value.fields["k"]
     part.MergeFromString(b"\xc2\x3e\x01x")  # field 1000
     happening = read_event(event)
     stored = happening.message if isinstance(happening, IncomingMessage) else happening
