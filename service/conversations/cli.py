@@ -11,6 +11,7 @@ import click
 from pydantic import SecretStr, ValidationError
 
 from conversations.errors import FilterError, ServiceError
+from conversations.logs import NotOfCallers
 from conversations.settings import Settings
 
 __all__ = ["main"]
@@ -130,6 +131,7 @@ def serve() -> None:
     logging.basicConfig(
         level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
     )
+    logging.getLogger("grpc._cython.cygrpc").addFilter(NotOfCallers())
     from conversations.server import serve as run
 
     _run(run(settings))

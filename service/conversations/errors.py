@@ -34,14 +34,19 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 
 
+def _encodable(text: str) -> str:
+    """Return a text as it can be sent: what it quotes of a caller may have halves of surrogate pairs."""
+    return text.encode("utf-8", "replace").decode()
+
+
 class ServiceError(Exception):
     """Base of everything that a caller may be told."""
 
     def __init__(self, message: str, **metadata: str) -> None:
-        super().__init__(message)
-        self.message = message
+        super().__init__(_encodable(message))
+        self.message = _encodable(message)
         """One sentence for a person."""
-        self.metadata = metadata
+        self.metadata = {key: _encodable(value) for key, value in metadata.items()}
         """Facts for a program."""
 
 
@@ -54,9 +59,9 @@ class InvalidFieldError(ServiceError):
 
     def __init__(self, field: str, description: str) -> None:
         super().__init__(f"{field}: {description}", field=field)
-        self.field = field
+        self.field = _encodable(field)
         """Path of the field in the request."""
-        self.description = description
+        self.description = _encodable(description)
         """What is wrong with it."""
 
     @classmethod

@@ -3,9 +3,17 @@
 import logging
 from time import monotonic
 
-__all__ = ["OncePerInterval"]
+__all__ = ["NotOfCallers", "OncePerInterval"]
 
 _MAX_KEPT = 256
+
+
+class NotOfCallers(logging.Filter):
+    """Keeps out what gRPC's library logs, with a traceback, of a caller's header that is not UTF-8."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether a line passes."""
+        return not str(record.msg).startswith("Invalid encoding on ")
 
 
 class OncePerInterval(logging.Filter):

@@ -618,6 +618,8 @@ def test_no_events_are_none(rest: Rest, body: Json) -> None:
         ),
         (b'{"message": {"id": "\\ud800"}}', "message.id: has a lone surrogate, which is no character"),
         (b'{"message": {"id": "\xff"}}', "message.id: is not UTF-8"),
+        (b'{"\xff": {}}', "?: is unknown; there are channel, tag, message, metadata, read_receipt"),
+        (b'{"\\ud800": {}}', "?: is unknown; there are channel, tag, message, metadata, read_receipt"),
         (b'{"message": {"content": {"a": 1e400}}}', "message.content.a: has a number that is not finite: 1e400"),
         (
             b'{"message": {"content": {"token": 4912661846655238145}}}',
@@ -645,6 +647,7 @@ def test_a_wrong_event_is_refused_alone(rest: Rest, ids: Ids, wrong: bytes, reas
         (b'{"events": [{}', "MALFORMED_REQUEST", "not JSON: a comma or the end of the array is missing"),
         (b"[]", "MALFORMED_REQUEST", 'not JSON: the body has to be an object, {"events": [...]}'),
         (b'{"event": []}', "INVALID_FIELD", "event: is unknown; did you mean events?"),
+        (b'{"event\xff": []}', "INVALID_FIELD", "event?: is unknown; did you mean events?"),
         (b'{"events": {}}', "INVALID_FIELD", "events: has to be an array"),
     ],
 )

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import click
-from tests.faults import damage, endless, headers, overload, pages, storage
+from tests.faults import damage, endless, headers, malformed, overload, pages, storage
 from tests.faults.report import Row, line, summary
 from tests.faults.running import Fault, running
 
@@ -36,6 +36,7 @@ ROOMS = (
     overload,
     storage,
     damage,
+    malformed,
 )
 # A fault takes a running service; those that start their own take a folder.
 FAULTS = {

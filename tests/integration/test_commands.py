@@ -1,4 +1,4 @@
-"""The commands as processes, where what they stand on goes wrong: no traceback, words of ours, an exit code that fits."""
+"""The commands as processes, where what they stand on goes wrong: no traceback, our words, an exit code that fits."""
 
 import asyncio
 import os
@@ -43,9 +43,9 @@ async def test_deadlines_that_are_over_leave_no_traceback(redis_url: str, tmp_pa
             # A stub for asyncio too.
             stub = ConversationServiceStub(channel)
 
-            async def code(timeout: float) -> grpc.StatusCode:
+            async def code(seconds: float) -> grpc.StatusCode:
                 try:
-                    await stub.ListConversations(ListConversationsRequest(), timeout=timeout)  # type: ignore[misc]
+                    await stub.ListConversations(ListConversationsRequest(), timeout=seconds)
                 except grpc.aio.AioRpcError as error:
                     return error.code()
                 return grpc.StatusCode.OK

@@ -55,3 +55,9 @@ def test_every_error_says_when_it_is_raised() -> None:
 def test_message_and_facts(error: errors.ServiceError, message: str, metadata: dict[str, str]) -> None:
     assert str(error) == error.message == message
     assert error.metadata == metadata
+
+
+def test_what_is_quoted_can_be_sent() -> None:
+    error = errors.InvalidFieldError("a\udcff", "is unknown\ud800")
+    texts = [error.message, error.field, error.description, str(error), *error.metadata.values()]
+    assert [text.encode() for text in texts] == [b"a?: is unknown?", b"a?", b"is unknown?", b"a?: is unknown?", b"a?"]

@@ -44,3 +44,13 @@ def test_any_number_of_lines_takes_little_room(logger: logging.Logger) -> None:
     for number in range(10_000):
         logger.warning("line %d", number)
     assert len(rule._passed) <= 256
+
+
+def test_headers_of_callers_are_no_errors(caplog: pytest.LogCaptureFixture) -> None:
+    logger = logging.Logger("test")
+    logger.addFilter(logs.NotOfCallers())
+    logger.addHandler(caplog.handler)
+    logger.error("Invalid encoding on %s", b"\xff")
+    logger.error("Invalid encoding on b'\\xff'")
+    logger.error("ExecuteBatchError")
+    assert [record.getMessage() for record in caplog.records] == ["ExecuteBatchError"]

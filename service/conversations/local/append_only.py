@@ -128,10 +128,8 @@ class AppendOnlyFile:
             if name == _LIST or left is None or found is None or left == found:
                 continue
             if found.size < left.size:
-                tell(
-                    f"{name} is shorter than Redis left it: {left.size - found.size:,} bytes of {left.size:,} are gone, and "
-                    "what was written in them is lost"
-                )
+                gone = f"{left.size - found.size:,} bytes of {left.size:,} are gone"
+                tell(f"{name} is shorter than Redis left it: {gone}, and what was written in them is lost")
             else:
                 self.differences.append(_difference(self._folder / name, left, found))
         self._write_note(dict.fromkeys(files, None))

@@ -143,7 +143,9 @@ def web_call(rng: Random) -> Call:
     body = _message_frames(rng, wire_request(rng, METHODS[path]), encoding)
     if rng.random() < 0.15:
         # Of a request there are no trailers in this protocol.
-        trailers = rng.choice((b"grpc-status: 0\r\n", b"x: y\r\n", b"\r\n", b"", odd_text(rng).encode("utf-8", "replace")))
+        trailers = rng.choice(
+            (b"grpc-status: 0\r\n", b"x: y\r\n", b"\r\n", b"", odd_text(rng).encode("utf-8", "replace"))
+        )
         body += struct.pack(">BI", rng.choice((0x80, 0x81)), len(trailers)) + trailers
     if text:
         body = base64.b64encode(body)

@@ -36,4 +36,6 @@ class Frames:
 
     data: bytes
     last: int
-    """The stream of the good request; 0 where what comes before may leave it without an answer."""
+    """The stream of the good request."""
+    certain: bool = True
+    """Whether that has to be answered where the connection goes on."""

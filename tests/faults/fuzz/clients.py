@@ -26,17 +26,19 @@ from tests.faults.fuzz.http2 import (
 )
 from tests.faults.fuzz.oracle import Answer
 
-__all__ = ["Connection", "NotHttp", "exchange_bytes", "exchange_frames", "exchange_pipelined"]
+__all__ = ["Connection", "NotHttpError", "exchange_bytes", "exchange_frames", "exchange_pipelined"]
 
 PATIENCE_SECONDS = 10.0
 # What is to come may never come, where a request did not end.
 _QUIET_SECONDS = 0.4
+# Envoy closes a connection that is in error after a second, unless its client does.
+_CLOSING_SECONDS = 2.0
 _FIRST_WINDOW = 65_535
 _LARGE_WINDOW = 2**31 - 1
 _MAX_FRAME = 16_384
 
 
-class NotHttp(Exception):
+class NotHttpError(Exception):
     """What came is not an answer of HTTP."""
 
 
@@ -50,34 +52,66 @@ def http1_bytes(call: Call) -> bytes:
     return b"\r\n".join(lines) + b"\r\n\r\n" + call.body
 
 
-async def _next_answer(reader: asyncio.StreamReader, without_body: bool = False) -> Answer | None:
-    """Return the next answer; None where the connection ended before it."""
-    try:
-        head = await reader.readuntil(b"\r\n\r\n")
-    except (asyncio.IncompleteReadError, ConnectionError) as error:
-        if getattr(error, "partial", b""):
-            raise NotHttp(f"an answer that was cut, or is none: {error.partial[:200]!r}") from None  # type: ignore[union-attr]
-        return None
-    first, *lines = head[:-4].decode("latin-1").split("\r\n")
-    version, _, rest = first.partition(" ")
-    if version not in ("HTTP/1.1", "HTTP/1.0") or not rest[:3].isdigit():
-        raise NotHttp(f"an answer that begins with {first[:100]!r}")
-    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-    answer = Answer(int(rest[:3]), headers)
-    if answer.status == 100:
-        return await _next_answer(reader, without_body)
-    try:
-        if without_body or answer.status == 204:
-            pass
-        elif headers.get("transfer-encoding") == "chunked":
-            while size := int(await reader.readuntil(b"\r\n"), 16):
-                answer.body += (await reader.readexactly(size + 2))[:-2]
-            await reader.readuntil(b"\r\n")
-        else:
-            answer.body = await reader.readexactly(int(headers.get("content-length", 0)))
-    except (asyncio.IncompleteReadError, ConnectionError):
-        raise NotHttp("an answer that was cut") from None
-    return answer
+class _Answers:
+    """The answers that come on a connection, one behind the other."""
+
+    def __init__(self, reader: asyncio.StreamReader) -> None:
+        self._reader = reader
+        self._data = bytearray()
+
+    async def _more(self) -> bool:
+        try:
+            received = await self._reader.read(65536)
+        except ConnectionError:
+            return False
+        self._data += received
+        return bool(received)
+
+    async def _up_to(self, end: bytes, problem: str) -> bytes:
+        while (at := self._data.find(end)) < 0:
+            if not await self._more():
+                raise NotHttpError(f"{problem}: {bytes(self._data[:100])!r}")
+        return self._take(at + len(end))
+
+    def _take(self, size: int) -> bytes:
+        taken = bytes(self._data[:size])
+        del self._data[:size]
+        return taken
+
+    async def _body(self, size: int) -> bytes:
+        while len(self._data) < size:
+            if not await self._more():
+                raise NotHttpError("an answer that was cut")
+        return self._take(size)
+
+    async def next(self) -> Answer | None:
+        """Return the next answer; None where the connection ended before it.
+
+        Raises:
+            NotHttpError: It is none, or has no end.
+        """
+        if not self._data and not await self._more():
+            return None
+        head = await self._up_to(b"\r\n\r\n", "an answer without headers")
+        first, *lines = head[:-4].decode("latin-1").split("\r\n")
+        version, _, rest = first.partition(" ")
+        if version not in ("HTTP/1.1", "HTTP/1.0") or not rest[:3].isdigit():
+            raise NotHttpError(f"an answer that begins with {first[:100]!r}")
+        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+        answer = Answer(int(rest[:3]), headers)
+        if answer.status == 100:
+            return await self.next()
+        if headers.get("transfer-encoding") == "chunked":
+            while size := int(await self._up_to(b"\r\n", "a piece without a size"), 16):
+                answer.body += (await self._body(size + 2))[:-2]
+            await self._up_to(b"\r\n", "a body without an end")
+        elif (size := int(headers.get("content-length", 0))) and not await self._is_of_head():
+            answer.body = await self._body(size)
+        return answer
+
+    async def _is_of_head(self) -> bool:
+        """Whether no body follows headers that tell of one, but the next answer, or the end."""
+        return not (self._data or await self._more()) or self._data.startswith(b"H")
 
 
 async def exchange_pipelined(port: int, calls: Sequence[Call]) -> list[Answer | None]:
@@ -92,15 +126,16 @@ async def exchange_pipelined(port: int, calls: Sequence[Call]) -> list[Answer | 
     reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=2**24)
     try:
         writer.write(b"".join(map(http1_bytes, calls)))
-        for call in calls:
+        arriving = _Answers(reader)
+        for _ in calls:
             async with asyncio.timeout(PATIENCE_SECONDS):
-                answer = await _next_answer(reader, call.method == b"HEAD")
+                answer = await arriving.next()
             if answer is None and answers:
                 break
             answers.append(answer)
             if answer is None or answer.headers.get("connection") == "close":
                 break
-    except (TimeoutError, NotHttp) as error:
+    except (TimeoutError, NotHttpError) as error:
         error.args = (*error.args, len(answers))
         raise
     finally:
@@ -112,12 +147,12 @@ async def exchange_bytes(port: int, case: Bytes) -> tuple[list[Answer], bool]:
     """Send bytes, and return all answers, and whether the connection ended, or its last answer said that it does."""
     answers: list[Answer] = []
     reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=2**24)
-    head = case.data.startswith(b"HEAD ")
     try:
         writer.write(case.data)
+        arriving = _Answers(reader)
         while True:
             async with asyncio.timeout(_QUIET_SECONDS):
-                answer = await _next_answer(reader, head)
+                answer = await arriving.next()
             if answer is None:
                 return answers, True
             answers.append(answer)
@@ -137,11 +172,14 @@ class Connection(asyncio.Protocol):
 
     def __init__(self) -> None:
         self._transport: asyncio.Transport
+        self._began = False
         self._received = bytearray()
         self._decoder = Decoder()
         self._decoder.max_header_list_size = 2**24
         self._partial: tuple[int, int, bytes] | None = None
         self.answers: dict[int, Answer] = {}
+        self.unexpected: list[Answer] = []
+        """Answers that nobody waited for."""
         self.waiting: dict[int, asyncio.Future[Answer | None]] = {}
         self._room = _FIRST_WINDOW
         self._more_room = asyncio.Event()
@@ -149,7 +187,6 @@ class Connection(asyncio.Protocol):
         self.closed = asyncio.Event()
         self.leaving = False
         """Whether the other side takes no more streams."""
-        self.goaway: int | None = None
         self.ponged = asyncio.Event()
         self.problem = ""
 
@@ -168,8 +205,14 @@ class Connection(asyncio.Protocol):
 
     def write(self, data: bytes) -> None:
         """Send bytes."""
+        self._began = True
         if not self.closed.is_set():
             self._transport.write(data)
+
+    def _answer(self, data: bytes) -> None:
+        """Send what a frame of the other side asks for, if it is not before the first bytes of ours."""
+        if self._began:
+            self.write(data)
 
     def close(self) -> None:
         """Leave."""
@@ -220,19 +263,20 @@ class Connection(asyncio.Protocol):
                 answer.reset = int.from_bytes(payload, "big")
             flags = END_STREAM
         elif kind == SETTINGS and not flags & 1:
-            self.write(frame(SETTINGS, 1, 0))
+            self._answer(frame(SETTINGS, 1, 0))
         elif kind == PING:
             if flags & 1:
                 self.ponged.set()
             else:
-                self.write(frame(PING, 1, 0, payload))
+                self._answer(frame(PING, 1, 0, payload))
         elif kind == WINDOW_UPDATE and not stream:
             self._room += int.from_bytes(payload, "big")
             self._more_room.set()
         elif kind == GOAWAY:
             self.leaving = True
-            last, self.goaway = struct.unpack(">II", payload[:8])
-            for number in [number for number in self.waiting if number > last]:
+            last, code = struct.unpack(">II", payload[:8])
+            # With an error nothing comes any more.
+            for number in [number for number in self.waiting if code or number > last]:
                 self.waiting.pop(number).set_result(None)
         if kind in (DATA, HEADERS, CONTINUATION, RST_STREAM) and flags & END_STREAM and self._partial is None:
             self._end(stream)
@@ -242,7 +286,7 @@ class Connection(asyncio.Protocol):
         try:
             for name, value in self._decoder.decode(payload, raw=True):
                 if name == b":status":
-                    answer.status = int(value)
+                    answer.status = int(value) if value != b"100" else 0
                 else:
                     answer.headers[name.decode("latin-1")] = value.decode("latin-1")
         except HPACKError as error:
@@ -251,11 +295,12 @@ class Connection(asyncio.Protocol):
             self._end(stream)
 
     def _end(self, stream: int) -> None:
-        future = self.waiting.pop(stream, None)
-        if future is not None:
-            answer = self.answers.pop(stream)
-            if not future.done():
-                future.set_result(answer)
+        future, answer = self.waiting.pop(stream, None), self.answers.pop(stream)
+        if future is None:
+            self.unexpected.append(answer)
+        elif not future.done():
+            future.set_result(answer)
+        self._more_room.set()
 
     def expect(self, stream: int) -> "asyncio.Future[Answer | None]":
         """Return what will be the answer of a stream; None where the connection ends before."""
@@ -291,9 +336,10 @@ class Connection(asyncio.Protocol):
     async def _send(self, stream: int, body: bytes, future: "asyncio.Future[Answer | None]", flags: int) -> None:
         for at in range(0, len(body), _MAX_FRAME):
             piece = body[at : at + _MAX_FRAME]
+            # An answer that comes early makes room too, so that it does not wait for ever.
             while self._room < len(piece) and not future.done():
                 self._more_room.clear()
-                await asyncio.wait({future, asyncio.ensure_future(self._more_room.wait())}, return_when="FIRST_COMPLETED")
+                await self._more_room.wait()
             if future.done():
                 return
             self._room -= len(piece)
@@ -316,7 +362,7 @@ def _header_frames(headers: Sequence[tuple[bytes, bytes]], stream: int, flags: i
 
 
 async def exchange_frames(port: int, case: Frames) -> tuple[list[Answer], str]:
-    """Send frames, and return all answers that ended or began, and how the connection was then.
+    """Send frames, and return all answers that came, and how the connection was then.
 
     It is `answered` where the good request was, `closed`, or `silent`: then what came before was not whole.
     """
@@ -325,11 +371,11 @@ async def exchange_frames(port: int, case: Frames) -> tuple[list[Answer], str]:
         last = connection.expect(case.last)
         connection.write(case.data + frame(PING, 0, 0, b"question"))
         try:
-            async with asyncio.timeout(_QUIET_SECONDS):
+            async with asyncio.timeout(_CLOSING_SECONDS):
                 answer = await asyncio.shield(last)
         except TimeoutError:
             answer, state = None, "silent"
-            if connection.ponged.is_set() and case.last not in connection.answers:
+            if case.certain and connection.ponged.is_set():
                 # It reads what comes: the answer to a good request must come too.
                 try:
                     async with asyncio.timeout(PATIENCE_SECONDS):
@@ -339,11 +385,11 @@ async def exchange_frames(port: int, case: Frames) -> tuple[list[Answer], str]:
                     state = "hangs"
         else:
             state = "answered" if answer is not None else "closed"
-        answers = [each for each in connection.answers.values() if each.status or each.reset is not None]
+        answers = connection.unexpected
         if answer is not None:
             answers.append(answer)
         if connection.problem:
-            raise NotHttp(connection.problem)
+            raise NotHttpError(connection.problem)
         return answers, state
     finally:
         connection.close()

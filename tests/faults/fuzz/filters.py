@@ -36,7 +36,9 @@ def random_filter(rng: Random) -> str:
         depth = rng.choice((10, 63, 64, 65, 500, 2000))
         return "(" * depth + "a" + ")" * rng.choice((depth, depth - 1, 0))
     if chance < 0.97:
-        return rng.choice((" OR ", " AND ", " ", " -")).join(_clause(rng) for _ in range(rng.choice((20, 255, 257, 400))))
+        return rng.choice((" OR ", " AND ", " ", " -")).join(
+            _clause(rng) for _ in range(rng.choice((20, 255, 257, 400)))
+        )
     return odd_text(rng)
 
 

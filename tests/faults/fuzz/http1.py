@@ -128,7 +128,9 @@ def _chunked(rng: Random, body: bytes) -> bytes:
     for piece in (body[:at], body[at:]):
         if piece:
             size = rng.choice(_SIZES) if rng.random() < 0.15 else b"%x" % len(piece)
-            parts.append(size + b"\r\n" + piece + (rng.choice((b"", b"\n", b"x\r\n")) if rng.random() < 0.1 else b"\r\n"))
+            parts.append(
+                size + b"\r\n" + piece + (rng.choice((b"", b"\n", b"x\r\n")) if rng.random() < 0.1 else b"\r\n")
+            )
     trailers = b""
     if rng.random() < 0.2:
         trailers = rng.choice((b"x: y", b"content-length: 5", b"host: evil", b"grpc-timeout: abc", *_LINES)) + b"\r\n"

@@ -1,7 +1,7 @@
 """Frames of HTTP/2 by chance: of wrong sizes, on wrong streams, in wrong order, with headers that cannot be."""
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from random import Random
 
 from hpack import Encoder
@@ -40,9 +40,20 @@ def _head(path: bytes = b"/conversations.v1.TagService/ListTags", *more: tuple[b
 
 def raw_http2(rng: Random) -> Frames:
     """Return what a connection begins with."""
-    preface = PREFACE + frame(SETTINGS, 0, 0)
+    # With room for any answer.
+    settings = frame(SETTINGS, 0, 0, struct.pack(">HI", 4, 2**24)) + frame(
+        WINDOW_UPDATE, 0, 0, struct.pack(">I", 2**30)
+    )
+    preface = PREFACE + settings
     if rng.random() < 0.04:
-        bad = (b"", PREFACE, PREFACE[:10], PREFACE + PREFACE, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r", frame(PING, 0, 0, bytes(8)))
+        bad = (
+            b"",
+            PREFACE,
+            PREFACE[:10],
+            PREFACE + PREFACE,
+            b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r",
+            frame(PING, 0, 0, bytes(8)),
+        )
         preface = rng.choice((*bad, spoiled(rng, preface), PREFACE + frame(HEADERS, 5, 1, block(_head()))))
     parts = [rng.choice(_ATTACKS)(rng, 1 + 2 * number) for number in range(rng.choice((1, 1, 2, 4)))]
     data = b"".join(parts)
@@ -50,7 +61,16 @@ def raw_http2(rng: Random) -> Frames:
         data = spoiled(rng, data)
     path = rng.choice((b"/conversations.v1.TagService/ListTags", b"/nowhere", b"/conversations.v1.TagService/Nothing"))
     good = frame(HEADERS, END_HEADERS, _LAST, block(_head(path))) + frame(DATA, END_STREAM, _LAST, _EMPTY_MESSAGE)
-    return Frames(preface + data + good, _LAST)
+    return Frames(preface + data + good, _LAST, certain=all(stream < _LAST for stream in _streams(preface + data)))
+
+
+def _streams(data: bytes) -> Iterator[int]:
+    """Yield the streams that frames open; behind a later one there is no earlier one."""
+    at = len(PREFACE) if data.startswith(PREFACE) else 0
+    while at + 9 <= len(data):
+        if data[at + 3] == HEADERS:
+            yield int.from_bytes(data[at + 5 : at + 9], "big") & 0x7FFFFFFF
+        at += 9 + int.from_bytes(data[at : at + 3], "big")
 
 
 def _request(rng: Random, stream: int, headers: Headers | None = None, body: bytes | None = None) -> bytes:
@@ -63,13 +83,17 @@ def _request(rng: Random, stream: int, headers: Headers | None = None, body: byt
 
 def _wrong_size(rng: Random, stream: int) -> bytes:
     kind = rng.randrange(11)
-    payload = rng.choice((b"", bytes(1), bytes(3), bytes(4), bytes(5), bytes(6), bytes(7), bytes(8), bytes(9), bytes(17000)))
+    payload = rng.choice(
+        (b"", bytes(1), bytes(3), bytes(4), bytes(5), bytes(6), bytes(7), bytes(8), bytes(9), bytes(17000))
+    )
     return frame(kind, rng.choice((0, 1, 4, 5, 8, 0x20, 0xFF)), rng.choice((0, stream)), payload)
 
 
 def _length_lies(rng: Random, stream: int) -> bytes:
     kind, payload = rng.randrange(10), random_bytes(rng, 40)
-    return frame(kind, rng.randrange(256), stream, payload, rng.choice((0, 1, len(payload) + 9, 16384, 16385, 2**24 - 1)))
+    return frame(
+        kind, rng.randrange(256), stream, payload, rng.choice((0, 1, len(payload) + 9, 16384, 16385, 2**24 - 1))
+    )
 
 
 def _unknown_type(rng: Random, stream: int) -> bytes:
@@ -80,7 +104,13 @@ def _unknown_type(rng: Random, stream: int) -> bytes:
 def _wrong_stream(rng: Random, stream: int) -> bytes:
     other = rng.choice((0, 2, 4, 2**31 - 1, 2**31, 2**32 - 1, stream + 100, max(stream - 2, 1)))
     kind = rng.choice((DATA, HEADERS, RST_STREAM, SETTINGS, PING, WINDOW_UPDATE, CONTINUATION, PRIORITY, GOAWAY))
-    payloads = {HEADERS: block(_head()), RST_STREAM: bytes(4), PING: bytes(8), WINDOW_UPDATE: b"\0\0\0\1", GOAWAY: bytes(8)}
+    payloads = {
+        HEADERS: block(_head()),
+        RST_STREAM: bytes(4),
+        PING: bytes(8),
+        WINDOW_UPDATE: b"\0\0\0\1",
+        GOAWAY: bytes(8),
+    }
     return frame(kind, END_HEADERS if kind in (HEADERS, CONTINUATION) else 0, other, payloads.get(kind, bytes(5)))
 
 
@@ -106,10 +136,24 @@ def _pseudo_headers(rng: Random, stream: int) -> bytes:
         case 2:
             rng.shuffle(headers)
         case 3:
-            headers.insert(4, rng.choice(((b":status", b"200"), (b":protocol", b"websocket"), (b":x", b"y"), (b":", b""))))
+            headers.insert(
+                4, rng.choice(((b":status", b"200"), (b":protocol", b"websocket"), (b":x", b"y"), (b":", b"")))
+            )
         case 4:
             at = rng.randrange(4)
-            values = (b"", b" ", b"\0", b"\xff", b"a b", b"*", b"/\r\n", b"CONNECT", b"https", b"evil.example", b"a" * 9000)
+            values = (
+                b"",
+                b" ",
+                b"\0",
+                b"\xff",
+                b"a b",
+                b"*",
+                b"/\r\n",
+                b"CONNECT",
+                b"https",
+                b"evil.example",
+                b"a" * 9000,
+            )
             headers[at] = headers[at][0], rng.choice(values)
         case 5:
             headers.append(rng.choice(headers[:4]))
@@ -157,7 +201,9 @@ def _after_the_end(rng: Random, stream: int) -> bytes:
 
 
 def _trailers(rng: Random, stream: int) -> bytes:
-    more = rng.choice(([(b":path", b"/")], [(b"x", b"y")], [], odd_headers(rng), [(b"grpc-status", b"0")], [(b"te", b"x")]))
+    more = rng.choice(
+        ([(b":path", b"/")], [(b"x", b"y")], [], odd_headers(rng), [(b"grpc-status", b"0")], [(b"te", b"x")])
+    )
     data = frame(HEADERS, END_HEADERS, stream, block(_head())) + frame(DATA, 0, stream, _EMPTY_MESSAGE)
     data += frame(HEADERS, rng.choice((END_HEADERS, END_HEADERS | END_STREAM, END_STREAM)), stream, block(more))
     return data + (frame(DATA, END_STREAM, stream) if rng.random() < 0.3 else b"")
@@ -165,7 +211,9 @@ def _trailers(rng: Random, stream: int) -> bytes:
 
 def _resets(rng: Random, stream: int) -> bytes:
     reset = frame(RST_STREAM, 0, stream, struct.pack(">I", rng.choice((0, 1, 8, 13, 14, 2**32 - 1))))
-    return rng.choice((reset, frame(HEADERS, END_HEADERS, stream, block(_head())) + reset, _request(rng, stream) + reset))
+    return rng.choice(
+        (reset, frame(HEADERS, END_HEADERS, stream, block(_head())) + reset, _request(rng, stream) + reset)
+    )
 
 
 def _windows(rng: Random, stream: int) -> bytes:
@@ -178,8 +226,11 @@ def _windows(rng: Random, stream: int) -> bytes:
 def _settings(rng: Random, _stream: int) -> bytes:
     values = (0, 1, 2, 100, 16383, 16384, 65535, 2**24 - 1, 2**24, 2**31 - 1, 2**31, 2**32 - 1)
     # A window of nothing would leave the good request without its answer: the next one opens it again.
-    pairs = [(rng.choice((1, 2, 3, 4, 5, 6, 8, 9, 0, 0xFE03, 0xFFFF)), rng.choice(values)) for _ in range(rng.choice((1, 2, 50)))]
-    pairs.append((4, 65535))
+    pairs = [
+        (rng.choice((1, 2, 3, 4, 5, 6, 8, 9, 0, 0xFE03, 0xFFFF)), rng.choice(values))
+        for _ in range(rng.choice((1, 2, 50)))
+    ]
+    pairs.append((4, 2**24))
     payload = b"".join(struct.pack(">HI", *pair) for pair in pairs)
     flags = rng.choice((0, 0, 0, 1, 0xFF))
     data = frame(SETTINGS, flags, rng.choice((0, 0, 0, 1)), payload + (b"\0" if rng.random() < 0.1 else b""))

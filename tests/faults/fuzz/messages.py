@@ -1,4 +1,4 @@
-"""Requests of every method, from the descriptors of the protos: in JSON and in protobuf, right at first, then spoiled."""
+"""Requests of every method, from the descriptors of the protos, in JSON and protobuf: right at first, then spoiled."""
 
 import base64
 import json
@@ -48,6 +48,7 @@ _FILES = (
     tag_service_pb2,
 )
 _STRUCT = "google.protobuf.Struct"
+_VALUE = "google.protobuf.Value"
 _VARINT, _FIXED64, _BYTES, _START, _END, _FIXED32 = range(6)
 _MASK = (1 << 64) - 1
 
@@ -77,9 +78,11 @@ METHODS = _methods()
 def _routes() -> Iterator[Route]:
     for route in rest_routes():
         service, _, method = route.method.rpartition(".")
-        request = METHODS[f"/{service}/{method}"]
-        # The stream of pieces is the JSON of this.
-        yield Route(route.path, route.verb, IngestEventsRequest.DESCRIPTOR if method == "IngestJson" else request)
+        request: Any = METHODS[f"/{service}/{method}"]
+        if method == "IngestJson":
+            # The pieces of its stream are the JSON of this.
+            request = IngestEventsRequest.DESCRIPTOR
+        yield Route(route.path, route.verb, request)
 
 
 ROUTES = tuple(_routes())
@@ -88,9 +91,11 @@ ROUTES = tuple(_routes())
 # Requests that are right
 
 
-def _valid(rng: Random, message: Descriptor) -> dict[str, Any]:
+def _valid(rng: Random, message: Descriptor) -> Any:
     if message.full_name == _STRUCT:
         return _free(rng, 3)
+    if message.full_name == _VALUE:
+        return rng.choice((_free(rng, 3), "text", 5, None, [1, "x"]))
     fields = list(message.fields)
     if message is Event.DESCRIPTOR:
         fields = [rng.choice(fields)]
@@ -128,7 +133,7 @@ def _valid_text(rng: Random, field: FieldDescriptor) -> str:
         case "tag_id":
             return rng.choice(_TAGS)
         case "id":
-            return rng.choice(_ids(field.containing_type.name))
+            return rng.choice(_ids(field.containing_type.name if field.containing_type else ""))
         case "subject":
             return rng.choice(("conversation", "message", "channel"))
         case "color":

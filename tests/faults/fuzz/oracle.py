@@ -19,9 +19,10 @@ _REASONS = frozenset(ErrorReason.keys()[1:])
 _DOMAIN = "conversations.v1"
 # By code: the statuses of HTTP that it may have. What is not here is nobody's to earn.
 _STATUSES = {
-    3: (400, 415, 426),
+    3: (400, 415, 426, 501),
     4: (408, 504),
     5: (404,),
+    6: (409,),
     7: (403, 421),
     8: (413, 431),
     12: (404, 405, 501),
@@ -29,10 +30,15 @@ _STATUSES = {
 # Of 500 and above, what the sender earns.
 _EARNED = {501: ("UNSUPPORTED_PROTOCOL", "MALFORMED_REQUEST")}
 _LIBRARY = re.compile(
-    r"Traceback|Exception|Error\b(?!\.)|google\.protobuf|upstream|\blua\b|_lua|grpc\.(?!health|reflection|channelz)|"
-    r"chttp2|http2\.|http1\.|nghttp|oghttp|\.py\b|/usr/|/root/|/work/|/tmp/|<class|object at 0x|\bb'|b\"|NoneType|"
-    r"redis|FT\.|DIALECT|RESP|absl::|envoy|codec",
+    r"Traceback|Exception|Error\b|google\.protobuf|upstream|\blua|grpc\.(?!health|reflection|channelz)|grpc_"
+    r"|chttp2|http[12]\.|oghttp|\.py\b|\.cc\b|/usr/|/home/|/tmp/|<class|object at 0x|NoneType"
+    r"|redis|FT\.S|DIALECT|absl::|envoy|codec|code_details",
     re.IGNORECASE,
+)
+# What gRPC's library refuses at a worker's own port, before the service can see it.
+_OF_GRPC = re.compile(
+    r"Failed parsing HTTP/2 |Compression bit set but no encoding|Decompression failed|Illegal header |Error parsing |Duplicate '"
+    r"|Metadata keys |SERVER: Received message larger|SERVER: Decompressed message|Too many pings|Deadline Exceeded$"
 )
 
 
@@ -48,15 +54,22 @@ class Answer:
     """The error code of HTTP/2, where the stream was reset."""
 
 
-def problem_of(answer: Answer, *, has_deadline: bool = False, without_body: bool = False) -> tuple[str, str]:
+def problem_of(
+    answer: Answer, *, has_deadline: bool = False, without_body: bool = False, behind_envoy: bool = True
+) -> tuple[str, str]:
     """Return what is wrong with an answer, or an empty text, and its message.
 
     Args:
         answer: The whole answer.
         has_deadline: Whether the sender set one that can pass.
-        without_body: Whether it was asked for by HEAD.
+        without_body: Whether it may be an answer to HEAD.
+        behind_envoy: Whether it is Envoy's; the gRPC library of a worker has texts of its own.
     """
     kind = answer.headers.get("content-type", "")
+    message = answer.headers.get("grpc-message", "")
+    # A deadline that has passed before the call is there included.
+    if not behind_envoy and "grpc-status-details-bin" not in answer.headers and _OF_GRPC.match(message):
+        return "", message
     if kind.startswith("application/grpc"):
         problem, message = _grpc_problem(answer, kind, has_deadline)
     else:
@@ -69,7 +82,7 @@ def problem_of(answer: Answer, *, has_deadline: bool = False, without_body: bool
 
 def _http_problem(answer: Answer, kind: str, without_body: bool) -> tuple[str, str]:
     status = answer.status
-    if status in (200, 201, 204) or without_body and status < 500:
+    if status in (200, 201, 204) or (without_body and status < 500):
         if answer.body and kind != "application/json":
             return f"{status} with {kind}", ""
         if not answer.body or kind != "application/json":
@@ -125,7 +138,11 @@ def _grpc_problem(answer: Answer, kind: str, has_deadline: bool) -> tuple[str, s
     if packed is None:
         return f"gRPC status {code} without details", message
     try:
-        status = Status.FromString(base64.b64decode(packed + "=" * (-len(packed) % 4)))
+        # Both sides of gRPC can agree to leave base64 out; then a zero comes first.
+        plain = packed[:1] == "\0"
+        status = Status.FromString(
+            packed[1:].encode("latin-1") if plain else base64.b64decode(packed + "=" * (-len(packed) % 4))
+        )
         info = ErrorInfo()
         unpacked = any(detail.Unpack(info) for detail in status.details)
     except (ValueError, DecodeError):
