@@ -1,6 +1,6 @@
 """Requests that are wrong in every way, by chance.
 
-There are 100,000, some minutes' worth, or as many as `FAULTS_REQUESTS` says. The same `FAULTS_SEED` makes the same ones.
+There are 100,000, some minutes of them, or as many as `FAULTS_REQUESTS` says. `FAULTS_SEED` makes the same ones again.
 """
 
 import asyncio
