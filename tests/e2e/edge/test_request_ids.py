@@ -50,7 +50,7 @@ def logged(edge: Edge, path: str, calls: int) -> list[dict[str, Any]]:
 
     def lines() -> list[dict[str, Any]]:
         parsed = [json.loads(line) for line in edge.settings.access_log.read_bytes().splitlines()]
-        return [line for line in parsed if line["path"].startswith(path)]
+        return [line for line in parsed if (line["path"] or "").startswith(path)]
 
     wait_until(lambda: len(lines()) >= calls)
     return lines()
