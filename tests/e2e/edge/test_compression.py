@@ -2,12 +2,14 @@
 
 import json
 import zlib
+from contextlib import ExitStack, suppress
+from pathlib import Path
 from typing import Any
 
 import brotli
 import pytest
 from tests.clients import Http2, exchange, frame, grpc_headers, outcome, request_bytes, web_messages
-from tests.e2e.edge.running import ORIGIN, Edge
+from tests.e2e.edge.running import ORIGIN, Edge, running_edge
 from tests.rest import Answer, Rest
 
 from conversations.v1.conversation_service_pb2 import ListConversationsRequest, ListConversationsResponse
@@ -137,3 +139,22 @@ def test_grpc_is_never_compressed(edge: Edge, content_type: str) -> None:
     assert set(reply.headers) & {"content-encoding", "vary"} == set()
     data = web_messages(reply.body)[0]
     assert len(ListConversationsResponse.FromString(data).pagination_data.next_cursor) == LARGE
+
+
+@pytest.mark.parametrize("accepted", ["br", "gzip"])
+def test_answers_that_nobody_reads_leave_memory_for_others(tmp_path: Path, accepted: str) -> None:
+    """What a codec keeps for a call stays until its answer is read: together more than Envoy may take."""
+    body = json.dumps({"filters": f"answer {LARGE}"}).encode()
+    with ExitStack() as cleanup, running_edge(tmp_path, max_heap_bytes=200 * 1024 * 1024) as edge:
+        for _ in range(14):
+            client = cleanup.enter_context(Http2(edge.port, timeout=0.2, window=10))
+            for _ in range(100):
+                call = grpc_headers(
+                    edge.port, "/conversations.list", ("accept-encoding", accepted), content_type="application/json"
+                )
+                client.request(call, body)
+            with suppress(TimeoutError):
+                while client.pump():
+                    pass
+            with Rest(edge.url) as other:
+                assert other.post("/conversations.list", {}).status == 200
