@@ -26,6 +26,7 @@ _UNBUFFERED = {
     "@type": "type.googleapis.com/envoy.extensions.filters.http.buffer.v3.BufferPerRoute",
     "disabled": True,
 }
+_ON = {"@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig", "config": {}}
 _INGEST = "conversations.v1.IngestService.IngestJson"
 _HEALTH = "conversations.v1.HealthService.GetHealth"
 
@@ -152,6 +153,7 @@ def _header_input(name: str) -> dict[str, Any]:
 def _rest_values(route: RestRoute, settings: EnvoySettings) -> dict[str, Any]:
     health, ingest = route.method == _HEALTH, route.method == _INGEST
     wait_ms = settings.health_ms if health else settings.call_ms
+    filters = {_BUFFER: _UNBUFFERED} if ingest else {}
     # For a worker time begins with the first byte of a request that it gets as it comes.
     deadline_ms = wait_ms - min(500, wait_ms // 10) + (settings.request_ms if ingest else 0)
     return {
@@ -163,7 +165,8 @@ def _rest_values(route: RestRoute, settings: EnvoySettings) -> dict[str, Any]:
         | ({} if route.fields is None else {"fields": dict.fromkeys(sorted(route.fields), True)}),
         # The server gives up just before Envoy does, and can say so.
         "deadline": f"{deadline_ms}m",
-        "filters": {_BUFFER: _UNBUFFERED} if ingest else {},
+        "filters": filters,
+        "compressing_filters": {**filters, "brotli": _ON, "gzip": _ON},
         "retry_bytes": settings.max_request_bytes,
         "route": _health_route(settings) if health else {"cluster": "workers", "timeout": _seconds(wait_ms)},
     }
