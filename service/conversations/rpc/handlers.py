@@ -14,7 +14,6 @@ from typing import Any
 import grpc
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
-from grpc._cython import cygrpc
 
 from conversations import errors
 from conversations.callers import CALLER
@@ -236,11 +235,7 @@ async def _abort(context: _Context, error: ServiceError) -> None:
     if isinstance(error, errors.OverloadedError | errors.StoreUnavailableError):
         trailers.append(("retry-after", "1"))
     context.set_trailing_metadata(trailers)
-    try:
-        await context.abort(_CODES[status.code], status.message)
-    except cygrpc.ExecuteBatchError:
-        # Whoever called has gone; gRPC would log that as an error of the handler.
-        raise asyncio.CancelledError from None
+    await context.abort(_CODES[status.code], status.message)
 
 
 def _refusing(error: ServiceError) -> "grpc.RpcMethodHandler[bytes, Any]":
