@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import sys
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
@@ -132,6 +133,8 @@ def serve() -> None:
         level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
     )
     logging.getLogger("grpc._cython.cygrpc").addFilter(NotOfCallers())
+    # gRPC's core logs bytes of callers as they came, line feeds too.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from conversations.server import serve as run
 
     _run(run(settings))

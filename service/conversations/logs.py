@@ -9,11 +9,11 @@ _MAX_KEPT = 256
 
 
 class NotOfCallers(logging.Filter):
-    """Keeps out what gRPC's library logs, with a traceback, of a caller's header that is not UTF-8."""
+    """Keeps out what gRPC's library logs of callers as errors: a header that is not UTF-8, and who did not wait."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Return whether a line passes."""
-        return not str(record.msg).startswith("Invalid encoding on ")
+        return not str(record.msg).startswith(("Invalid encoding on ", "ExecuteBatchError raised in core"))
 
 
 class OncePerInterval(logging.Filter):

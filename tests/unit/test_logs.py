@@ -52,5 +52,6 @@ def test_headers_of_callers_are_no_errors(caplog: pytest.LogCaptureFixture) -> N
     logger.addHandler(caplog.handler)
     logger.error("Invalid encoding on %s", b"\xff")
     logger.error("Invalid encoding on b'\\xff'")
-    logger.error("ExecuteBatchError")
-    assert [record.getMessage() for record in caplog.records] == ["ExecuteBatchError"]
+    logger.error("ExecuteBatchError raised in core by servicer method [/a/b]")
+    logger.error("another")
+    assert [record.getMessage() for record in caplog.records] == ["another"]

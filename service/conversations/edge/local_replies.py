@@ -79,6 +79,8 @@ def mappers() -> list[dict[str, Any]]:
     rows = [*_BY_CAUSE, *(([_has_status(status)], status, refusal) for status, refusal in _REFUSALS.items())]
     return [
         _ANSWER,
+        # A worker's gRPC library refuses what is not framed as it should be so too, now and then.
+        _grpc_mapper([_cause('.contains("{protocol_error}")')], _MALFORMED),
         *(_grpc_mapper(filters, refusal) for filters, _, refusal in rows),
         _grpc_mapper([_below(500)], _REFUSED),
         _grpc_mapper([], _DEFECT),

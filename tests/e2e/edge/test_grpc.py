@@ -1,6 +1,9 @@
 """gRPC and gRPC-Web through Envoy."""
 
 import gzip
+import socket
+import threading
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -9,8 +12,12 @@ from google.rpc.error_details_pb2 import ErrorInfo
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 from grpc_status import rpc_status
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.errors import ErrorCodes
+from h2.events import RequestReceived
 from tests.clients import Http2, frame, grpc_headers, outcome, web_messages
-from tests.e2e.edge.running import Edge, Worker, nobody_notices
+from tests.e2e.edge.running import Edge, Worker, nobody_notices, running_edge
 from tests.rest import Rest
 
 from conversations.v1.conversation_service_pb2 import ListConversationsRequest, ListConversationsResponse
@@ -116,3 +123,32 @@ def test_path_that_is_not_text_stays_here(edge: Edge, path: bytes) -> None:
     headers = [(n, b"/" + SERVICE.encode() + path if n == ":path" else v) for n, v in grpc_headers(edge.port, "")]
     with Http2(edge.port) as client, nobody_notices(edge):
         assert outcome(client.call(headers, frame(b""))) == (200, 12, "UNKNOWN_METHOD")
+
+
+def test_worker_that_resets_a_call_as_malformed_is_believed(tmp_path: Path) -> None:
+    with running_edge(tmp_path) as edge, Http2(edge.port) as client:
+        [worker] = edge.workers
+        worker.kill()
+        with socket.create_server(("127.0.0.1", worker.port)) as listener:
+            threading.Thread(target=_reset_all, args=(listener,), daemon=True).start()
+            reply = client.call(grpc_headers(edge.port, f"/{SERVICE}/ListConversations"), frame(b""))
+    assert outcome(reply) == (200, 3, "MALFORMED_REQUEST")
+
+
+def _reset_all(listener: socket.socket) -> None:
+    def serve(connection: socket.socket) -> None:
+        h2 = H2Connection(H2Configuration(client_side=False))
+        h2.initiate_connection()
+        connection.sendall(h2.data_to_send())
+        while data := connection.recv(65536):
+            for event in h2.receive_data(data):
+                if isinstance(event, RequestReceived) and event.stream_id is not None:
+                    h2.reset_stream(event.stream_id, ErrorCodes.PROTOCOL_ERROR)
+            connection.sendall(h2.data_to_send())
+
+    while True:
+        try:
+            connection, _ = listener.accept()
+        except OSError:
+            return
+        threading.Thread(target=serve, args=(connection,), daemon=True).start()
