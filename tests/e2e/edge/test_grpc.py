@@ -1,5 +1,6 @@
 """gRPC and gRPC-Web through Envoy."""
 
+import contextlib
 import gzip
 import socket
 import threading
@@ -131,7 +132,10 @@ def test_worker_that_resets_a_call_as_malformed_is_believed(tmp_path: Path) -> N
         worker.kill()
         with socket.create_server(("127.0.0.1", worker.port)) as listener:
             threading.Thread(target=_reset_all, args=(listener,), daemon=True).start()
-            reply = client.call(grpc_headers(edge.port, f"/{SERVICE}/ListConversations"), frame(b""))
+            try:
+                reply = client.call(grpc_headers(edge.port, f"/{SERVICE}/ListConversations"), frame(b""))
+            finally:
+                listener.shutdown(socket.SHUT_RDWR)  # ends the wait for the next connection
     assert outcome(reply) == (200, 3, "MALFORMED_REQUEST")
 
 
@@ -139,12 +143,13 @@ def _reset_all(listener: socket.socket) -> None:
     def serve(connection: socket.socket) -> None:
         h2 = H2Connection(H2Configuration(client_side=False))
         h2.initiate_connection()
-        connection.sendall(h2.data_to_send())
-        while data := connection.recv(65536):
-            for event in h2.receive_data(data):
-                if isinstance(event, RequestReceived) and event.stream_id is not None:
-                    h2.reset_stream(event.stream_id, ErrorCodes.PROTOCOL_ERROR)
+        with connection, contextlib.suppress(OSError):
             connection.sendall(h2.data_to_send())
+            while data := connection.recv(65536):
+                for event in h2.receive_data(data):
+                    if isinstance(event, RequestReceived) and event.stream_id is not None:
+                        h2.reset_stream(event.stream_id, ErrorCodes.PROTOCOL_ERROR)
+                connection.sendall(h2.data_to_send())
 
     while True:
         try:
