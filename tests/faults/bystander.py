@@ -14,7 +14,11 @@ from typing import Any
 
 import grpc
 
-from conversations.v1.conversation_service_pb2 import GetConversationRequest, ListConversationsRequest
+from conversations.v1.conversation_service_pb2 import (
+    GetConversationRequest,
+    ListConversationsRequest,
+    ListConversationsResponse,
+)
 from conversations.v1.conversation_service_pb2_grpc import ConversationServiceStub
 
 __all__ = ["Bystander", "Effect"]
@@ -179,5 +183,8 @@ def _post(http: HTTPConnection, path: str, body: Any) -> str:
 
 
 def _text(message: Any) -> str:
+    if isinstance(message, ListConversationsResponse):
+        # They are of all conversations, those that others have made included.
+        message.pagination_data.total = message.pagination_data.badge_unread_count = 0
     data: bytes = message.SerializeToString(deterministic=True)
     return data.hex()
