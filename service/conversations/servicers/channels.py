@@ -15,8 +15,8 @@ class ChannelServicer:
         self._store = store
 
     async def ListChannels(self, request: pb.ListChannelsRequest) -> pb.ListChannelsResponse:
-        channels = await self._store.channels.list_all()
         source = read_source(request.source, "source") if request.source else ""
+        channels = await self._store.channels.list_all()
         return pb.ListChannelsResponse(data=[channel for channel in channels if source in ("", channel.source)])
 
     async def GetChannel(self, request: pb.GetChannelRequest) -> channel_pb2.Channel:

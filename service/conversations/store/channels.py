@@ -6,7 +6,15 @@ from typing import Any
 
 from conversations.errors import ChannelNotFoundError, DamagedRecordError
 from conversations.store.client import Client
-from conversations.store.damage import checked, damaged, read_changes, read_count, read_object, report_damage
+from conversations.store.damage import (
+    checked,
+    damaged,
+    read_changes,
+    read_count,
+    read_object,
+    report_conversations,
+    report_damage,
+)
 from conversations.store.documents import channel_head, channel_metadata, dump_document, dump_json, to_json
 from conversations.store.functions import Call, Steps
 from conversations.store.merge import JsonObject, add_patch, apply_changes
@@ -120,8 +128,7 @@ class Channels:
         while looked_at:
             args = (id, _ADOPTED_AT_ONCE, passed, difference)
             looked_at, passed, *some_damaged = yield Call(partition, "adopt_source", args)
-            for conversation in some_damaged:
-                report_damage("conversation", conversation.decode(errors="backslashreplace"))
+            report_conversations(some_damaged)
 
 
 def _readable(replies: Sequence[Any]) -> Iterator[Any]:

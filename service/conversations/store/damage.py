@@ -2,6 +2,7 @@
 
 import logging
 from collections import OrderedDict
+from collections.abc import Iterable
 from time import monotonic
 from typing import Any
 
@@ -10,7 +11,16 @@ from conversations.metrics import DAMAGED_RECORDS
 from conversations.store.documents import is_document, load_json
 from conversations.store.merge import JsonObject, is_changes
 
-__all__ = ["checked", "damaged", "read_changes", "read_count", "read_document", "read_object", "report_damage"]
+__all__ = [
+    "checked",
+    "damaged",
+    "read_changes",
+    "read_count",
+    "read_document",
+    "read_object",
+    "report_conversations",
+    "report_damage",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +41,12 @@ def report_damage(kind: str, id: str) -> None:
     _named[kind, id] = now
     # An id of a damaged set may be anything.
     logger.warning("the %s %s is damaged: run `conversations doctor`", kind, ascii(id[:100])[1:-1])
+
+
+def report_conversations(ids: Iterable[bytes]) -> None:
+    """Report conversations that a function passed over, whatever stands in the place of their ids."""
+    for id in ids:
+        report_damage("conversation", id.decode(errors="backslashreplace"))
 
 
 def damaged(kind: str, id: str) -> DamagedRecordError:
@@ -54,7 +70,7 @@ def checked(reply: Any) -> Any:
     """
     if isinstance(reply, list) and reply and reply[0] == b"damaged":
         raise damaged(reply[1].decode(), reply[2].decode(errors="backslashreplace"))
-    if isinstance(reply, list) and len(reply) == 1 and reply[0] in _BOUNDS:
+    if isinstance(reply, list) and len(reply) == 1 and isinstance(reply[0], bytes) and reply[0] in _BOUNDS:
         raise InvalidFieldError(*_BOUNDS[reply[0]])
     return reply
 

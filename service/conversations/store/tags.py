@@ -1,10 +1,10 @@
 """Tags: created, changed, deleted, and taken off every conversation when they go."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from conversations.errors import TagExistsError, TagNotFoundError
 from conversations.store.client import Client
-from conversations.store.damage import checked, damaged, report_damage
+from conversations.store.damage import checked, damaged, report_conversations, report_damage
 from conversations.store.functions import Call, Steps
 from conversations.store.partitions import Partitions
 from conversations.store.turns import tries
@@ -112,17 +112,12 @@ class Tags:
         for reply in await self._client.call_all([Call(p, "ban_tag", (id,)) for p in self._partitions]):
             checked(reply)
         for partition in self._partitions:
-            _report(await self._client.call(Call(partition, "clear_waiting_tag", (id,))))
+            report_conversations(await self._client.call(Call(partition, "clear_waiting_tag", (id,))))
             passed, looked_at = 0, 1
             while looked_at:
                 args = (id, _CLEARED_AT_ONCE, passed)
                 changed, *some_damaged = await self._client.call(Call(partition, "clear_tag", args))
-                _report(some_damaged)
+                report_conversations(some_damaged)
                 passed += len(some_damaged)
                 looked_at = changed + len(some_damaged)
         await self._client.call(Call(self._partitions.of(id), "remove_tag", (id,)))
-
-
-def _report(conversations: Sequence[bytes]) -> None:
-    for id in conversations:
-        report_damage("conversation", id.decode(errors="backslashreplace"))
