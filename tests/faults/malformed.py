@@ -9,14 +9,13 @@ import sys
 import time
 from collections.abc import Iterator
 
-from tests.faults.fuzz.sending import KINDS, Ports, Tally, prepare, send, tidy
+from tests.faults.fuzz.sending import Ports, prepare, send_all
 from tests.faults.report import Row, others
 from tests.faults.running import Running, resident_mib
 
-__all__ = ["FAULTS", "send_all"]
+__all__ = ["FAULTS"]
 
 _REQUESTS = 100_000
-_SLICE = 2_000
 _MOST_MIB = 512
 
 
@@ -45,24 +44,6 @@ def malformed(service: Running) -> Iterator[Row]:
         "malformed requests: memory of a process", f"{size:.0f} MiB", f"{_MOST_MIB} MiB at most", size <= _MOST_MIB
     )
     yield others("malformed requests", effects[0])
-
-
-async def send_all(seed: int, count: int, ports: Ports, tags: frozenset[str]) -> Tally:
-    """Send so many malformed requests, each kind as many as its share; return what came back.
-
-    Args:
-        seed: The same makes the same requests, whatever the count.
-        count: Of all kinds together.
-        ports: Where to.
-        tags: Those that stay.
-    """
-    tally = Tally()
-    for kind, what in KINDS.items():
-        wanted = round(count * what.share)
-        for start in range(0, wanted, _SLICE):
-            tally.add(await send(kind, seed, range(start, min(start + _SLICE, wanted)), ports))
-            await tidy(ports.envoy, tags)
-    return tally
 
 
 FAULTS = (malformed,)

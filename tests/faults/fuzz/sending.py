@@ -18,9 +18,9 @@ from tests.faults.fuzz.http2 import raw_http2
 from tests.faults.fuzz.messages import CHANNEL, CONVERSATIONS, SOURCE
 from tests.faults.fuzz.oracle import Answer, problem_of
 
-__all__ = ["KINDS", "Finding", "Ports", "Tally", "prepare", "random_of", "send", "tidy"]
+__all__ = ["KINDS", "Finding", "Ports", "Tally", "prepare", "random_of", "send", "send_all", "tidy"]
 
-_SLICE = 400
+_SLICE = 2_000
 _PIPELINED = 8
 _EXAMPLES = 3
 # INTERNAL_ERROR. A worker's gRPC library says it of what is no call in gRPC.
@@ -283,3 +283,21 @@ async def tidy(port: int, tags: frozenset[str]) -> None:
         for tag in (await _ask(port, "/tags.list", {}))["tags"]:
             if tag["id"] not in tags:
                 await _ask(port, "/tags.delete", {"id": tag["id"]})
+
+
+async def send_all(seed: int, count: int, ports: Ports, tags: frozenset[str]) -> Tally:
+    """Send so many malformed requests, each kind as many as its share; return what came back.
+
+    Args:
+        seed: The same makes the same requests, whatever the count.
+        count: Of all kinds together.
+        ports: Where to.
+        tags: Those that stay.
+    """
+    tally = Tally()
+    for kind, what in KINDS.items():
+        wanted = round(count * what.share)
+        for start in range(0, wanted, _SLICE):
+            tally.add(await send(kind, seed, range(start, min(start + _SLICE, wanted)), ports))
+            await tidy(ports.envoy, tags)
+    return tally
