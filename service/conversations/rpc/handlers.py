@@ -28,8 +28,10 @@ MAX_HEADER_BYTES = 64 * 1024
 """The largest headers of a call: names and values. Envoy lets 60 KiB through and adds some."""
 
 logger = logging.getLogger(__name__)
-# A header that is not UTF-8 is bytes to us, but a traceback in the log to gRPC: for each one that anybody sends.
-logging.getLogger("grpc._cython.cygrpc").addFilter(lambda line: not str(line.msg).startswith("Invalid encoding on"))
+# Tracebacks to gRPC, for each caller who likes to cause them: a header that is not UTF-8, which is bytes to us, and an
+# answer that finds its call ended, as at its deadline.
+_NOT_OURS = ("Invalid encoding on", "ExecuteBatchError raised in core")
+logging.getLogger("grpc._cython.cygrpc").addFilter(lambda line: not str(line.msg).startswith(_NOT_OURS))
 
 _Context = Any  # grpc.aio.ServicerContext[Any, Any], which cannot be subscripted at run time
 _MARGIN_SECONDS = 0.02
@@ -233,11 +235,7 @@ async def _abort(context: _Context, error: ServiceError) -> None:
     if isinstance(error, errors.OverloadedError | errors.StoreUnavailableError):
         trailers.append(("retry-after", "1"))
     context.set_trailing_metadata(trailers)
-    try:
-        await context.abort(_CODES[status.code], status.message)
-    except grpc.aio.InternalError:
-        # The call has ended meanwhile, as at its deadline: there is nobody to tell.
-        raise asyncio.CancelledError from None
+    await context.abort(_CODES[status.code], status.message)
 
 
 def _refusing(error: ServiceError) -> "grpc.RpcMethodHandler[bytes, Any]":
