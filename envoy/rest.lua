@@ -110,6 +110,10 @@ local WRONG_TYPE = '"message":"([%w_.%[%]]+): (invalid value .*)'
 local VIOLATION = '{"@type":"type.googleapis.com/google.rpc.BadRequest","field_violations":'
   .. '[{"field":"%s","description":"%s"}]}'
 
+-- What an enum may be it does not say: `state: invalid value "DONE" for type type.googleapis.com/...`.
+local OF_ENUM = ' for type type%.googleapis%.com/([%w_.]+)"'
+local CHOICES = { ["conversations.v1.ConversationMetadata.State"] = "has to be OPEN or CLOSED" }
+
 -- The text up to the end of the JSON string that it begins in.
 local function to_end_of_string(text)
   local at = 1
@@ -122,7 +126,10 @@ end
 
 local function name_field(handle)
   local body = handle:body(true)
-  local text = body:getBytes(0, body:length())
+  local text = body:getBytes(0, body:length()):gsub(OF_ENUM, function(enum)
+    local choices = CHOICES[enum]
+    return choices and ": " .. choices .. '"'
+  end)
   local field, description = text:match(WRONG_TYPE)
   if field == nil or text:find("BadRequest", 1, true) then return end
   text, description = text:gsub(FREE_TYPE, "object"), description:gsub(FREE_TYPE, "object")

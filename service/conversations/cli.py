@@ -1,23 +1,60 @@
 """The `conversations` command: reads arguments, calls a room, prints."""
 
-import asyncio
+import errno
 import logging
 import os
 import sys
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import click
 from pydantic import SecretStr, ValidationError
 
-from conversations.errors import FilterError, ServiceError
-from conversations.logs import NotOfCallers
-from conversations.settings import Settings
+from conversations.errors import FilterError, ServiceError, StoreUnavailableError
+from conversations.output import discard_output
+from conversations.settings import Settings, shown, variable
+from conversations.signals import StoppedError, exit_code, run_until_stopped
 
 __all__ = ["main"]
 
-_INTERRUPTED = 130
+_SIGINT, _SIGPIPE = 2, 13
+# What a write fails with that names no file.
+_NOT_WRITTEN = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF}
+
+
+@contextmanager
+def _without_traceback() -> Iterator[None]:
+    """End in one sentence, or in silence, where it is no defect of ours."""
+    try:
+        yield
+    except StoppedError as stopped:
+        sys.exit(stopped.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(exit_code(_SIGINT))
+    except BrokenPipeError:
+        # Whoever reads the output has read enough, as `head` does.
+        discard_output()
+        sys.exit(exit_code(_SIGPIPE))
+    except OSError as error:
+        if error.filename is None and error.errno not in _NOT_WRITTEN:
+            raise
+        discard_output()
+        raise click.ClickException(f"{error.filename or 'cannot write the output'}: {error.strerror}") from error
+
+
+class _Program(click.Group):
+    """All commands; each ends without a traceback."""
+
+    def make_context(self, *args: Any, **more: Any) -> click.Context:
+        # Here the help is printed.
+        with _without_traceback():
+            return super().make_context(*args, **more)
+
+    def invoke(self, context: click.Context) -> Any:
+        with _without_traceback():
+            return super().invoke(context)
 
 
 def _checked(function: str) -> Callable[[click.Context, click.Parameter, Sequence[str]], list[str]]:
@@ -34,7 +71,52 @@ def _checked(function: str) -> Callable[[click.Context, click.Parameter, Sequenc
     return check
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+def _grpc_target(context: click.Context, parameter: click.Parameter, text: str) -> str:
+    from conversations.importer import read_target
+
+    try:
+        return read_target(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+
+
+def _readable_url(context: click.Context, parameter: click.Parameter, url: str | None) -> str | None:
+    if url is not None:
+        from conversations.store.redis_url import open_redis
+
+        try:
+            open_redis(url, 1, 1)
+        except ServiceError as error:
+            raise click.BadParameter(error.message) from error
+    return url
+
+
+class _Folder(click.Path):
+    """A folder that has a name: an empty one is that of the working directory, which nobody means."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path, file_okay=False)
+
+    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> Any:
+        if value == "":
+            self.fail("it has no name", parameter, context)
+        return super().convert(value, parameter, context)
+
+
+class _Port(click.types.IntParamType):
+    """A number from 0 to 65535."""
+
+    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> Any:
+        port = super().convert(value, parameter, context)
+        if not 0 <= port <= 65535:
+            self.fail(f"{port} is not in the range 0<=x<=65535.", parameter, context)
+        return port
+
+
+_PORT = _Port()
+
+
+@click.group(cls=_Program, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="conversation-service", prog_name="conversations")
 def main() -> None:
     """The inbox of a messaging platform as one service.
@@ -45,13 +127,20 @@ def main() -> None:
 
 @main.command()
 @click.option(
-    "--http-port", default=8080, show_default=True, help="Port of Envoy: JSON, gRPC and gRPC-Web. 0: any free."
+    "--http-port",
+    default=8080,
+    show_default=True,
+    type=_PORT,
+    help="Port of Envoy: JSON, gRPC and gRPC-Web. 0: any free.",
 )
-@click.option("--grpc-port", default=50051, show_default=True, help="Port that all workers share. 0: any free.")
+@click.option(
+    "--grpc-port", default=50051, show_default=True, type=_PORT, help="Port that all workers share. 0: any free."
+)
 @click.option(
     "--redis-url",
     envvar="CONVERSATIONS_REDIS_URL",
     show_envvar=True,
+    callback=_readable_url,
     help="An existing Redis with the search module; without it one is started. Give a URL with a password in the "
     "variable: options stand in the list of processes.",
 )
@@ -59,7 +148,7 @@ def main() -> None:
     "--data-dir",
     default=".data",
     show_default=True,
-    type=click.Path(path_type=Path, file_okay=False),
+    type=_Folder(),
     help="Where the started Redis keeps its data, and all their logs; for this user alone.",
 )
 @click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 64), help="gRPC worker processes.")
@@ -113,8 +202,10 @@ def main() -> None:
 def up(**options: Any) -> None:
     """Run everything on this machine: Redis with RediSearch, gRPC workers, Envoy.
 
-    Prints `ready http://... grpc://...` once all of them answer. Ctrl-C stops what was started.
+    Prints `ready http://... grpc://...` once all of them answer. Ctrl-C stops what was started, a second one at once.
     """
+    # Workers read the same variables: what is wrong with one is said here, and at once.
+    _settings()
     from conversations.local.up import UpOptions
     from conversations.local.up import up as run
 
@@ -126,32 +217,51 @@ def serve() -> None:
     """Run one gRPC server, for production.
 
     Settings come from CONVERSATIONS_* variables; see `conversations settings`. SIGTERM stops it gracefully: it says
-    NOT_SERVING, waits, and lets running calls finish.
+    NOT_SERVING, waits, and lets running calls finish; a second one ends it at once.
     """
     settings = _settings()
     logging.basicConfig(
         level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
     )
-    logging.getLogger("grpc._cython.cygrpc").addFilter(NotOfCallers())
     # gRPC's core logs bytes of callers as they came, line feeds too.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from conversations.server import serve as run
 
-    _run(run(settings))
+    try:
+        run_until_stopped(run(settings))
+    except ServiceError as error:
+        raise click.ClickException(error.message) from error
 
 
 @main.command()
 def settings() -> None:
-    """Print the settings of `serve`: variable, value now, meaning."""
+    """Print the settings of `serve`: variable, value, meaning, and where the value comes from.
+
+    What `serve` would refuse is refused here too; exit code 1. Passwords are shown as `***`.
+    """
+    from conversations.store.redis_url import open_redis
+
     current = _settings()
+    try:
+        open_redis(current.redis_url.get_secret_value(), 1, 1)
+    except ServiceError as error:
+        raise click.ClickException(f"settings are wrong: {variable('redis_url')}: {error.message}") from error
     for name, field in Settings.model_fields.items():
-        click.echo(f"CONVERSATIONS_{name.upper()}={getattr(current, name)}")
+        click.echo(f"{variable(name)}={shown(current, name)}")
         click.echo(click.wrap_text(" ".join((field.description or "").split()), 88, "    ", "    "))
+        is_set, default = name in current.model_fields_set, shown(Settings.model_construct(), name)
+        click.echo(f"    From the environment; default: {default or 'none'}" if is_set else "    Default")
 
 
 @main.command("import")
 @click.argument("file", metavar="FILE")
-@click.option("--target", default="127.0.0.1:50051", show_default=True, help="gRPC address of a running server.")
+@click.option(
+    "--target",
+    default="127.0.0.1:50051",
+    show_default=True,
+    callback=_grpc_target,
+    help="gRPC address of a running server, as its ready line has it.",
+)
 def import_(file: str, target: str) -> None:
     """Send the event log FILE to a running server; `-` is standard input.
 
@@ -167,13 +277,14 @@ _redis_url = click.option(
     "--redis-url",
     envvar="CONVERSATIONS_REDIS_URL",
     show_envvar=True,
+    callback=_readable_url,
     help="The Redis; without it, the one that runs under --data-dir.",
 )
 _data_dir = click.option(
     "--data-dir",
     default=".data",
     show_default=True,
-    type=click.Path(path_type=Path, file_okay=False),
+    type=_Folder(),
     help="The --data-dir of a running `conversations up`.",
 )
 
@@ -186,7 +297,8 @@ _data_dir = click.option(
     "-o",
     type=click.File("w", "utf-8", lazy=True),
     default="-",
-    help="File to write; default: standard output.",
+    show_default="standard output",
+    help="File to write.",
 )
 def export(redis_url: str | None, data_dir: Path, output: Any) -> None:
     """Write everything as an event log that `import` restores.
@@ -208,15 +320,37 @@ async def _export(settings: Settings, output: Any) -> None:
 
     store = await open_store(settings)
     try:
-        with _progress(await store.export.count(), "exporting") as bar:
+        count = await store.export.count()
+        # A file is there even if nothing comes; and not before Redis has answered, since it may be an older export.
+        _write(output, [])
+        with _progress(count, "exporting") as bar:
             async for conversations, lines in store.export.batches(leave_out):
-                output.writelines(f"{line}\n" for line in lines)
+                _write(output, lines)
                 bar.update(conversations)
     finally:
         await store.close()
     if left_out:
         click.echo(f"records left out: {left_out}; `conversations doctor` tells more", err=True)
         sys.exit(1)
+
+
+def _write(output: Any, lines: Sequence[str]) -> None:
+    try:
+        output.writelines(f"{line}\n" for line in lines)
+        # What cannot be written is said, and not found out when the program has ended.
+        output.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        discard_output()
+        name = output.name
+        if name in ("-", "<stdout>"):
+            name = "standard output"
+        else:
+            # Otherwise click tries once more to write what is left, and fails in other words.
+            with suppress(OSError):
+                output.close()
+        raise click.ClickException(f"cannot write {name}: {error.strerror}; the export is not whole") from error
 
 
 @main.command()
@@ -301,8 +435,13 @@ def _settings(**values: Any) -> Settings:
     try:
         return Settings(**values)
     except ValidationError as error:
-        wrong = "; ".join(f"CONVERSATIONS_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors())
+        wrong = "; ".join(_what_is_wrong(**found) for found in error.errors())
         raise click.ClickException(f"settings are wrong: {wrong}") from error
+
+
+def _what_is_wrong(*, loc: tuple[int | str, ...], msg: str, **_: Any) -> str:
+    sentence = msg.removeprefix("Value error, ")
+    return f"{variable(str(loc[0]))}: {sentence}" if loc else sentence
 
 
 def _redis_settings(redis_url: str | None, data_dir: Path) -> Settings:
@@ -319,15 +458,14 @@ def _redis_settings(redis_url: str | None, data_dir: Path) -> Settings:
 
 
 def _run(task: Coroutine[Any, Any, None]) -> None:
-    """Run a task; an error of ours ends in one sentence, Ctrl-C in silence."""
+    """Run a task; an error of ours ends in one sentence."""
+    # Where the store is away the command ends, and says so itself.
+    logging.getLogger("conversations.store.redis_errors").setLevel(logging.ERROR)
     try:
-        if sys.platform == "win32":
-            asyncio.run(task)
-        else:
-            import uvloop
+        run_until_stopped(task)
+    except StoreUnavailableError as error:
+        from conversations.store.outages import explain_outage
 
-            uvloop.run(task)
+        raise click.ClickException(explain_outage(error)) from error
     except ServiceError as error:
         raise click.ClickException(error.message) from error
-    except KeyboardInterrupt:
-        sys.exit(_INTERRUPTED)

@@ -6,17 +6,19 @@ While one batch is on its way, the next one is parsed.
 """
 
 import asyncio
+import codecs
 import concurrent.futures
 import gzip
 import io
 import itertools
 import os
+import re
 import stat
 import sys
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -25,6 +27,7 @@ import grpc.aio
 
 from conversations.errors import InvalidFieldError
 from conversations.event_json import MAX_EVENT_TEXT, parse_event
+from conversations.signals import StoppedError, run_until_stopped
 from conversations.v1.ingest_service_pb2 import IngestEventsRequest, IngestEventsResponse
 
 __all__ = [
@@ -33,10 +36,12 @@ __all__ = [
     "ImportReporter",
     "ImportStoppedError",
     "ImportSummary",
+    "NotALogError",
     "RejectedLine",
     "import_events",
     "parse_line",
     "read_batches",
+    "read_target",
     "run_import",
 ]
 
@@ -46,6 +51,8 @@ MAX_LINE_BYTES = MAX_EVENT_TEXT
 
 _METHOD = "/conversations.v1.IngestService/IngestEvents"
 _CALL_SECONDS = 60.0
+# A batch takes much less.
+_QUIET_SECONDS = 5.0
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 5.0
 
@@ -125,6 +132,34 @@ class ImportStoppedError(Exception):
     """Raised when the server cannot be reached for too long, or refuses whatever it is sent."""
 
 
+class NotALogError(Exception):
+    """Raised when a file cannot be an event log; says why."""
+
+
+_TARGET = re.compile(r"(\[[0-9A-Fa-f:.]+(%\w+)?\]|[\w.-]+):(?P<port>\d{1,5})")
+# Other names that gRPC knows.
+_OTHER_TARGET = re.compile(r"(unix|unix-abstract|dns|ipv4|ipv6|vsock):.+")
+
+
+def read_target(text: str) -> str:
+    """Return the gRPC address that a text says: `host:port`, with or without `grpc://`, or another name of gRPC's.
+
+    Raises:
+        ValueError: It is none; says why.
+    """
+    target = text.strip().removeprefix("grpc://").removesuffix("/")
+    if _OTHER_TARGET.fullmatch(target):
+        return target
+    if "://" in target:
+        raise ValueError(
+            f"{text!r} is not a gRPC address: it looks like 127.0.0.1:50051, without {target.split('://')[0]}://"
+        )
+    found = _TARGET.fullmatch(target)
+    if found is None or not 0 < int(found["port"]) <= 65535:
+        raise ValueError(f"{text!r} is not a gRPC address: it looks like 127.0.0.1:50051, with a port from 1 to 65535")
+    return target
+
+
 def parse_line(number: int, line: bytes) -> EncodedEvent | RejectedLine:
     """Return the event of a line, or why there is none.
 
@@ -147,12 +182,17 @@ def read_batches(file: io.BufferedReader) -> Iterator[Batch]:
 
     Raises:
         OSError, EOFError, zlib.error: The file cannot be read or unpacked.
+        NotALogError: It is text in another encoding than UTF-8.
     """
     lines: list[EncodedEvent | RejectedLine] = []
     size = 0
     with file:
         for number, text in _numbered_lines(_unpacked(file)):
-            if text.isspace():
+            if text.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) and number == 1:
+                raise NotALogError("it is UTF-16, and an event log is UTF-8")
+            # A mark that editors put before text; logs that were joined have it before other lines too.
+            text = text.removeprefix(codecs.BOM_UTF8)
+            if not text.strip():
                 continue
             line = parse_line(number, text)
             line_size = len(line.request) if isinstance(line, EncodedEvent) else 0
@@ -200,7 +240,7 @@ async def import_events(
     """
     summary = ImportSummary()
     async with grpc.aio.insecure_channel(target, options=_CHANNEL_OPTIONS) as channel:
-        sender = _Sender(channel, reporter, patience_seconds)
+        sender = _Sender(channel, target, reporter, patience_seconds)
         batch = await _next_batch(batches)
         while batch is not None:
             following = _next_batch(batches)
@@ -249,13 +289,44 @@ def _advanced(summary: ImportSummary, batch: Batch, rejected: int) -> ImportSumm
     )
 
 
+# Of the gRPC library: why it has no connection, or what it found at the other end.
+_NO_CONNECTION = re.compile(r"last error: .*?(?:remote host: |recvmsg:|error: )(?P<why>[^:]+?)(?: \(\d+\))?$")
+_NO_NAME = re.compile(r"errors? resolving|DNS resolution|lookup failed", re.IGNORECASE)
+_NO_GRPC = "Failed parsing HTTP/2"
+
+
+def _in_words(error: grpc.aio.AioRpcError, target: str) -> str:
+    """Return what a call failed with: where it never got to a server, in words of ours."""
+    details = error.details() or ""
+    if error.code() is grpc.StatusCode.UNAVAILABLE:
+        if _NO_NAME.search(details):
+            return f"there is no host of that name: {target}"
+        if _NO_GRPC in details:
+            return f"what answers at {target} is not a gRPC server"
+        if found := _NO_CONNECTION.search(details):
+            return f"no connection to {target}: {found['why']}"
+    if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED and details == "Deadline Exceeded":
+        return f"no answer from {target}"
+    return f"{error.code().name}: {details}"
+
+
+def _is_a_mistake(error: grpc.aio.AioRpcError) -> bool:
+    """Whether a failure of the very first call is about the target, which waiting does not mend."""
+    details = error.details() or ""
+    return error.code() is grpc.StatusCode.UNAVAILABLE and bool(_NO_NAME.search(details) or _NO_GRPC in details)
+
+
 class _Sender:
     """Sends events until the server has answered for each of them."""
 
-    def __init__(self, channel: grpc.aio.Channel, reporter: ImportReporter, patience_seconds: float) -> None:
+    def __init__(
+        self, channel: grpc.aio.Channel, target: str, reporter: ImportReporter, patience_seconds: float
+    ) -> None:
         self._ingest: grpc.aio.UnaryUnaryMultiCallable[bytes, IngestEventsResponse] = channel.unary_unary(
             _METHOD, response_deserializer=IngestEventsResponse.FromString
         )
+        self._target = target
+        self._answered = False
         self._reporter = reporter
         self._patience_seconds = patience_seconds
 
@@ -264,7 +335,7 @@ class _Sender:
         try:
             response = await self._call(b"".join(event.request for event in events))
         except grpc.aio.AioRpcError as error:
-            reason = f"{error.code().name}: {error.details()}"
+            reason = _in_words(error, self._target)
             if error.code() not in _ABOUT_THE_EVENTS:
                 raise ImportStoppedError(reason) from error
             if len(events) == 1:
@@ -278,13 +349,26 @@ class _Sender:
         pause = _FIRST_PAUSE_SECONDS
         while True:
             try:
-                return await self._ingest(request, timeout=_CALL_SECONDS)
+                response = await self._say_when_quiet(self._ingest(request, timeout=_CALL_SECONDS))
+                self._answered = True
+                return response
             except grpc.aio.AioRpcError as error:
                 if error.code() not in _TRANSIENT or time.monotonic() + pause > give_up_at:
                     raise
-                self._reporter.waiting(f"{error.code().name}: {error.details()}")
+                if not self._answered and _is_a_mistake(error):
+                    raise
+                self._reporter.waiting(_in_words(error, self._target))
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+
+    async def _say_when_quiet(self, call: Awaitable[IngestEventsResponse]) -> IngestEventsResponse:
+        timer = asyncio.get_running_loop().call_later(
+            _QUIET_SECONDS, self._reporter.waiting, f"no answer from {self._target}"
+        )
+        try:
+            return await call
+        finally:
+            timer.cancel()
 
 
 def run_import(path: str, target: str) -> int:
@@ -295,7 +379,7 @@ def run_import(path: str, target: str) -> int:
         target: `host:port` of the server, with or without `grpc://`.
 
     Returns:
-        0 when every line was applied, 1 when one was rejected, 130 when interrupted.
+        0 when every line was applied, 1 when one was rejected, 130 when interrupted, 143 when terminated.
 
     Raises:
         click.ClickException: The file cannot be read, or the server does not take the events.
@@ -303,16 +387,25 @@ def run_import(path: str, target: str) -> int:
     console = _Console()
     try:
         summary = console.follow(_open(path), target.removeprefix("grpc://"))
-    except KeyboardInterrupt:
+    except StoppedError as stopped:
         click.echo(f"interrupted; {console.position}", err=True)
-        return 130
+        return stopped.exit_code
     except ImportStoppedError as error:
         raise click.ClickException(f"{error}; {console.position}") from error
-    except (OSError, EOFError, zlib.error) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise click.ClickException(f"cannot read {path!r}: {reason}; {console.position}") from error
+    except BrokenPipeError:
+        raise
+    except (OSError, EOFError, zlib.error, NotALogError) as error:
+        raise click.ClickException(f"cannot read {path!r}: {_why_unreadable(error)}; {console.position}") from error
     click.echo(f"imported {summary.imported} events, {summary.rejected} rejected")
     return 1 if summary.rejected else 0
+
+
+def _why_unreadable(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    if isinstance(error, EOFError):
+        return "it is cut off: the end of the gzip data is missing"
+    return str(error) if isinstance(error, NotALogError) else "its gzip data is damaged"
 
 
 def _open(path: str) -> io.BufferedReader:
@@ -350,7 +443,7 @@ class _Console:
             item_show_func=lambda _: f"{self._summary.imported} events",
         ) as bar:
             self._advance = lambda: bar.update(self._summary.bytes_read - bar.pos if size else 1)
-            return asyncio.run(import_events(read_batches(file), target, self))
+            return run_until_stopped(import_events(read_batches(file), target, self))
 
     def rejected(self, line: RejectedLine) -> None:
         """Name a line and what is wrong with it."""

@@ -10,6 +10,7 @@ import grpc
 
 from conversations import servicers
 from conversations.errors import ConfigurationError, ServiceError, StoreUnavailableError
+from conversations.logs import OncePerInterval
 from conversations.metrics import serve_metrics
 from conversations.rpc import (
     MAX_HEADER_BYTES,
@@ -23,7 +24,9 @@ from conversations.rpc import (
     reflection_methods,
 )
 from conversations.settings import Settings
+from conversations.signals import end_at_once
 from conversations.store import Store, open_store
+from conversations.store.outages import explain_outage
 from conversations.v1 import (
     channel_service_pb2,
     conversation_service_pb2,
@@ -38,6 +41,7 @@ from conversations.v1 import (
 __all__ = ["Server", "serve"]
 
 logger = logging.getLogger(__name__)
+store_logger = logging.getLogger("conversations.store.redis_errors")
 
 _SERVICES = (
     (conversation_service_pb2, "ConversationService", servicers.ConversationServicer),
@@ -63,6 +67,7 @@ _HEALTH_INTERVAL_SECONDS = 0.5
 _HEALTH_PATIENCE_SECONDS = 2.2
 _HEALTH_TRIES = 2
 _RETRY_SECONDS = 0.5
+_WAITING_SECONDS = 30.0
 
 
 class Server:
@@ -202,7 +207,7 @@ def return_freed_memory() -> None:
 
 
 async def serve(settings: Settings, stop: asyncio.Event | None = None) -> None:
-    """Serve until SIGTERM, SIGINT or `stop`.
+    """Serve until SIGTERM, SIGINT or `stop`. A second signal ends the process at once: all state is in Redis.
 
     Raises:
         ConfigurationError: Settings or Redis are not as the service needs them.
@@ -210,9 +215,16 @@ async def serve(settings: Settings, stop: asyncio.Event | None = None) -> None:
     return_freed_memory()
     stop = stop or asyncio.Event()
     loop = asyncio.get_running_loop()
+
+    def stop_gently() -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+            signal.signal(number, end_at_once)
+        stop.set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
         with suppress(NotImplementedError):
-            loop.add_signal_handler(number, stop.set)
+            loop.add_signal_handler(number, stop_gently)
     store = await _open_when_ready(settings, stop)
     if store is None:
         return
@@ -228,15 +240,37 @@ async def serve(settings: Settings, stop: asyncio.Event | None = None) -> None:
 
 
 async def _open_when_ready(settings: Settings, stop: asyncio.Event) -> Store | None:
-    """Open the store, however long Redis takes to come up; None when told to stop meanwhile."""
-    told = False
-    while not stop.is_set():
-        try:
-            return await open_store(settings)
-        except StoreUnavailableError:
-            if not told:
-                logger.warning("waiting for Redis")
-                told = True
-            with suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), _RETRY_SECONDS)
-    return None
+    """Open the store, however long Redis takes to come up; None when told to stop meanwhile.
+
+    What it waits for is logged at first, when that changes, and every 30 seconds.
+    """
+    stopping = asyncio.create_task(stop.wait())
+    waits = OncePerInterval(_WAITING_SECONDS)
+    logger.addFilter(waits)
+    # It would say the same, without the address.
+    store_logger.addFilter(_nothing)
+    try:
+        while not stop.is_set():
+            opening = asyncio.create_task(open_store(settings))
+            await asyncio.wait((opening, stopping), return_when=asyncio.FIRST_COMPLETED)
+            if not opening.done():
+                opening.cancel()
+                with suppress(asyncio.CancelledError, ServiceError):
+                    await (await opening).close()
+                return None
+            try:
+                return opening.result()
+            except StoreUnavailableError as error:
+                logger.warning(
+                    "waiting for Redis: %s", explain_outage(error).removeprefix("the store is unavailable: ")
+                )
+            await asyncio.wait((stopping,), timeout=_RETRY_SECONDS)
+        return None
+    finally:
+        stopping.cancel()
+        logger.removeFilter(waits)
+        store_logger.removeFilter(_nothing)
+
+
+def _nothing(_: logging.LogRecord) -> bool:
+    return False

@@ -443,7 +443,7 @@ WRONG_TYPES = [
     ("/conversations.list", {"filters": False}, "filters"),
     ("/conversations.info", {"conversation_id": 5}, "conversation_id"),
     ("/conversations.setState", {"conversation_id": UNKNOWN[0].metadata["id"], "state": "DONE"}, "state"),
-    ("/conversations.setState", {"conversation_id": UNKNOWN[0].metadata["id"], "state": "open"}, "state"),
+    ("/conversations.setState", {"conversation_id": UNKNOWN[0].metadata["id"], "state": "closed "}, "state"),
     ("/conversations.setState", {"conversation_id": UNKNOWN[0].metadata["id"], "state": True}, "state"),
     ("/tags.create", {"name": 5, "color": "tag-red"}, "name"),
     ("/tags.create", {"name": "Urgent", "color": 5}, "color"),
@@ -458,6 +458,47 @@ def test_wrong_type_is_refused(rest: Rest, path: str, body: Json, name: str) -> 
     [error, *_] = answer.json["details"]
     assert (error["@type"], error["domain"]) == (ERROR_INFO, DOMAIN)
     assert error["reason"] in ("MALFORMED_REQUEST", "INVALID_FIELD")
+
+
+WRONG_CHOICES = [
+    (
+        "/conversations.setState",
+        {"conversation_id": UNKNOWN[0].metadata["id"], "state": state},
+        "state",
+        "OPEN or CLOSED",
+    )
+    for state in ("DONE", "done", "", "77", 77, 0, True, 1.5, None, "STATE_UNSPECIFIED", 'a"b\\', "ü: ,")
+] + [
+    ("/tags.create", {"name": "Urgent", "color": "red"}, "color", "tag-red, tag-blue, tag-green, tag-purple"),
+    ("/tags.create", {"name": "Urgent"}, "color", "tag-red, tag-blue, tag-green, tag-purple"),
+    (
+        "/metadata.upsert",
+        {"subject": "contact", "id": UNKNOWN[0].metadata["id"], "data": {}},
+        "subject",
+        "conversation, message or channel",
+    ),
+]
+
+
+@pytest.mark.parametrize(("path", "body", "name", "choices"), WRONG_CHOICES)
+def test_a_wrong_choice_is_answered_with_the_field_and_the_choices(
+    rest: Rest, path: str, body: Json, name: str, choices: str
+) -> None:
+    answer = rest.post(path, body)
+    assert (answer.status, answer.json["code"]) == (400, 3)
+    [violation] = answer.json["details"][1]["field_violations"]
+    assert violation["field"] == name
+    for text in (answer.json["message"], violation["description"]):
+        assert text.endswith(choices)
+        assert "type.googleapis.com" not in text
+
+
+@pytest.mark.parametrize("state", ["OPEN", "closed", "Open", "cLOSED", 1, 2])
+def test_a_state_is_taken_in_any_case(rest: Rest, ids: Ids, state: Any) -> None:
+    ingest(rest, message(ids, "conversation", 1))
+    body = {"conversation_id": ids("conversation"), "state": state}
+    assert rest.post("/conversations.setState", body).status == 204
+    assert info(rest, ids)["metadata"]["state"] == {1: "OPEN", 2: "CLOSED"}.get(state, str(state).upper())
 
 
 def test_wrong_type_names_the_field_for_programs_too(rest: Rest) -> None:

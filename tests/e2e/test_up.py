@@ -81,6 +81,59 @@ def test_signal_stops_all_in_time(run_up: RunUp, number: int) -> None:
     assert not (stack.data_dir / "redis.url").exists()
 
 
+def test_a_second_ctrl_c_stops_all_at_once(run_up: RunUp) -> None:
+    stack = run_up()
+    pids = children(stack).values()
+    # It does not hear that it is to end: the first Ctrl-C waits for it as long as it may.
+    os.kill(stack.pids("serve")[0], signal.SIGSTOP)
+    stack.process.send_signal(signal.SIGINT)
+    time.sleep(0.2)
+    began = time.monotonic()
+    stack.process.send_signal(signal.SIGINT)
+    assert stack.process.wait(10) == 130
+    assert time.monotonic() - began < 1.5
+    assert not [pid for pid in pids if lives(pid)]
+    assert not (stack.data_dir / "redis.url").exists()
+    assert stack.said == ""
+    again = run_up()
+    with Rest(again.http_url) as rest:
+        assert rest.request("GET", "/healthz").status == 200
+    assert again.said == "", "Redis had closed its file"
+
+
+def test_what_a_worker_waits_for_is_said(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "conversations", "up", "--http-port", "0", "--grpc-port", "0"]
+    with subprocess.Popen(
+        [*command, "--data-dir", str(tmp_path), "--redis-url", "redis://user:hunter2@127.0.0.1:1"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr is not None
+        line = process.stderr.readline()
+        process.terminate()
+        assert process.wait(10) == 0
+    assert line == (
+        "waiting for worker 1 to serve: waiting for Redis: Redis cannot be reached at 127.0.0.1:1: Connection refused\n"
+    )
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a device that is always full")
+def test_a_ready_line_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "conversations", "up", "--http-port", "0", "--grpc-port", "0"]
+    with open("/dev/full", "w") as full:
+        ended = subprocess.run(
+            [*command, "--data-dir", str(tmp_path)],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert ended.returncode == 1
+    assert ended.stderr == "error: cannot write to standard output: No space left on device\n"
+
+
 @pytest.mark.parametrize(("word", "name"), [("redis-server", "redis"), ("serve", "worker 1"), ("envoy", "envoy")])
 def test_death_of_a_child_is_said_and_ends_all(run_up: RunUp, word: str, name: str) -> None:
     stack = run_up()

@@ -8,6 +8,7 @@ import os
 import pty
 import re
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
@@ -25,10 +26,12 @@ from conversations.importer import (
     EncodedEvent,
     ImportStoppedError,
     ImportSummary,
+    NotALogError,
     RejectedLine,
     import_events,
     parse_line,
     read_batches,
+    read_target,
 )
 from conversations.v1.event_pb2 import Event
 from conversations.v1.ingest_service_pb2 import IngestEventsRequest, IngestEventsResponse, RejectedEvent
@@ -105,10 +108,69 @@ class TestParseLine:
                 assert levels > 20
 
 
+class TestReadTarget:
+    @pytest.mark.parametrize(
+        ("text", "target"),
+        [
+            ("127.0.0.1:50051", "127.0.0.1:50051"),
+            ("grpc://127.0.0.1:50051", "127.0.0.1:50051"),
+            (" grpc://inbox.example.org:443/ ", "inbox.example.org:443"),
+            ("[::1]:50051", "[::1]:50051"),
+            ("my_host:1", "my_host:1"),
+            ("unix:/run/inbox.sock", "unix:/run/inbox.sock"),
+            ("unix:///run/inbox.sock", "unix:///run/inbox.sock"),
+            ("dns:///inbox:50051", "dns:///inbox:50051"),
+        ],
+    )
+    def test_an_address_is_taken(self, text: str, target: str) -> None:
+        assert read_target(text) == target
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "",
+            "127.0.0.1",
+            "localhost:",
+            ":50051",
+            "host:port",
+            "host:0",
+            "host:65536",
+            "::1:50051",
+            "a b:1",
+            "grpc://",
+            "http://127.0.0.1:8080",
+            "https://host",
+            "redis://host:1",
+            "grpc://http://host:1",
+            "host:1/path",
+            "u@host:1",
+        ],
+    )
+    def test_what_is_no_address_is_refused(self, text: str) -> None:
+        with pytest.raises(ValueError, match="is not a gRPC address: it looks like 127.0.0.1:50051"):
+            read_target(text)
+
+
 class TestReadBatches:
     def test_blank_lines_are_skipped_and_counted(self) -> None:
         (batch,) = batches_of(b"\n", tag_line("a"), b"  \r\n", b"\n", tag_line("b").rstrip())
         assert numbers(batch) == [2, 5]
+
+    @pytest.mark.parametrize("ends", [b"\n", b"\r\n"])
+    def test_a_byte_order_mark_is_no_part_of_a_line(self, ends: bytes) -> None:
+        log = b"\xef\xbb\xbf" + ends.join([b"", tag_line("a").strip(), b"\xef\xbb\xbf" + tag_line("b").strip()])
+        for content in (log, gzip.compress(log)):
+            (batch,) = batches_of(content)
+            assert numbers(batch) == [2, 3]
+            assert all(isinstance(line, EncodedEvent) for line in batch.lines)
+        (batch,) = batches_of(b"\xef\xbb\xbf" + tag_line("a"))
+        assert batch.lines == batches_of(tag_line("a"))[0].lines
+        assert batches_of(b"\xef\xbb\xbf") == []
+
+    @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be"])
+    def test_another_encoding_is_said_at_once(self, encoding: str) -> None:
+        with pytest.raises(NotALogError, match="it is UTF-16, and an event log is UTF-8"):
+            batches_of(("\ufeff" * (encoding == "utf-16-be") + tag_line("a").decode()).encode(encoding))
 
     def test_an_empty_log_has_no_batch(self) -> None:
         assert batches_of(b"\n\n") == []
@@ -296,6 +358,43 @@ class TestImportEvents:
         assert server.fake.names == ["a", "b", "a", "b"]
         assert summary.imported == 2
 
+    async def test_nobody_at_the_target_is_said_in_plain_words(self) -> None:
+        recorder = Recorder()
+        batches = read_batches(as_file(tag_line("a")))
+        with pytest.raises(ImportStoppedError, match="^no connection to 127.0.0.1:1: Connection refused$"):
+            await import_events(batches, "127.0.0.1:1", recorder, patience_seconds=0.5)
+        assert set(recorder.waits) == {"no connection to 127.0.0.1:1: Connection refused"}
+
+    @pytest.mark.parametrize("answer", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"-ERR unknown command\r\n"])
+    async def test_a_target_that_is_no_grpc_server_is_said_at_once(self, answer: bytes) -> None:
+        async def respond(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.read(1)
+            writer.write(answer)
+            await writer.drain()
+            await reader.read()
+            writer.close()
+
+        async with await asyncio.start_server(respond, "127.0.0.1", 0) as other:
+            target = f"127.0.0.1:{other.sockets[0].getsockname()[1]}"
+            recorder = Recorder()
+            with pytest.raises(ImportStoppedError, match=f"^what answers at {target} is not a gRPC server$"):
+                await import_events(read_batches(as_file(tag_line("a"))), target, recorder)
+        assert recorder.waits == []
+
+    async def test_a_name_that_there_is_not_is_said_at_once(self) -> None:
+        with pytest.raises(ImportStoppedError, match="^there is no host of that name: nohost.invalid:1$"):
+            await import_events(read_batches(as_file(tag_line("a"))), "nohost.invalid:1", Recorder())
+
+    async def test_a_server_that_is_silent_is_said_to_be(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(importer, "_QUIET_SECONDS", 0.05)
+        monkeypatch.setattr(importer, "_CALL_SECONDS", 0.3)
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            target = f"127.0.0.1:{silent.getsockname()[1]}"
+            recorder = Recorder()
+            with pytest.raises(ImportStoppedError, match=f"^no answer from {target}$"):
+                await import_events(read_batches(as_file(tag_line("a"))), target, recorder, patience_seconds=0.2)
+        assert recorder.waits[0] == f"no answer from {target}"
+
     async def test_patience_ends(self, server: Running) -> None:
         server.fake.failures = [grpc.StatusCode.UNAVAILABLE] * 100
         with pytest.raises(ImportStoppedError, match="UNAVAILABLE: as told"):
@@ -380,7 +479,7 @@ class TestRunImport:
         log.write_bytes(packed[: len(packed) // 2])
         code, out, err = await self.run(log, server.target)
         assert (code, out) == (1, "")
-        assert f"cannot read '{log}'" in err
+        assert f"cannot read '{log}': it is cut off: the end of the gzip data is missing; " in err
         assert "everything up to line 1000 is acknowledged" in err
         assert "Traceback" not in err
 
@@ -405,6 +504,37 @@ class TestRunImport:
             assert await process.wait() == 130
         process.stdin.close()
         assert out == b""
+        assert re.fullmatch(r"interrupted; everything up to line [12]000 is acknowledged\n", err.decode())
+
+    @pytest.mark.parametrize(
+        ("content", "reason"),
+        [
+            (b"\x1f\x8b" + b"x" * 20, "its gzip data is damaged"),
+            (gzip.compress(tag_line("a"))[:-8] + b"x" * 8, "its gzip data is damaged"),
+            (gzip.compress(tag_line("a"))[:12] + b"x" * 30, "its gzip data is damaged"),
+            (b"\x1f\x8b", "it is cut off: the end of the gzip data is missing"),
+            (tag_line("a").decode().encode("utf-16"), "it is UTF-16, and an event log is UTF-8"),
+        ],
+    )
+    async def test_what_cannot_be_read_is_said_in_words_of_ours(
+        self, server: Running, tmp_path: Path, content: bytes, reason: str
+    ) -> None:
+        log = tmp_path / "log"
+        log.write_bytes(content)
+        code, out, err = await self.run(log, server.target)
+        assert (code, out) == (1, "")
+        assert err == f"Error: cannot read '{log}': {reason}; everything up to line 0 is acknowledged\n"
+
+    async def test_terminated_it_says_how_far_it_got(self, server: Running) -> None:
+        process = await self.start("-", server.target)
+        assert process.stdin is not None
+        process.stdin.write(tag_line("a") * 2001)
+        await process.stdin.drain()
+        await server.fake.called_twice.wait()
+        process.terminate()
+        async with asyncio.timeout(10):
+            _, err = await process.communicate()
+        assert process.returncode == 143
         assert re.fullmatch(r"interrupted; everything up to line [12]000 is acknowledged\n", err.decode())
 
     async def test_a_terminal_sees_a_progress_bar(self, server: Running, tmp_path: Path) -> None:

@@ -3,7 +3,8 @@
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from conversations.settings import Settings
+from conversations.settings import Settings, shown, variable
+from conversations.store.redis_url import open_redis
 
 
 @pytest.fixture(autouse=True)
@@ -97,6 +98,14 @@ def test_defaults_serve_a_laptop() -> None:
         ("drain_seconds", "-1"),
         ("grace_seconds", "soon"),
         ("log_level", "info"),
+        ("host", ""),
+        ("host", "two words"),
+        ("drain_seconds", "inf"),
+        ("grace_seconds", "nan"),
+        ("redis_timeout_ms", "1" + "0" * 30),
+        ("max_request_bytes", str(2**30)),
+        ("max_running_calls", "1" + "0" * 30),
+        ("metrics_port", "none"),
         ("log_level", "TRACE"),
     ],
 )
@@ -115,3 +124,63 @@ def test_settings_are_frozen() -> None:
 
 def test_every_setting_says_what_it_is() -> None:
     assert [name for name, field in Settings.model_fields.items() if not field.description] == []
+
+
+@pytest.mark.parametrize("name", ["own_port", "metrics_port"])
+def test_an_empty_variable_is_no_port(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(variable(name), "")
+    assert getattr(Settings(), name) is None
+
+
+@pytest.mark.parametrize(
+    "ports", [{"port": 7000, "own_port": 7000}, {"own_port": 7000, "metrics_port": 7000}, {"metrics_port": 50051}]
+)
+def test_a_port_has_one_use(ports: dict[str, int]) -> None:
+    with pytest.raises(ValidationError, match="CONVERSATIONS_PORT, CONVERSATIONS_OWN_PORT, CONVERSATIONS_METRICS_PORT"):
+        Settings(**ports)  # type: ignore[arg-type]
+
+
+def test_ports_that_are_picked_do_not_clash() -> None:
+    assert Settings(port=0, own_port=0, metrics_port=0).port == 0
+
+
+def test_what_is_shown_is_taken_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = Settings(own_port=7001, drain_seconds=0.5, trusted_proxies="10.0.0.0/8")
+    for name in Settings.model_fields:
+        monkeypatch.setenv(variable(name), shown(before, name))
+    assert Settings() == before
+
+
+@pytest.mark.parametrize(
+    ("url", "text"),
+    [
+        ("redis://127.0.0.1:6379/0", "redis://127.0.0.1:6379/0"),
+        ("redis://:hunter2@host:6379/0", "redis://:***@host:6379/0"),
+        ("rediss://user:hunter2@host:6379/0", "rediss://user:***@host:6379/0"),
+        ("redis://user:%68unter2@host", "redis://user:***@host"),
+        ("redis://user:hun@ter2@host/0", "redis://user:***@host/0"),
+        ("redis://hunter2@host/0", "redis://***@host/0"),
+        ("redis://host/0?password=hunter2&protocol=3", "redis://host/0?password=***&protocol=3"),
+        ("redis://host/0?%70assword=hunter2", "redis://host/0?%70assword=***"),
+        ("redis://host/0?PASSWORD=hunter2&username=hunter2", "redis://host/0?PASSWORD=***&username=***"),
+        ("redis://host/0?password=hunter2%40x&db=0", "redis://host/0?password=***&db=0"),
+        ("redis://host/0?password=x@hunter2&db=0", "redis://***"),
+        ("redis://:x?hunter2@host", "redis://***"),
+        ("redis://:x/hunter2@host", "redis://:***@host"),
+        ("redis://:x#hunter2@host", "redis://:***@host"),
+        ("unix:///run/redis.sock", "unix:///run/redis.sock"),
+        ("unix://user:hunter2@/run/redis.sock?db=0", "unix://user:***@/run/redis.sock?db=0"),
+        ("redis+sentinel://user:hunter2@a:26379,b:26379/name/0", "redis+sentinel://user:***@a:26379,b:26379/name/0"),
+        ("rediss+sentinel://:hunter2@a,[::1]:1/name", "rediss+sentinel://:***@a,[::1]:1/name"),
+        ("redis+cluster://:hunter2@a:1,b:2?password=hunter2", "redis+cluster://:***@a:1,b:2?password=***"),
+    ],
+)
+def test_a_url_is_shown_without_its_password(url: str, text: str) -> None:
+    assert shown(Settings(redis_url=SecretStr(url)), "redis_url") == text
+
+
+@pytest.mark.parametrize(
+    "url", ["redis://u:secret@host:1/0?protocol=3&password=x", "redis+sentinel://u:secret@a:1,b:2/name", "redis://host"]
+)
+def test_a_url_that_is_shown_is_one_that_can_be_read(url: str) -> None:
+    open_redis(shown(Settings(redis_url=SecretStr(url)), "redis_url"), 1, 1)

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import re
 import signal
 import sys
 from collections.abc import Mapping, Sequence
@@ -56,17 +57,32 @@ class Child:
         await self.process.wait()
         raise ChildDiedError(self)
 
+    def last_word(self) -> str:
+        """Return the last line of its log, without the time before it; nothing where there is none."""
+        lines = _last_lines(self.log, 1)
+        return re.sub(r"^[\d-]+ [\d:,]+ [A-Z]+ [\w.]+: ", "", lines[0]) if lines else ""
+
+    def terminate(self) -> None:
+        """Ask the program to end, if it still runs."""
+        self._send(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End the program, if it still runs."""
+        self._send(signal.SIGKILL)
+
+    def _send(self, number: signal.Signals) -> None:
+        # Not by the methods of the process: they look first whether it has ended, and then asyncio does not learn how.
+        if self.runs:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.process.pid, number)
+
     async def stop(self, patience_seconds: float) -> None:
         """Ask the program to end, and kill it when it has not done so in time."""
-        if not self.runs:
-            return
-        with contextlib.suppress(ProcessLookupError):
-            self.process.terminate()
+        self.terminate()
         try:
             await asyncio.wait_for(self.process.wait(), patience_seconds)
         except TimeoutError:
-            with contextlib.suppress(ProcessLookupError):
-                self.process.kill()
+            self.kill()
             await self.process.wait()
 
 
@@ -118,5 +134,13 @@ def _how_it_ended(status: int | None) -> str:
 
 
 def _last_words(log: Path, count: int = 5) -> str:
-    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()][-count:]
+    lines = _last_lines(log, count)
     return f"; the end of {log}:\n" + "".join(f"    {line}\n" for line in lines) if lines else ""
+
+
+def _last_lines(log: Path, count: int) -> list[str]:
+    try:
+        text = log.read_text(errors="replace")
+    except OSError:
+        return []
+    return [line for line in text.splitlines() if line.strip()][-count:]

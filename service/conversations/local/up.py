@@ -9,13 +9,15 @@ Each is a child of this process. When one ends by itself, the others are stopped
 
 import asyncio
 import contextlib
+import errno
+import itertools
 import os
 import resource
 import shlex
 import signal
 import socket
 import sys
-from collections.abc import Awaitable, Coroutine, Sequence
+from collections.abc import Awaitable, Coroutine, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -37,7 +39,9 @@ from conversations.local.logs import keep_small
 from conversations.local.processes import Child, ChildDiedError, start_child
 from conversations.local.redis import keep_flushed, redis_command, start_redis
 from conversations.local.upgrade import upgrade_store
+from conversations.output import discard_output
 from conversations.settings import Settings
+from conversations.signals import exit_code
 
 __all__ = ["UpOptions", "up"]
 
@@ -48,6 +52,7 @@ _POLL_SECONDS = 0.05
 _MAX_OPEN_FILES = 65_536
 _QUIET_SECONDS = 3.0
 _READ_SECONDS = 1.0
+_QUIET_TIMES = 10
 
 # All together below the 10 seconds that a stop may take.
 _ENVOY_DRAIN_SECONDS = 2.0
@@ -106,33 +111,56 @@ def up(options: UpOptions) -> int:
     Prints one line on stdout, `ready http://... grpc://...`, once all answer; all else goes to stderr.
 
     Returns:
-        Exit code: 0 after SIGINT or SIGTERM, 1 when it could not start or a child ended by itself.
+        Exit code: 0 after SIGINT or SIGTERM, 128 and the signal's number after a second one, 1 when it could not start
+        or a child ended by itself.
     """
     # Before anything is made; children have it from here.
     os.umask(0o077)
     try:
-        with open_data_directory(options.data_dir) as directory, private_directory() as sockets:
-            asyncio.run(_run(options, directory, sockets))
+        with _interruptible(), open_data_directory(options.data_dir) as directory, private_directory() as sockets:
+            return asyncio.run(_run(options, directory, sockets))
     except (_StartError, ChildDiedError, DirectoryInUseError, EngineError, ServiceError) as error:
         _tell(f"error: {error}")
         return 1
+    except KeyboardInterrupt:
+        return exit_code(signal.SIGINT)
     except OSError as error:
         _tell(f"error: {error.filename or options.data_dir}: {error.strerror or error}")
         return 1
-    return 0
 
 
-async def _run(options: UpOptions, directory: DataDirectory, sockets: Path) -> None:
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let Ctrl-C raise KeyboardInterrupt outside the event loop, so that no folder is left behind."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+async def _run(options: UpOptions, directory: DataDirectory, sockets: Path) -> int:
     stopped = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    code = 0
     with ExitStack() as announcements:
         stack = _Stack(options, directory, sockets, announcements)
+
+        def stop(number: int) -> None:
+            nonlocal code
+            if stopped.is_set():
+                code = exit_code(number)
+                stack.hurry()
+            stopped.set()
+
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            asyncio.get_running_loop().add_signal_handler(number, stop, number)
         try:
             await _first_of(stopped.wait(), stack.death(), stack.serve())
         finally:
-            # A second Ctrl-C changes nothing: this ends in time.
+            # Further signals hurry it, whatever it stops for.
+            stopped.set()
             await stack.stop()
+    return code
 
 
 async def _first_of(*parts: Coroutine[Any, Any, Any]) -> None:
@@ -173,7 +201,7 @@ class _Stack:
         await self._start_workers(redis_url, ports)
         await self._start_envoy(ports, max_open_files)
         loaded = await self._load_demo(ports) if self._options.demo else 0
-        print(f"ready http://{_HOST}:{ports.http} grpc://{_HOST}:{ports.grpc}", flush=True)
+        _print_ready(f"ready http://{_HOST}:{ports.http} grpc://{_HOST}:{ports.grpc}")
         if self._options.demo:
             _tell(_things_to_try(ports, loaded))
         await asyncio.Event().wait()
@@ -198,12 +226,19 @@ class _Stack:
         if self._file is not None and self._redis and self._redis[0].process.returncode == 0:
             self._file.note_end()
 
+    def hurry(self) -> None:
+        """Have all children end at once. Redis still closes its file, which takes it no time."""
+        for child in (*self._envoy, *self._workers):
+            child.kill()
+        for child in self._redis:
+            child.terminate()
+
     @property
     def _admin_socket(self) -> Path:
         return self._sockets / "envoy.sock"
 
     async def _start_redis(self) -> str:
-        engine, socket_path = find_redis(), self._sockets / "redis.sock"
+        engine, socket_path = await asyncio.to_thread(find_redis), self._sockets / "redis.sock"
         command = redis_command(engine, self._directory.redis, socket_path, self._options.appendfsync)
         url = f"unix://{socket_path}"
         self._file = AppendOnlyFile(self._directory.redis, engine)
@@ -245,7 +280,8 @@ class _Stack:
             child = await start_child(f"worker {number}", command, self._directory.logs, environment=environment)
             self._workers.append(self._watched(child))
         for number, own_port in enumerate(ports.workers, 1):
-            await _waiting_for(f"worker {number} to serve", _wait_until_serving(own_port))
+            worker = self._workers[number - 1]
+            await _waiting_for(f"{worker.name} to serve", _wait_until_serving(own_port), worker)
         await _waiting_for("the workers' shared port to answer", _wait_until_serving(ports.grpc))
 
     async def _start_envoy(self, ports: _Ports, max_open_files: int) -> None:
@@ -322,10 +358,10 @@ def _bound(sockets: ExitStack, port: int, option: str) -> int:
         # Two sockets may be bound to the same port, but only one may listen.
         probe.listen()
     except OSError as error:
-        variable = option.strip("-").replace("-", "_").upper()
+        variable, other = option.strip("-").replace("-", "_").upper(), port + 1 if port < 65535 else port - 1
         raise _StartError(
-            f"port {port} cannot be used: {error.strerror}; choose another with {option}, as in `{option} {port + 1}`, "
-            f"or with `make run {variable}={port + 1}`"
+            f"port {port} cannot be used: {error.strerror}; choose another with {option}, as in `{option} {other}`, "
+            f"or with `make run {variable}={other}`"
         ) from error
     bound: int = probe.getsockname()[1]
     return bound
@@ -348,13 +384,33 @@ async def _wait_until_serving(port: int) -> None:
             await asyncio.sleep(_POLL_SECONDS)
 
 
-async def _waiting_for(what: str, awaitable: Awaitable[_T]) -> _T:
-    """Wait, and say for what when it takes long."""
-    timer = asyncio.get_running_loop().call_later(_QUIET_SECONDS, _tell, f"waiting for {what}")
+async def _waiting_for(what: str, awaitable: Awaitable[_T], child: Child | None = None) -> _T:
+    """Wait, and say for what when it takes long; and what the child says that it waits for, now and then."""
+    telling = asyncio.create_task(_tell_that_it_waits(what, child))
     try:
         return await awaitable
     finally:
-        timer.cancel()
+        telling.cancel()
+
+
+async def _tell_that_it_waits(what: str, child: Child | None) -> None:
+    told = None
+    for count in itertools.count():
+        await asyncio.sleep(_QUIET_SECONDS)
+        why = child.last_word() if child is not None else ""
+        if why != told or count % _QUIET_TIMES == 0:
+            _tell(f"waiting for {what}: {why}" if why else f"waiting for {what}")
+        told = why
+
+
+def _print_ready(line: str) -> None:
+    try:
+        print(line, flush=True)
+    except OSError as error:
+        discard_output()
+        # Nobody wants to hear it, or no longer: that is no reason to stop.
+        if error.errno not in (errno.EPIPE, errno.EBADF):
+            raise _StartError(f"cannot write to standard output: {error.strerror}") from error
 
 
 async def _stop(children: Sequence[Child], patience_seconds: float) -> None:
@@ -362,7 +418,9 @@ async def _stop(children: Sequence[Child], patience_seconds: float) -> None:
 
 
 def _tell(message: str) -> None:
-    print(message, file=sys.stderr, flush=True)
+    # A full disk or a reader that is gone ends nothing that runs.
+    with contextlib.suppress(OSError):
+        print(message, file=sys.stderr, flush=True)
 
 
 def _things_to_try(ports: _Ports, loaded: int) -> str:

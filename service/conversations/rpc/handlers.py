@@ -20,6 +20,7 @@ from google.protobuf.message_factory import GetMessageClass
 from conversations import errors
 from conversations.callers import CALLER
 from conversations.errors import ServiceError
+from conversations.logs import NotOfCallers
 from conversations.rpc.admission import Admission, Admitted
 from conversations.rpc.peers import CALLER_HEADER, Peers
 from conversations.rpc.statuses import shortened, to_status
@@ -33,8 +34,7 @@ UNKNOWN_FIELD_HEADER = "x-conversations-unknown-field"
 """In it the edge names a key of a JSON body that the transcoder would drop: as it is written there, percent-encoded."""
 
 logger = logging.getLogger(__name__)
-# A header that is not UTF-8 is bytes to us, but a traceback in the log to gRPC: for each one that anybody sends.
-logging.getLogger("grpc._cython.cygrpc").addFilter(lambda line: not str(line.msg).startswith("Invalid encoding on"))
+logging.getLogger("grpc._cython.cygrpc").addFilter(NotOfCallers())
 
 _Context = Any  # grpc.aio.ServicerContext[Any, Any], which cannot be subscripted at run time
 _MARGIN_SECONDS = 0.02
@@ -256,11 +256,7 @@ async def _abort(context: _Context, error: ServiceError) -> None:
     if isinstance(error, errors.OverloadedError | errors.StoreUnavailableError):
         trailers.append(("retry-after", "1"))
     context.set_trailing_metadata(trailers)
-    try:
-        await context.abort(_CODES[status.code], status.message)
-    except grpc.aio.InternalError:
-        # The call has ended meanwhile, as at its deadline: there is nobody to tell.
-        raise asyncio.CancelledError from None
+    await context.abort(_CODES[status.code], status.message)
 
 
 def _refusing(error: ServiceError) -> "grpc.RpcMethodHandler[bytes, Any]":

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from math import copysign
 from typing import Any, TypeVar
 
 from google.protobuf.json_format import MessageToDict
@@ -26,6 +27,7 @@ _IDS_AT_ONCE = 100
 _MESSAGES_AT_ONCE = 500
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _PLACE_DIGITS = 10
+_MAX_SAFE_INTEGER = 2**53 - 1
 _T = TypeVar("_T")
 
 
@@ -186,4 +188,20 @@ def _metadata_line(subject: str, id: str, patch: JsonObject) -> str:
 
 
 def _line(event: event_pb2.Event) -> str:
-    return dump_json(MessageToDict(event, preserving_proto_field_name=True))
+    return dump_json(_with_integers(MessageToDict(event, preserving_proto_field_name=True)))
+
+
+def _with_integers(value: Any) -> Any:
+    """Return JSON in which whole numbers are written as such: 4504420, not 4504420.0.
+
+    The others of protobuf's numbers stay: negative zero, and what is beyond the integers that JSON's readers keep.
+    """
+    match value:
+        case dict():
+            return {key: _with_integers(item) for key, item in value.items()}
+        case list():
+            return [_with_integers(item) for item in value]
+        case float() if value.is_integer() and abs(value) <= _MAX_SAFE_INTEGER and (value or copysign(1, value) > 0):
+            return int(value)
+        case _:
+            return value

@@ -14,7 +14,7 @@ __all__ = ["translated_errors"]
 
 logger = logging.getLogger(__name__)
 # Every call fails while Redis is away.
-logger.addFilter(OncePerInterval(10.0))
+logger.addFilter(OncePerInterval(30.0))
 
 # What Redis says while it will answer again later, or takes no writes, and what that means.
 _CAUSES = (
@@ -67,6 +67,8 @@ def _cause(error: Exception) -> str | None:
             return f"{cause}: {detail}" if detail else cause
     if isinstance(error, exceptions.TimeoutError | TimeoutError):
         return "Redis does not answer"
+    if isinstance(error, exceptions.InvalidResponse):
+        return "what answers there is no Redis"
     if isinstance(error, exceptions.ConnectionError | OSError):
         return "Redis cannot be reached"
     return None

@@ -33,6 +33,7 @@ def open_redis(url: str, connect_seconds: float, answer_seconds: float | None) -
     try:
         if scheme in ("redis", "rediss", "unix"):
             redis = Redis.from_url(url, retry=Retry(ExponentialBackoff(cap=0.1, base=0.01), 1), **options)
+            _check_options(redis)
             if redis.connection_pool.connection_kwargs.get("db", 0):
                 raise ConfigurationError(
                     "The Redis URL names a database other than 0, the only one that can be searched."
@@ -50,6 +51,13 @@ def open_redis(url: str, connect_seconds: float, answer_seconds: float | None) -
         "The Redis URL has to start with redis://, rediss://, unix:// or redis+sentinel://."
         + (" Redis Cluster is not supported." if "cluster" in scheme else "")
     )
+
+
+def _check_options(redis: "Redis") -> None:
+    try:
+        redis.connection_pool.make_connection()  # type: ignore[no-untyped-call]
+    except TypeError:
+        raise ConfigurationError("The Redis URL has an option behind its `?` that there is not.") from None
 
 
 _HOST = re.compile(r"(\[[^\]]+\]|[^:\[\]]+)(?::(\d{1,5}))?")

@@ -55,6 +55,29 @@ async def test_child_that_does_not_listen_is_killed(tmp_path: Path) -> None:
     assert child.process.returncode == -signal.SIGKILL
 
 
+async def test_how_a_child_ended_is_known_however_often_it_is_told_to(tmp_path: Path) -> None:
+    child = await start_child(
+        "quick", ["/bin/sh", "-c", "trap 'exit 7' TERM; echo up; while :; do sleep 0.01; done"], tmp_path
+    )
+    while "up" not in child.log.read_text():
+        await asyncio.sleep(0.01)
+    child.terminate()
+    # It has ended, and nobody has noticed yet.
+    time.sleep(0.3)  # noqa: ASYNC251
+    child.terminate()
+    await child.stop(1)
+    assert child.process.returncode == 7
+
+
+async def test_the_last_word_is_the_last_line_without_the_time(tmp_path: Path) -> None:
+    lines = "2026-01-02 03:04:05,678 WARNING conversations.server: waiting for Redis: gone"
+    child = await start_child("worker 1", ["/bin/echo", f"first\n{lines}\n"], tmp_path)
+    await child.process.wait()
+    assert child.last_word() == "waiting for Redis: gone"
+    child.log.unlink()
+    assert child.last_word() == ""
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child of its parent's death")
 def test_child_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", PARENT, str(tmp_path)], stdout=subprocess.PIPE) as parent:

@@ -28,6 +28,7 @@ from tests.integration.store.events import (
 )
 
 from conversations.errors import InvalidFieldError
+from conversations.event_json import parse_event
 from conversations.servicers import MetadataServicer
 from conversations.servicers.events import read_event
 from conversations.store import Store, to_json
@@ -123,6 +124,28 @@ async def test_an_import_of_an_export_exports_the_same(
     # Once more changes nothing.
     await restore(other, lines)
     assert sorted(await export(other)) == sorted(lines)
+
+
+NUMBERS = ["4504420", "0", "-1", "9007199254740991", "-9007199254740991", "0.5", "1e+20", "1e-07", "1.5e+300"]
+
+
+async def test_numbers_are_written_as_they_came_and_taken_again(store: Store, client: Client) -> None:
+    """Whole ones as such, in all free data; the line is one that `import` takes."""
+    data = {"of": [float(text) for text in NUMBERS] + [{"in": 4504420.0}]}
+    await apply(
+        store,
+        channel(CHANNEL, metadata={"data": data}),
+        message(1, 1, content={"data": data, "zero": -0.0}, metadata={"data": data}),
+        metadata(1, user_data={"data": data}),
+        message_metadata(1, other=data),
+        channel_metadata(CHANNEL, other=data),
+    )
+    lines = [line for _, lines in [batch async for batch in store.export.batches()] for line in lines]
+    written = '"of":[' + ",".join(NUMBERS) + ',{"in":4504420}]'
+    assert "".join(lines).count(written) == "".join(lines).count('"of":[') >= 6
+    assert '"zero":-0.0' in "".join(lines)
+    for line in lines:
+        assert parse_event(line.encode()) == json_format.Parse(line, event_pb2.Event())
 
 
 async def test_an_export_says_nothing_twice(any_store: Store) -> None:
