@@ -606,7 +606,7 @@ BAD_EVENTS: list[tuple[str, Json, str]] = [
     ),
     ("metadata", {"metadata": {"contact": "Ada"}}, "metadata.metadata.contact: has to be an object or null"),
     ("metadata", {"metadata": {"user_data": []}}, "metadata.metadata.user_data: has to be an object or null"),
-    ("metadata", {"metadata": {"state": "open"}}, "metadata.metadata.state: has to be OPEN, CLOSED or null"),
+    ("metadata", {"metadata": {"state": "done"}}, "metadata.metadata.state: has to be OPEN, CLOSED or null"),
     ("metadata", {"metadata": {"state": 1}}, "metadata.metadata.state: has to be OPEN, CLOSED or null"),
     ("metadata", {"metadata": {"tags": []}}, "metadata.metadata.tags: has to be an object or null"),
     (

@@ -138,9 +138,14 @@ def _conversation_patch(patch: dict[str, Any]) -> ConversationPatch:
         check_name(contact["display_name"], "metadata.metadata.contact.display_name", MAX_DISPLAY_NAME)
     state = ""
     if "state" in patch:
-        state = patch["state"] or "-"
-        if patch["state"] not in ("OPEN", "CLOSED", None):
-            raise InvalidFieldError("metadata.metadata.state", "has to be OPEN, CLOSED or null")
+        match patch["state"]:
+            case None:
+                state = "-"
+            # In any case, as JSON has enums.
+            case str(word) if word.upper() in ("OPEN", "CLOSED"):
+                state = word.upper()
+            case _:
+                raise InvalidFieldError("metadata.metadata.state", "has to be OPEN, CLOSED or null")
     _check_object(patch, "tags")
     added, removed = [], [EVERY_TAG] if patch.get("tags", {}) is None else []
     for tag, value in (patch.get("tags") or {}).items():
