@@ -14,10 +14,13 @@ from functools import lru_cache
 
 __all__ = [
     "NAME_EXISTS",
+    "NAME_PREFIX",
     "TAGS_EXIST",
+    "index_term",
     "is_blank",
     "lower",
     "metadata_exists",
+    "metadata_prefix",
     "metadata_term",
     "name_term",
     "split_words",
@@ -28,6 +31,9 @@ _WORD = re.compile("[^\t-\r\x1c-\x20\u1680\u2000-\u2006\u2008-\u200a\u2028\u2029
 
 # RediSearch cuts terms at 128 bytes without a word; a longer term is replaced by its hash.
 _MAX_ENCODED_BYTES = 100
+
+NAME_PREFIX = "n"
+"""What the index terms of the display name begin with."""
 
 NAME_EXISTS = "xn"
 """Term of every document whose display name has a word."""
@@ -76,12 +82,17 @@ _UNSEEN = re.compile(
 
 def name_term(word: str) -> str:
     """Return the index term of a word of the display name."""
-    return _term("n", word)
+    return index_term(NAME_PREFIX, word)
 
 
 def metadata_term(path: str, word: str) -> str:
     """Return the index term of a word of the metadata leaf at a dotted path, without the leading `metadata.`."""
-    return _term(f"m{_path_hash(path)}", word)
+    return index_term(metadata_prefix(path), word)
+
+
+def metadata_prefix(path: str) -> str:
+    """Return what the index terms of the metadata leaf at a dotted path begin with."""
+    return f"m{_path_hash(path)}"
 
 
 def metadata_exists(path: str) -> str:
@@ -89,7 +100,8 @@ def metadata_exists(path: str) -> str:
     return f"x{_path_hash(path)}"
 
 
-def _term(prefix: str, word: str) -> str:
+def index_term(prefix: str, word: str) -> str:
+    """Return the index term of a word of the field with a prefix."""
     if word.isascii() and word.isalnum():
         encoded = word
     else:
