@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from conversations.filters.expressions import Boolean, BoundExpression, Everything, Pattern
-from conversations.filters.fields import FIELDS, METADATA_PREFIX, Field, FieldKind, tag_of
+from conversations.filters.fields import tag_of
+from conversations.filters.language import Clause, Conjunction, Group, Wildcard, Word
 from conversations.filters.numbers import compared
-from conversations.filters.parser import Clause, Conjunction, Group, Wildcard, Word
 from conversations.filters.patterns import Between
+from conversations.schema import DISPLAY_NAME, FIELDS, METADATA_PREFIX, Field, FieldKind
 
 __all__ = ["metadata_fields", "warnings_for"]
 
@@ -87,7 +88,7 @@ _NAMES = frozenset(name for field in FIELDS for name in (field.name, *field.alia
 
 def _word_warning(text: str, clause: Clause) -> str | None:
     if clause.field is not None and text[0] != "'":
-        if clause.field.text in ("display_name", "displayName") and _UUID.fullmatch(text):
+        if clause.field.text in (DISPLAY_NAME.name, *DISPLAY_NAME.aliases) and _UUID.fullmatch(text):
             return f"`{text}` looks like an id, and is looked for in the name; ask `id:`, `channel_id:` or `tag_ids:`"
         return None
     comparison = _COMPARISON.fullmatch(text)

@@ -1,6 +1,7 @@
 """FilterService."""
 
 from conversations import filters
+from conversations.schema import FIELDS
 from conversations.store import Store
 from conversations.v1 import filter_service_pb2 as pb
 
@@ -41,7 +42,7 @@ class FilterServicer:
                     description=field.description,
                     example=field.example,
                 )
-                for field in filters.FIELDS
+                for field in FIELDS
             ]
         )
 

@@ -3,7 +3,7 @@
 import pytest
 
 from conversations.errors import FilterSyntaxError
-from conversations.filters.lexer import TokenKind, tokenize, unescape
+from conversations.filters.language.lexer import TokenKind, tokenize, unescape
 
 
 def tokens(text: str) -> list[tuple[str, str]]:

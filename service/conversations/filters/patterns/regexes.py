@@ -6,8 +6,8 @@ Source:
 
 from collections.abc import Iterable
 
-from conversations.filters.automata import MAX_CODE_POINT, MAX_DEPTH, Automaton, Node, Nodes
-from conversations.filters.lexer import syntax_error
+from conversations.filters.language import syntax_error
+from conversations.filters.patterns.automata import MAX_CODE_POINT, MAX_DEPTH, Automaton, Node, Nodes
 
 __all__ = ["compile_regex"]
 

@@ -9,7 +9,7 @@ from conversations.errors import (
     FilterValueError,
     UnknownFieldError,
 )
-from conversations.filters.binder import bind
+from conversations.filters.bind import bind
 from conversations.filters.expressions import (
     Boolean,
     BoundExpression,
@@ -23,7 +23,7 @@ from conversations.filters.expressions import (
     Term,
     WordPhrase,
 )
-from conversations.filters.parser import parse
+from conversations.filters.language import parse
 from conversations.filters.patterns import Between, Glob, Near, Predicate, RegularExpression, StartsWith
 
 DAY_MS = 86_400_000

@@ -12,8 +12,8 @@ from functools import lru_cache
 from rapidfuzz.distance import OSA
 from rapidfuzz.process import extract
 
-from conversations.filters.automata import Automaton
-from conversations.filters.regexes import compile_regex
+from conversations.filters.patterns.automata import Automaton
+from conversations.filters.patterns.regexes import compile_regex
 
 __all__ = ["MAX_FLOATING", "Between", "Glob", "Near", "Predicate", "RegularExpression", "StartsWith", "WordPattern"]
 

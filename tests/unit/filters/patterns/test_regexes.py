@@ -6,7 +6,7 @@ from random import Random
 import pytest
 
 from conversations.errors import FilterSyntaxError, FilterTooLargeError
-from conversations.filters.regexes import compile_regex
+from conversations.filters.patterns.regexes import compile_regex
 
 
 def matches(expression: str, words: list[str]) -> list[str]:

@@ -22,10 +22,8 @@ from conversations.filters.expressions import (
     WordPhrase,
     any_of,
 )
-from conversations.filters.fields import DEFAULT_FIELDS, TAG_IDS, Field, FieldKind, find_field, tag_of
-from conversations.filters.lexer import syntax_error
-from conversations.filters.numbers import bind_number
-from conversations.filters.parser import (
+from conversations.filters.fields import find_field, tag_of
+from conversations.filters.language import (
     Clause,
     Conjunction,
     Expression,
@@ -39,7 +37,9 @@ from conversations.filters.parser import (
     Regex,
     Wildcard,
     Word,
+    syntax_error,
 )
+from conversations.filters.numbers import bind_number
 from conversations.filters.patterns import (
     MAX_FLOATING,
     Between,
@@ -49,8 +49,9 @@ from conversations.filters.patterns import (
     RegularExpression,
     StartsWith,
     WordPattern,
+    compile_regex,
 )
-from conversations.filters.regexes import compile_regex
+from conversations.schema import DEFAULT_FIELDS, ID, TAG_IDS, Field, FieldKind
 from conversations.terms import lower, split_words
 
 __all__ = ["bind"]
@@ -150,9 +151,9 @@ _NO_BLANK = "no word holds a blank"
 
 
 def _term(field: Field, word: str, position: int) -> BoundExpression:
-    if field.name == "id" and (len(word) != _ID_LENGTH or _NOT_IN_ID.search(word)):
+    if field is ID and (len(word) != _ID_LENGTH or _NOT_IN_ID.search(word)):
         return Nothing(field, _NO_ID, position)
-    if "\0" in word and field.kind is not FieldKind.METADATA and field.name != "display_name":
+    if "\0" in word and field.is_tag:
         return Nothing(field, "no value holds a zero character", position)
     return Term(field, word, position)
 
@@ -162,13 +163,13 @@ def _phrase(field: Field, words: list[str], slop: int, position: int) -> BoundEx
         return _term(field, words[0], position) if words else None
     if slop < 0:
         raise syntax_error(position, f'the slop of a phrase cannot be negative: `~{slop}`; write `"ada lovelace"~2`')
-    if field.kind is FieldKind.KEYWORD or field.name == "tag_ids":
+    if field.is_tag:
         return Nothing(field, f"{field.name} holds single words", position)
     return WordPhrase(field, tuple(words), slop, position)
 
 
 def _prefix(field: Field, text: str, position: int) -> BoundExpression:
-    if field.name == "id":
+    if field is ID:
         return Nothing(field, _NO_ID, position) if _NOT_IN_ID.search(text) else IdPrefix(field, text, position)
     return _pattern(field, text, StartsWith(text), position)
 
@@ -199,7 +200,7 @@ def _wildcard(field: Field, text: str, position: int) -> BoundExpression:
         raise FilterTooLargeError(message, position, limit=str(MAX_FLOATING))
     if len(segments) > 1 and "".join(segments) in ("", "\n"):
         return Exists(field, position)
-    if field.name == "id" and (_NOT_IN_ID.search(literals) or len(literals) > _ID_LENGTH):
+    if field is ID and (_NOT_IN_ID.search(literals) or len(literals) > _ID_LENGTH):
         return Nothing(field, _NO_ID, position)
     return _pattern(field, literals, Glob(tuple(segments)), position)
 
@@ -207,7 +208,7 @@ def _wildcard(field: Field, text: str, position: int) -> BoundExpression:
 def _fuzzy(field: Field, text: str, edits: int, position: int) -> BoundExpression:
     if edits == 0:
         return Nothing(field, _NO_BLANK, position) if _BLANK.search(text) else _term(field, text, position)
-    if field.name == "id" and abs(len(text) - _ID_LENGTH) > edits:
+    if field is ID and abs(len(text) - _ID_LENGTH) > edits:
         return Nothing(field, _NO_ID, position)
     return Pattern(field, WordPattern(field.name, Near(text, edits), position), position)
 
@@ -220,7 +221,7 @@ def _range(field: Field, bounds: Range) -> BoundExpression:
     if low is not None and high is not None and low > high:
         return Nothing(field, "the low end of the range is above its high end", bounds.position)
     between = Between(low, high, bounds.low_inclusive, bounds.high_inclusive)
-    if field.name == "id":
+    if field is ID:
         if _no_id_between(low, high):
             return Nothing(field, "no id lies in the range", bounds.position)
         return IdRange(field, between, bounds.position)
@@ -234,6 +235,6 @@ def _no_id_between(low: str | None, high: str | None) -> bool:
 
 def _regex(field: Field, text: str, position: int) -> BoundExpression:
     automaton = compile_regex(text, position + 1)
-    if field.name == "id" and not automaton.can_match(_ID_CHARACTERS, most_states=100):
+    if field is ID and not automaton.can_match(_ID_CHARACTERS, most_states=100):
         return Nothing(field, _NO_ID, position)
     return Pattern(field, WordPattern(field.name, RegularExpression(text), position), position)

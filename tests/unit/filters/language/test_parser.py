@@ -3,7 +3,7 @@
 import pytest
 
 from conversations.errors import FilterSyntaxError, FilterTooLargeError
-from conversations.filters.parser import (
+from conversations.filters.language import (
     MAX_CLAUSES,
     MAX_LEVELS,
     Clause,

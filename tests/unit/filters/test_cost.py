@@ -6,8 +6,9 @@ from random import Random
 import pytest
 
 from conversations.filters import compile_filter
-from conversations.filters.costs import cost_of
-from conversations.filters.nodes import simplify
+from conversations.filters.cost import cost_of
+from conversations.filters.plan import make_plan
+from conversations.filters.simplify import simplify
 from conversations.settings import Settings
 
 MAX_COST = Settings().max_filter_cost
@@ -17,7 +18,7 @@ def cost(text: str, count: int = 1) -> float:
     """Return the cost of a filter, of which every pattern matches so many words."""
     compiled = compile_filter(text)
     words = {pattern: [f"w{i}" for i in range(count)] for pattern in compiled.patterns}
-    return cost_of(simplify(compiled.expression), words)
+    return cost_of(make_plan(simplify(compiled.expression), words))
 
 
 def names(count: int) -> list[str]:
