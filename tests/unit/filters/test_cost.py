@@ -51,6 +51,40 @@ def test_ordinary_filters_are_accepted(text: str, count: int) -> None:
     assert cost(text, count) <= MAX_COST
 
 
+RARE = 1 / 350
+EXACT = [
+    ("*:*", 0),
+    ("display_name:a", 2 + RARE),
+    ("display_name:(a b)", 4 + 2 * RARE),
+    ("display_name:(" + " ".join(names(50)) + ")", 20 + 50 * RARE),
+    ("source:(" + " ".join(names(50)) + ")", 16 + 50 * RARE),
+    ("metadata.k:(" + " ".join(names(50)) + ")", 30 + 50 * RARE),
+    ("display_name:a AND metadata.k:b", 2 * (2 + RARE) + 2),
+    ("+display_name:a +display_name:b", 4 + 2 * RARE + 2),
+    ("id:a688d36c-a85e-44af-bc02-4248c2c97622", RARE),
+    ("id:a688d36c-a85e-44*", RARE),
+    ("id:a688d36c*", 11.1),
+    ("state:*", 3),
+    ("unread_count:3", 4.1),
+    ("unread_count:(3 5)", 4.2),
+    ("created_at:3", 11.1),
+    ("last_message_at:[3 TO *]", 11.1),
+    ("NOT display_name:a", 1.5 * (2 + RARE) + 6),
+    ("display_name:a OR (NOT display_name:b)", 2 + RARE + 2 + RARE + 3 + 2),
+    ('"a b"', 3),
+    ('"a b"~1', 3),
+    ('"a b"~2', 6),
+    ('"a a"', 3),
+    ('"a b c"~2', 4.5 + 10),
+    ('metadata.k:"' + " ".join(names(60)) + '"', 30),
+]
+
+
+@pytest.mark.parametrize(("text", "expected"), EXACT)
+def test_what_each_part_costs(text: str, expected: float) -> None:
+    assert cost(text) == pytest.approx(expected)
+
+
 EXCESSIVE = [
     " AND ".join(f"(a{name} OR (NOT b{name}))" for name in names(40)),
     " OR ".join(f"(a{name} AND NOT b{name})" for name in names(40)),
