@@ -9,7 +9,7 @@ A predicate is JSON, arrays whose first value tells the kind:
     ["numbers", field, low, high...]    the number lies in any of the ranges, ends included
     ["start", text]                     the id begins with the text
 
-`is_match` in list_conversations.lua is its reader.
+`store/lua/lib/predicate.lua` is its reader.
 """
 
 import json
