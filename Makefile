@@ -85,6 +85,7 @@ lint: tools ## lint protos and code; compare the protos with branch main
 	fi
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	$(BIN)/python -m tests.lua.lint
 
 type: tools ## check the types
 	$(BIN)/mypy

@@ -12,8 +12,9 @@ from conversations.store.client import Client, connect
 from conversations.store.conversations import ConversationPage, Conversations
 from conversations.store.documents import EVERY_TAG, ConversationPatch, IncomingMessage, to_json
 from conversations.store.export import Export
-from conversations.store.functions import Steps, has_library, load_library
+from conversations.store.functions import Steps
 from conversations.store.ingest import ConversationChanged, Happening, Ingest, Patched, Read
+from conversations.store.library import has_library, load_library
 from conversations.store.messages import MessagePage, Messages
 from conversations.store.partitions import Partitions
 from conversations.store.redis_errors import translated_errors

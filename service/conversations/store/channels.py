@@ -126,7 +126,7 @@ class Channels:
         """Give a channel's source to its conversations, a few at a time."""
         passed, looked_at = 0, 1
         while looked_at:
-            args = (id, _ADOPTED_AT_ONCE, passed, difference)
+            args = (id, passed, _ADOPTED_AT_ONCE, difference)
             looked_at, passed, *some_damaged = yield Call(partition, "adopt_source", args)
             report_conversations(some_damaged)
 

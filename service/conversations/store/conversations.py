@@ -27,7 +27,7 @@ from conversations.store.documents import (
     to_json,
     to_struct,
 )
-from conversations.store.functions import Call, Steps
+from conversations.store.functions import Call, Steps, by_name, packed
 from conversations.store.merge import apply_changes, merge_patch
 from conversations.store.partitions import Partitions
 from conversations.store.turns import tries
@@ -35,6 +35,9 @@ from conversations.store.validation import SoundAnswers, mended_conversation, me
 
 # Time in milliseconds, id, and the Conversation as field 1 of a message, or nothing where it is damaged.
 _Row = tuple[int, bytes, bytes]
+
+# A reply of a function that searches, by name.
+_Reply = dict[bytes, Any]
 
 _MAX_TIME_MS = 10**15 - 1
 
@@ -144,8 +147,7 @@ class _Kept:
     query: SearchQuery | FilterTooBroadError | None
     """The query for that, or why there is none; None without a filter."""
     search_known: bytes = b""
-    """What Redis said of the last search: with it the next one need not count again. See carry_on in
-    list_conversations.lua."""
+    """What Redis said of the last search: with it the next one need not count again. See lua/lib/known.lua."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,8 +155,8 @@ class _Question:
     """A search as one partition is asked for it."""
 
     partition: int
-    args: tuple[str | bytes | int, ...]
-    """As read_search in list_conversations.lua reads them."""
+    asked: dict[str, Any]
+    """As lua/lib/request.lua reads it."""
     kept: _Kept
     cost_ms: int = 0
     """About how long it keeps Redis busy where nothing is known of an earlier search."""
@@ -204,9 +206,9 @@ class Conversations:
         cursor = decode_cursor(scope, cursor_text)
         if cursor.offset:
             cursor = await self._place_at(compiled, cursor.offset)
-        args = (cursor.direction, cursor.at_ms, cursor.key, limit)
-        replies = await self._search(compiled, _LIST, args)
-        total, matches, unread, behind, more = (sum(reply[i] for reply in replies) for i in range(1, 6))
+        place = {"direction": cursor.direction, "at": cursor.at_ms, "id": cursor.key, "limit": limit}
+        replies = await self._search(compiled, _LIST, place)
+        behind, more = _sum(replies, b"behind"), _sum(replies, b"more")
         newer = cursor.direction == "newer"
         try:
             places, data, some_more = _page_of(replies, cursor.direction, limit)
@@ -229,9 +231,9 @@ class Conversations:
             conversations=sound,
             previous_cursor=previous_cursor,
             next_cursor=next_cursor,
-            filtered_total=matches,
-            total=total,
-            unread=unread,
+            filtered_total=_sum(replies, b"matches"),
+            total=_sum(replies, b"total"),
+            unread=_sum(replies, b"unread"),
         )
 
     async def _sound_rows(self, compiled: CompiledFilter, cursor: Cursor, limit: int) -> tuple[list[_Row], bool]:
@@ -240,11 +242,10 @@ class Conversations:
         Those that are damaged stand there without bytes; others are fetched until the page is full.
         """
         rows: list[_Row] = []
-        place: tuple[str | bytes | int, ...] = (cursor.at_ms, cursor.key)
-        missing, wanted, more = limit, limit, False
+        place: dict[str, Any] = {"direction": cursor.direction, "at": cursor.at_ms, "id": cursor.key, "limit": limit}
+        missing, more = limit, False
         for _ in range(_MAX_ROUNDS):
-            args = (cursor.direction, *place, wanted)
-            found, more = _merged(await self._search(compiled, _CAREFUL_LIST, args), cursor.direction, wanted)
+            found, more = _merged(await self._search(compiled, _CAREFUL_LIST, place), cursor.direction, place["limit"])
             for number, row in enumerate(found, 1):
                 rows.append(_sound_row(row))
                 missing -= bool(rows[-1][2])
@@ -252,7 +253,8 @@ class Conversations:
                     return rows, more or number < len(found)
             if not more or not found:
                 break
-            place, wanted = _place(rows[-1]), _REPLACEMENTS
+            at_ms, id, _ = rows[-1]
+            place |= {"at": str(at_ms), "id": id, "limit": _REPLACEMENTS}
         return rows, more and bool(rows)
 
     async def queries(self, compiled: CompiledFilter) -> list[SearchQuery]:
@@ -262,7 +264,7 @@ class Conversations:
             FilterTooBroadError: The filter's patterns match too many words.
             OutOfTimeError: The search took too long.
         """
-        await self._search(compiled, "list_places", (0, 1))
+        await self._search(compiled, "list_places", {"offset": 0, "limit": 1})
         queries = []
         for partition in self._partitions:
             kept = await self._keep(compiled, partition)
@@ -282,12 +284,12 @@ class Conversations:
     async def _place_at(self, compiled: CompiledFilter, offset: int) -> Cursor:
         """Return the place behind the first `offset` matches."""
         if len(self._partitions) == 1:
-            replies = await self._search(compiled, "list_places", (offset - 1, 1))
+            replies = await self._search(compiled, "list_places", {"offset": offset - 1, "limit": 1})
             skip = 0
         else:
-            replies = await self._search(compiled, "list_places", (0, offset))
+            replies = await self._search(compiled, "list_places", {"offset": 0, "limit": offset})
             skip = offset - 1
-        words = [word for reply in replies for word in reply[1].split()]
+        words = [word for reply in replies for word in reply[b"places"].split()]
         places = list(zip(map(int, words[::2]), words[1::2], strict=True))
         places.sort(reverse=True)
         if skip < len(places):
@@ -295,34 +297,43 @@ class Conversations:
             return Cursor("older", str(at_ms), id.decode())
         return Cursor("older", BEFORE_ALL_MS)
 
-    async def _search(self, compiled: CompiledFilter, function: str, args: tuple[str | bytes | int, ...]) -> list[Any]:
-        """Call a function that searches in every partition, until none lacks words.
+    async def _search(self, compiled: CompiledFilter, function: str, more: Mapping[str, Any]) -> list[_Reply]:
+        """Call a function that searches in every partition, until none lacks words; return the replies.
+
+        Args:
+            compiled: The filter.
+            function: Its name.
+            more: What it is asked beside what lua/lib/request.lua has.
 
         Raises:
             DamagedRecordError: A dictionary cannot be read, or is another one each time.
         """
-        replies: dict[int, Any] = {}
+        replies: dict[int, _Reply] = {}
         counted: set[int] = set()
         for _ in range(_MAX_EXCHANGES):
             asked = [await self._ask(compiled, p, p not in counted) for p in self._partitions if p not in replies]
-            calls = [Call(question.partition, function, args + question.args, question.cost_ms) for question in asked]
-            for question, reply in zip(asked, await self._client.call_all(calls), strict=True):
-                match checked(reply)[0]:
+            calls = [
+                Call(q.partition, function, (packed({**q.asked, **more}), q.kept.search_known), q.cost_ms)
+                for q in asked
+            ]
+            for question, flat in zip(asked, await self._client.call_all(calls), strict=True):
+                outcome, reply = checked(flat)[0], by_name(flat)
+                match outcome:
                     case b"stale":
-                        self._learn(question, reply[1:])
+                        self._learn(question, reply)
                     case b"counted":
                         counted.add(question.partition)
-                        question.kept.search_known = reply[1]
+                        question.kept.search_known = reply[b"known"]
                     case b"broad":
-                        raise self._too_broad(reply[1])
+                        raise self._too_broad(reply[b"candidates"])
                     case b"costly":
-                        raise self._too_costly(reply[1])
+                        raise self._too_costly(reply[b"cost"])
                     case _ if isinstance(question.kept.query, FilterTooBroadError):
                         raise question.kept.query.with_traceback(None)
                     case _:
                         replies[question.partition] = reply
-                        if function == _LIST and reply[6]:
-                            question.kept.search_known = reply[6]
+                        if function == _LIST and reply[b"known"]:
+                            question.kept.search_known = reply[b"known"]
             if len(replies) == len(self._partitions):
                 return [replies[p] for p in self._partitions]
         raise damaged("dictionary", ", ".join(pattern.field for pattern in compiled.patterns))
@@ -354,23 +365,28 @@ class Conversations:
             partition: Which one.
             may_split: Whether what is expensive may be counted by a call of its own.
         """
-        limits = self._settings.search_timeout_ms, self._settings.max_phrase_candidates
+        asked: dict[str, Any] = {"timeout_ms": self._settings.search_timeout_ms}
         if compiled.matches_all:
-            return _Question(partition, (*limits, "", 0, 0), _Kept({}, None))
+            return _Question(partition, asked, _Kept({}, None))
         kept = await self._keep(compiled, partition)
         # Words may have gone since a filter was too broad: Redis is asked whether what is known is still true.
         query = None if isinstance(kept.query, FilterTooBroadError) else kept.query
-        args: list[str | bytes | int] = [*limits, query.text if query else "", len(kept.words_known)]
-        for field, (size, mark) in kept.words_known.items():
-            args += [field, size, mark]
-        args.append(len(query.phrase_checks) if query else 0)
-        if query:
-            for check in query.phrase_checks:
-                args += [check.candidates, check.slop, len(check.terms), *check.terms]
-            args += [query.cost, self._settings.max_filter_cost, _MAX_COST_AT_ONCE if may_split else query.cost]
-            args += [query.predicate, kept.search_known]
-        cost_ms = query.cost if query and not kept.search_known else 0
-        return _Question(partition, tuple(args), kept, cost_ms)
+        if kept.words_known:
+            asked["words"] = kept.words_known
+        if not query:
+            return _Question(partition, asked, kept)
+        asked |= {"query": query.text, "cost": query.cost, "max_cost": self._settings.max_filter_cost}
+        if query.predicate:
+            asked["predicate"] = query.predicate
+        if query.phrase_checks:
+            asked["max_candidates"] = self._settings.max_phrase_candidates
+            asked["phrases"] = [
+                {"candidates": check.candidates, "slop": check.slop, "terms": check.terms}
+                for check in query.phrase_checks
+            ]
+        if may_split:
+            asked["max_cost_at_once"] = _MAX_COST_AT_ONCE
+        return _Question(partition, asked, kept, 0 if kept.search_known else query.cost)
 
     async def _keep(self, compiled: CompiledFilter, partition: int) -> _Kept:
         """Return a filter's query, for what is known of a partition's words."""
@@ -399,10 +415,11 @@ class Conversations:
         mirrors = self._dictionaries[partition]
         return {pattern.field: mirrors.get(pattern.field) or Dictionary() for pattern in compiled.patterns}
 
-    def _learn(self, question: "_Question", lacking: Sequence[Sequence[Any]]) -> None:
+    def _learn(self, question: "_Question", lacking: _Reply) -> None:
         """Take in the words that a partition has beyond those that were known when it was asked."""
         mirrors = self._dictionaries[question.partition]
-        for (field, known), (kept, mark, *words) in zip(question.kept.words_known.items(), lacking, strict=True):
+        for field, known in question.kept.words_known.items():
+            kept, mark, *words = lacking[field.encode()]
             mirror = mirrors.get(field) or Dictionary()
             if (mirror.size, mirror.mark) != known:
                 continue  # another call has learned meanwhile
@@ -449,20 +466,14 @@ class Conversations:
             if must_exist and exists == b"0":
                 raise ConversationNotFoundError(id)
             document = merge_patch(read_document(id, text), patch.document)
-            parts, words = document_parts(document)
-            added, removed = patch.added_tags, patch.removed_tags
-            args = (
-                id,
-                version,
-                dump_document(document),
-                *parts,
-                patch.state,
-                len(added),
-                *added,
-                len(removed),
-                *removed,
-            )
-            if checked((yield Call(partition, "commit_document", (*args, *words))))[0] == b"ok":
+            change = {
+                "document": dump_document(document),
+                "state": patch.state,
+                "added": patch.added_tags,
+                "removed": patch.removed_tags,
+                **document_parts(document),
+            }
+            if checked((yield Call(partition, "commit_document", (id, version, packed(change)))))[0] == b"ok":
                 return
 
     def message_steps(self, incoming: IncomingMessage) -> Steps[None]:
@@ -485,20 +496,24 @@ class Conversations:
         checked((yield Call(self._partitions.of(id), "add_receipt", (id, read_at_ms, now_ms))))
 
 
+def _sum(replies: Sequence[_Reply], name: bytes) -> int:
+    return sum(reply[name] for reply in replies)
+
+
 def _page_of(
-    replies: Sequence[Sequence[Any]], direction: Direction, limit: int
+    replies: Sequence[_Reply], direction: Direction, limit: int
 ) -> tuple[list[tuple[int, bytes]], bytes, bool]:
     """Return places and bytes of what list_conversations answers, and whether there are more than it says itself.
 
     Raises:
         ValueError: Something in it is damaged.
     """
-    if any(reply[9] for reply in replies):
+    if any(reply[b"damaged"] for reply in replies):
         raise ValueError("a conversation without bytes")
     if len(replies) == 1 and direction == "older":
         # As it comes: only first and last place are wanted.
-        words: bytes = replies[0][7]
-        return [_first_place(words), _last_place(words)] if words else [], replies[0][8], False
+        words: bytes = replies[0][b"places"]
+        return [_first_place(words), _last_place(words)] if words else [], replies[0][b"page"], False
     rows, more = _merged(replies, direction, limit)
     return *_put_together(rows, direction), more
 
@@ -520,18 +535,18 @@ def _time(word: bytes) -> int:
     return at_ms
 
 
-def _rows(reply: Sequence[bytes]) -> Iterator[_Row]:
+def _rows(reply: _Reply) -> Iterator[_Row]:
     """Yield what list_conversations answers."""
-    words, at = reply[7].split(), 0
+    words, at = reply[b"places"].split(), 0
     for at_ms, id, size in zip(words[::3], words[1::3], words[2::3], strict=True):
-        yield _time(at_ms), id, reply[8][at : at + int(size)]
+        yield _time(at_ms), id, reply[b"page"][at : at + int(size)]
         at += int(size)
 
 
-def _merged(replies: Sequence[Sequence[Any]], direction: Direction, limit: int) -> tuple[list[_Row], bool]:
+def _merged(replies: Sequence[_Reply], direction: Direction, limit: int) -> tuple[list[_Row], bool]:
     """Return what all partitions answer, the nearest to the cursor first, and whether there are more."""
     rows = sorted((row for reply in replies for row in _rows(reply)), key=_place, reverse=direction == "older")
-    return rows[:limit], len(rows) > limit or any(reply[5] for reply in replies)
+    return rows[:limit], len(rows) > limit or any(reply[b"more"] for reply in replies)
 
 
 def _put_together(rows: Sequence[_Row], direction: Direction) -> tuple[list[tuple[int, bytes]], bytes]:

@@ -76,7 +76,7 @@ def checked(reply: Any) -> Any:
 
 
 def read_count(text: bytes) -> int | None:
-    """Return a stored number that counts things; None where it is none, as is_count in shared.lua has it."""
+    """Return a stored number that counts things; None where it is none, as is_count in lua/lib/checks.lua has it."""
     # Python refuses to make a number of thousands of digits.
     return int(text) if len(text) < 11 and text.isdigit() else None
 

@@ -54,7 +54,7 @@ class Dictionary:
         self.size = 0
         """Words known."""
         self.mark = b"0"
-        """What tells in Redis that the last of them is the last: see unknown_words in list_conversations.lua."""
+        """What tells in Redis that the last of them is the last: see unknown_words in lua/lib/dictionary.lua."""
         self._blocks: list[str] = []
         self._last: list[str] = []
         self._last_block = "\n"

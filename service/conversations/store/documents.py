@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypedDict
 
 from google.protobuf.struct_pb2 import Struct
 
@@ -16,6 +16,7 @@ from conversations.v1 import channel_pb2, conversation_pb2, message_pb2
 __all__ = [
     "EVERY_TAG",
     "ConversationPatch",
+    "DocumentParts",
     "IncomingMessage",
     "channel_head",
     "channel_metadata",
@@ -189,23 +190,35 @@ def channel_metadata(metadata: JsonObject) -> tuple[bytes, bytes]:
     return channel_pb2.Channel(metadata=to_struct(metadata)).SerializeToString(), b"" if has_name else b"1"
 
 
-def document_parts(document: JsonObject) -> tuple[list[str | bytes], list[str]]:
-    """Return what is stored beside a conversation's metadata document.
+class DocumentParts(TypedDict):
+    """What is stored beside a conversation's metadata document, each empty where there is nothing."""
 
-    Returns:
-        Contact.display_name, Contact.avatar_url, ConversationMetadata.user_data as protobuf bytes, and the index
-        terms of name and leaves, each empty where there is nothing; then words behind their dictionary's name.
-    """
+    name: bytes
+    """Contact.display_name as protobuf bytes."""
+    avatar: bytes
+    """Contact.avatar_url as protobuf bytes."""
+    data: bytes
+    """ConversationMetadata.user_data as protobuf bytes."""
+    name_terms: str
+    """Index terms of the name."""
+    terms: str
+    """Index terms of the leaves."""
+    words: dict[str, list[str]]
+    """By the name of each dictionary."""
+
+
+def document_parts(document: JsonObject) -> DocumentParts:
+    """Return what is stored beside a conversation's metadata document."""
     contact = document.get("contact", {})
     name = contact.get("display_name")
     name_bytes = avatar_bytes = user_data = b""
-    words: dict[tuple[str, str], None] = {}
+    words: dict[str, dict[str, None]] = {}
     name_terms = []
     if name is not None:
         name_bytes = conversation_pb2.Contact(display_name=name).SerializeToString()
         for word in terms.split_words(name):
             name_terms.append(terms.name_term(word))
-            words["display_name", word] = None
+            words.setdefault("display_name", {})[word] = None
     if "avatar_url" in contact:
         avatar_bytes = conversation_pb2.Contact(avatar_url=contact["avatar_url"]).SerializeToString()
     if "user_data" in document:
@@ -224,9 +237,15 @@ def document_parts(document: JsonObject) -> tuple[list[str | bytes], list[str]]:
             leaf_terms.append(terms.metadata_exists(path))
         for word in leaf_words:
             leaf_terms.append(terms.metadata_term(path, word))
-            words[f"metadata.{path}", word] = None
-    parts: list[str | bytes] = [name_bytes, avatar_bytes, user_data, " ".join(name_terms), " ".join(leaf_terms)]
-    return parts, [part for pair in words for part in pair]
+            words.setdefault(f"metadata.{path}", {})[word] = None
+    return DocumentParts(
+        name=name_bytes,
+        avatar=avatar_bytes,
+        data=user_data,
+        name_terms=" ".join(name_terms),
+        terms=" ".join(leaf_terms),
+        words={name: list(some) for name, some in words.items()},
+    )
 
 
 def _leaves(value: Any, path: tuple[str, ...]) -> Iterator[tuple[str, str]]:

@@ -1,19 +1,15 @@
-"""The library of Redis Functions: put together from `lua/`, loaded at start-up, called by name.
+"""Calls of the functions that Redis runs."""
 
-Source:
-    https://redis.io/docs/latest/develop/programmability/functions-intro/
-"""
-
-from collections.abc import Generator
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from typing import Any, TypeVar
 
-from conversations import terms
+import msgpack
 
-__all__ = ["Call", "Steps", "has_library", "load_library"]
+from conversations.store.library import function_name
 
-_LIBRARY = "conversations"
+__all__ = ["Call", "Steps", "by_name", "packed"]
+
 # How the names of functions without writes begin, and of no others.
 _READS = ("check_", "count_", "get_", "list_", "read_", "scan_")
 _T = TypeVar("_T")
@@ -36,54 +32,21 @@ class Call:
 
     def command(self) -> tuple[str | bytes | int, ...]:
         """Return the words of the Redis command."""
-        return ("FCALL_RO" if self.is_read else "FCALL", self.function, 1, f"{{{self.partition}}}", *self.args)
+        command = "FCALL_RO" if self.is_read else "FCALL"
+        return (command, function_name(self.function), 1, f"{{{self.partition}}}", *self.args)
 
 
 Steps = Generator[Call, Any, _T]
 """A task as a generator: yields calls, is sent their replies, returns the outcome. Many run in one pipeline."""
 
 
-def library_code() -> str:
-    """Return the code of the whole library."""
-    folder = files("conversations.store") / "lua"
-    chunks = {file.name: file.read_text("utf-8") for file in folder.iterdir() if file.name.endswith(".lua")}
-    shared = chunks.pop("shared.lua")
-    # Files keep their own locals: Lua allows 200 in one chunk, and two files may use one name.
-    bodies = [f"do\n{chunks[name]}\nend" for name in sorted(chunks)]
-    return "\n".join([f"#!lua name={_LIBRARY}", _constants(), shared, *bodies])
+def packed(arguments: Mapping[str, Any]) -> bytes:
+    """Return arguments by name as a function reads them: MessagePack takes texts and bytes of any kind as they are."""
+    # Redis' reader has one type for both.
+    data: bytes = msgpack.packb(arguments, use_bin_type=False)
+    return data
 
 
-def _constants() -> str:
-    states = ", ".join(
-        f'{state} = "{terms.metadata_exists("state")} {terms.metadata_term("state", state.lower())}"'
-        for state in ("OPEN", "CLOSED")
-    )
-    return "\n".join(
-        [
-            f'local NAME_EXISTS = "{terms.NAME_EXISTS}"',
-            f'local TAGS_EXIST = "{terms.TAGS_EXIST}"',
-            f"local STATE_TERMS = {{ {states} }}",
-        ]
-    )
-
-
-async def load_library(redis: Any) -> None:
-    """Load the library, unless Redis has exactly this one."""
-    code = library_code()
-    loaded = await redis.execute_command("FUNCTION", "LIST", "LIBRARYNAME", _LIBRARY, "WITHCODE")
-    if code.encode() not in _flatten(loaded):
-        await redis.execute_command("FUNCTION", "LOAD", "REPLACE", code)
-
-
-async def has_library(redis: Any) -> bool:
-    """Return whether Redis has some version of the library."""
-    return bool(await redis.execute_command("FUNCTION", "LIST", "LIBRARYNAME", _LIBRARY))
-
-
-def _flatten(reply: Any) -> list[Any]:
-    """RESP2 answers lists, RESP3 maps."""
-    if isinstance(reply, dict):
-        return [leaf for item in reply.items() for part in item for leaf in _flatten(part)]
-    if isinstance(reply, list):
-        return [leaf for part in reply for leaf in _flatten(part)]
-    return [reply]
+def by_name(reply: Sequence[Any]) -> dict[bytes, Any]:
+    """Return by name what a function answers behind the word that its reply begins with."""
+    return dict(zip(reply[1::2], reply[2::2], strict=True))

@@ -115,9 +115,7 @@ class Tags:
             report_conversations(await self._client.call(Call(partition, "clear_waiting_tag", (id,))))
             passed, looked_at = 0, 1
             while looked_at:
-                args = (id, _CLEARED_AT_ONCE, passed)
-                changed, *some_damaged = await self._client.call(Call(partition, "clear_tag", args))
+                call = Call(partition, "clear_tag", (id, passed, _CLEARED_AT_ONCE))
+                looked_at, passed, *some_damaged = await self._client.call(call)
                 report_conversations(some_damaged)
-                passed += len(some_damaged)
-                looked_at = changed + len(some_damaged)
         await self._client.call(Call(self._partitions.of(id), "remove_tag", (id,)))

@@ -34,7 +34,7 @@ __all__ = [
 _M = TypeVar("_M", bound=Message)
 
 _MAX_RECORD_BYTES = 512 * 1024
-"""As MAX_RECORD in shared.lua."""
+"""As MAX_RECORD in lua/lib/protobuf.lua."""
 
 # Value.number_value with all bits of the exponent set. No valid UTF-8 has such a pair of bytes, so text is no match.
 _NOT_FINITE = re.compile(rb"\x11[\x00-\xff]{6}[\xf0-\xff][\x7f\xff]")
@@ -91,7 +91,7 @@ def mended_conversation(data: bytes) -> bytes | None:
     """Return a conversation as it may be sent, without its channel where that is damaged; None where more is.
 
     Args:
-        data: As list_sound_page or a careful get_conversation answer it.
+        data: As list_sound_conversations or a careful get_conversation answer it.
     """
     found = _mended(data)
     return None if found is None else found.SerializeToString()

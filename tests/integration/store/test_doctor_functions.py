@@ -1,11 +1,14 @@
 """Each function of the doctor finds and mends what its header says, and the one that only looks changes nothing."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tests.integration.store.events import CHANNEL, conversation_id, message_id, tag_id
 from tests.integration.store.test_functions import add_message, call, commit
 
 from conversations.store.client import Client
+from conversations.store.documents import document_parts
+from conversations.store.functions import by_name, packed
 
 ID, OTHER = conversation_id(1), conversation_id(2)
 MESSAGE = message_id(1)
@@ -96,40 +99,41 @@ async def test_places(client: Client) -> None:
     assert (await call(client, "mend_places", ID, "order", 0, 3))[0] == b"1"
 
 
-async def facts(client: Client, **others: str) -> tuple[str | bytes, ...]:
-    """Arguments for the conversation as it is, some facts cleaned."""
-    _, *stored = await call(client, "read_facts", ID)
-    clean = [others.get(name, value) for name, value in zip(("ver", "doc", "st", "tg", "read"), stored, strict=False)]
-    return (ID, *stored[:5], *clean, *stored[5:], "nada" if stored[5] else "", "", "0000000002")
+async def facts(client: Client, *without: str, words: Mapping[str, Sequence[str]] | None = None) -> tuple[str, bytes]:
+    """Arguments for the conversation as it is, without some of its facts."""
+    stored = {name.decode(): value for name, value in by_name(await call(client, "read_facts", ID)).items()}
+    clean = {name: value for name, value in stored.items() if name not in without}
+    parts = document_parts({}) | {"words": words or {}}
+    return ID, packed({"old": stored, "new": clean, "highest": "0000000002", **parts})
 
 
 async def test_facts_and_conversation(client: Client) -> None:
     pair = ("check_conversation", "mend_conversation")
-    assert await call(client, "read_facts", ID) == [b"none", *[b""] * 8]
+    assert await call(client, "read_facts", ID) == [b"none"]
     assert await finds(client, *pair, *await facts(client)) == [b"ok"]
-    await commit(client, document='{"k":1}', state="OPEN", added=(tag_id(1),), words=("metadata.k", "1"))
-    assert await call(client, "read_facts", ID) == [
-        *(b"early", b"1", b'{"k":1}', b"OPEN", tag_id(1).encode(), b"", b"", b"", b"")
-    ]
+    await commit(client, document='{"k":1}', state="OPEN", added=(tag_id(1),), words={"metadata.k": ["1"]})
+    kind, *flat = await call(client, "read_facts", ID)
+    assert kind == b"early"
+    assert by_name([kind, *flat]) == {b"ver": b"1", b"doc": b'{"k":1}', b"st": b"OPEN", b"tg": tag_id(1).encode()}
     assert await finds(client, *pair, *await facts(client)) == [b"ok"]
     await client.redis.delete("waiting:{0}")
     assert await finds(client, *pair, *await facts(client)) == [b"ok", b"waiting", b""]
     await add_message(client)
     await add_message(client, 2000, id=message_id(2))
-    words = ("metadata.k", "1")
-    assert await finds(client, *pair, *await facts(client), *words) == [b"ok"]
+    words = {"metadata.k": ["1"]}
+    assert await finds(client, *pair, *await facts(client, words=words)) == [b"ok"]
     await client.redis.hset(HASH, mapping={"tail": "junk", "seq": "x", "strange": "x"})
     await client.redis.zadd("recent:{0}", {ID: 5})
     await client.redis.delete("words:{0}:metadata.k")
     await client.redis.hset(f"early:{{0}}:{ID}", "read", "7")
-    assert await finds(client, *pair, *await facts(client), *words) == [
+    assert await finds(client, *pair, *await facts(client, words=words)) == [
         *(b"ok", b"shown", b"seq strange tail", b"listed", b"", b"early", b"", b"words", b"")
     ]
-    assert await finds(client, *pair, *await facts(client), *words) == [b"ok"]
-    args = await facts(client)
+    assert await finds(client, *pair, *await facts(client, words=words)) == [b"ok"]
+    args = await facts(client, words=words)
     await client.redis.hset(HASH, "st", "junk")
-    assert await finds(client, *pair, *args, *words) == [b"conflict"]
-    assert (await finds(client, *pair, *await facts(client, st=""), *words))[:3] == [b"ok", b"facts", b""]
+    assert await finds(client, *pair, *args) == [b"conflict"]
+    assert (await finds(client, *pair, *await facts(client, "st", words=words)))[:3] == [b"ok", b"facts", b""]
     assert await client.redis.hget(f"damaged:{{0}}:{HASH}:fields", "st") == b"junk"
     # Its hash, the latest message, then all of them.
     await client.redis.delete(HASH)

@@ -11,7 +11,9 @@ from conversations.servicers.wire import split_items
 from conversations.store import Store
 from conversations.store.client import Client
 from conversations.store.damage import checked
-from conversations.store.functions import Call
+from conversations.store.documents import document_parts
+from conversations.store.functions import Call, by_name, packed
+from conversations.store.library import function_name, library_name
 from conversations.v1 import channel_pb2, conversation_pb2, message_pb2
 from conversations.v1.conversation_pb2 import Conversation
 from conversations.v1.conversation_service_pb2 import ListConversationsResponse
@@ -19,11 +21,16 @@ from conversations.v1.conversation_service_pb2 import ListConversationsResponse
 ID, OTHER = conversation_id(1), conversation_id(2)
 MESSAGE = message_id(1)
 NOW = 10**13
-NO_SEARCH = (1000, 100, "", 0, 0)
 
 
 async def call(client: Client, function: str, *args: str | bytes | int) -> Any:
     return await client.call(Call(0, function, args))
+
+
+async def search(client: Client, function: str, **asked: Any) -> tuple[bytes, dict[bytes, Any]]:
+    """Call a function that searches; return the word that its reply begins with, and what it says by name."""
+    reply = await call(client, function, packed({"timeout_ms": 1000, **asked}), "")
+    return reply[0], by_name(reply)
 
 
 async def hash_of(client: Client, key: str) -> dict[str, bytes]:
@@ -55,22 +62,13 @@ async def add_message(
 
 async def commit(client: Client, version: str = "0", **changes: Any) -> Any:
     parts: dict[str, Any] = {
+        **document_parts({}),
         "document": "{}",
-        "name": b"",
-        "avatar": b"",
-        "user_data": b"",
-        "name_terms": "",
-        "metadata_terms": "",
         "state": "",
         "added": (),
         "removed": (),
-        "words": (),
     }
-    parts |= changes
-    added, removed = parts["added"], parts["removed"]
-    texts = [parts[name] for name in ("document", "name", "avatar", "user_data", "name_terms", "metadata_terms")]
-    args = (*texts, parts["state"], len(added), *added, len(removed), *removed, *parts["words"])
-    return await call(client, "commit_document", ID, version, *args)
+    return await call(client, "commit_document", ID, version, packed(parts | changes))
 
 
 async def answer(client: Client, id: str = ID) -> conversation_pb2.Conversation:
@@ -79,11 +77,13 @@ async def answer(client: Client, id: str = ID) -> conversation_pb2.Conversation:
 
 async def functions_of(client: Client) -> dict[str, bool]:
     """Return the names of all functions of the library, and whether they change nothing."""
-    [library] = await client.redis.execute_command("FUNCTION", "LIST", "LIBRARYNAME", "conversations")
+    [library] = await client.redis.execute_command("FUNCTION", "LIST", "LIBRARYNAME", library_name())
     found = {}
     for function in flat(library)["functions"]:
         facts = flat(function)
-        found[facts["name"].decode()] = b"no-writes" in facts["flags"]
+        name = facts["name"].decode().rpartition("_")[0]
+        assert function_name(name) == facts["name"].decode()
+        found[name] = b"no-writes" in facts["flags"]
     return found
 
 
@@ -252,7 +252,7 @@ async def test_read_and_commit_document(client: Client) -> None:
     assert await call(client, "read_document", ID) == [b"1", b'{"k":1}', b"1"]
     assert await commit(client, "0") == [b"conflict"]
     contact = conversation_pb2.Contact(display_name="Ada")
-    words = ("display_name", "ada", "metadata.k", "v")
+    words = {"display_name": ["ada"], "metadata.k": ["v"]}
     changes: dict[str, Any] = {"name": contact.SerializeToString(), "name_terms": "nada", "words": words}
     assert await commit(client, "1", **changes, state="OPEN", added=(tag_id(1), tag_id(2)), removed=(tag_id(2),)) == [
         b"ok"
@@ -286,35 +286,36 @@ async def test_get_conversation(client: Client) -> None:
     assert (await answer(client)).id == ID
 
 
+FIRST: dict[str, Any] = {"direction": "older", "at": "", "id": ""}
+BY_SOURCE = "(@src:{facebook})"
+
+
 async def test_list_conversations(client: Client) -> None:
-    assert await call(client, "list_conversations", "older", "", "", 5, *NO_SEARCH) == [
-        b"ok",
-        0,
-        0,
-        0,
-        0,
-        0,
-        b"",
-        b"",
-        b"",
-        0,
-    ]
+    outcome, reply = await search(client, "list_conversations", **FIRST, limit=5)
+    counts = dict.fromkeys((b"total", b"matches", b"unread", b"behind", b"more", b"damaged"), 0)
+    assert (outcome, reply) == (b"ok", counts | {b"known": b"", b"places": b"", b"page": b""})
     for number in (1, 2, 3):
         await add_message(client, 1000 * number, id=message_id(number), conversation=conversation_id(number))
-    reply = await call(client, "list_conversations", "older", "", "", 2, *NO_SEARCH)
-    assert reply[:7] == [b"ok", 3, 3, 3, 0, 1, b""]
+    outcome, reply = await search(client, "list_conversations", **FIRST, limit=2)
+    assert outcome == b"ok"
+    counts |= {b"total": 3, b"matches": 3, b"unread": 3, b"more": 1}
+    assert {name: reply[name] for name in counts} == counts
     both = [await call(client, "get_conversation", conversation_id(number)) for number in (3, 2)]
-    assert list(split_items(reply[8], 1000)) == both
-    assert reply[9] == 0
+    assert list(split_items(reply[b"page"], 1000)) == both
     sizes = [len(ListConversationsResponse(data=[Conversation.FromString(one)]).SerializeToString()) for one in both]
-    assert reply[7].decode() == f"3000 {conversation_id(3)} {sizes[0]} 2000 {conversation_id(2)} {sizes[1]}"
-    for search in (NO_SEARCH, (1000, 100, "(@src:{facebook})", 0, 0)):
-        older = await call(client, "list_conversations", "older", "3000", conversation_id(3), 5, *search)
-        assert older[:7] == [b"ok", 3, 3, 3, 1, 0, b""]
-        assert older[7].split()[::3] == [b"2000", b"1000"]
-        newer = await call(client, "list_conversations", "newer", "1000", conversation_id(1), 1, *search)
-        assert newer[:7] == [b"ok", 3, 3, 3, 1, 1, b""]
-        assert newer[7].split()[::3] == [b"2000"]
+    places = f"3000 {conversation_id(3)} {sizes[0]} 2000 {conversation_id(2)} {sizes[1]}"
+    assert reply[b"places"].decode() == places
+    counts |= {b"behind": 1}
+    queries: list[dict[str, str]] = [{}, {"query": BY_SOURCE}]
+    for query in queries:
+        place = {"direction": "older", "at": "3000", "id": conversation_id(3), "limit": 5}
+        _, older = await search(client, "list_conversations", **query, **place)
+        assert {name: older[name] for name in counts} == counts | {b"more": 0}
+        assert older[b"places"].split()[::3] == [b"2000", b"1000"]
+        place = {"direction": "newer", "at": "1000", "id": conversation_id(1), "limit": 1}
+        _, newer = await search(client, "list_conversations", **query, **place)
+        assert {name: newer[name] for name in counts} == counts
+        assert newer[b"places"].split()[::3] == [b"2000"]
 
 
 async def test_list_sound_conversations_passes_over_what_is_no_place(client: Client) -> None:
@@ -323,44 +324,81 @@ async def test_list_sound_conversations_passes_over_what_is_no_place(client: Cli
     await client.redis.zadd("recent:{0}", {"junk": 2500, conversation_id(8): 12.5, conversation_id(9): 2700})
     await client.redis.hset("conversation:{0}:junk", mapping={"lm": 2600, "src": "facebook"})
     await client.redis.hset(f"conversation:{{0}}:{conversation_id(3)}", "tail", "")
-    by_index = (1000, 100, "(@src:{facebook})", 0, 0)
-    for search, extra in ((NO_SEARCH, [b"2700", conversation_id(9).encode(), b"0"]), (by_index, [])):
-        reply = await call(client, "list_sound_conversations", "older", "", "", 5, *search)
-        places = reply[7].split()
+    cases: list[tuple[dict[str, str], list[bytes]]] = [
+        ({}, [b"2700", conversation_id(9).encode(), b"0"]),
+        ({"query": BY_SOURCE}, []),
+    ]
+    for query, extra in cases:
+        _, reply = await search(client, "list_sound_conversations", **FIRST, limit=5, **query)
+        places = reply[b"places"].split()
         assert places[:-6] == [b"3000", conversation_id(3).encode(), b"0", *extra]
         assert places[-6::3] == [b"2000", b"1000"]
-        assert reply[9] == 1
-        careless = await call(client, "list_conversations", "older", "", "", 5, *search)
-        assert (careless[9], careless[8]) == (1, reply[8])
+        assert reply[b"damaged"] == 1
+        _, careless = await search(client, "list_conversations", **FIRST, limit=5, **query)
+        assert (careless[b"damaged"], careless[b"page"]) == (1, reply[b"page"])
 
 
 async def test_list_conversations_says_which_words_the_caller_lacks(client: Client) -> None:
     await add_message(client)
     dictionary = "words:{0}:source"
     [(word, score)] = await client.redis.zrange(dictionary, 0, -1, withscores=True)
-    one = ("older", "", "", 5, 1000, 100, "*", 1, "source")
-    text = f"{score:.0f}"
-    assert await call(client, "list_conversations", *one, 0, "0", 0) == [b"stale", [0, text.encode(), word]]
-    assert (await call(client, "list_conversations", *one, 1, text, 0))[0] == b"ok"
-    # Other words than those that the caller knows: from the beginning.
-    for known, last in ((1, "7"), (2, text), (9, "0")):
-        assert await call(client, "list_conversations", *one, known, last, 0) == [b"stale", [0, text.encode(), word]]
+    text = f"{score:.0f}".encode()
+
+    async def ask(**known: Any) -> tuple[bytes, dict[bytes, Any]]:
+        return await search(client, "list_conversations", **FIRST, limit=5, query="*", words=known)
+
+    assert await ask(source=(0, b"0")) == (b"stale", {b"source": [0, text, word]})
+    assert (await ask(source=(1, text)))[0] == b"ok"
+    # Other words than those that the caller knows: from the beginning. A mark may be any bytes.
+    for known, last in ((1, b"7"), (2, text), (9, b"0"), (1, b"\xff\x00")):
+        assert await ask(source=(known, last)) == (b"stale", {b"source": [0, text, word]})
     await client.redis.delete(dictionary)
-    assert await call(client, "list_conversations", *one, 1, text, 0) == [b"stale", [0, b"0"]]
-    two = ("older", "", "", 5, 1000, 100, "*", 2, "id", 0, "0", "state", 0, "0", 0)
-    reply = await call(client, "list_conversations", *two)
-    assert reply[0] == b"stale"
-    assert reply[1][2:] == [ID.encode()]
-    assert reply[2] == [0, b"0"]
+    assert await ask(source=(1, text)) == (b"stale", {b"source": [0, b"0"]})
+    outcome, reply = await ask(id=(0, b"0"), state=(0, b"0"))
+    assert (outcome, reply) == (b"stale", {b"id": [0, ID.encode(), ID.encode()], b"state": [0, b"0"]})
 
 
 async def test_list_conversations_refuses_a_phrase_of_too_many_candidates(client: Client) -> None:
     for number in (1, 2, 3):
         await add_message(client, id=message_id(number), conversation=conversation_id(number))
-    for limit, expected in ((2, [b"broad", 3]), (3, [b"ok", 3, 3, 3, 0])):
-        search = (1000, limit, "(<<0>>)", 0, 1, "@x:(nfacebook)", 9, 1, "nfacebook")
-        assert (await call(client, "list_conversations", "older", "", "", 5, *search))[: len(expected)] == expected
-        assert (await call(client, "list_places", 0, 5, *search))[0] == expected[0]
+    phrase = {"candidates": "@x:(nfacebook)", "slop": 9, "terms": ["nfacebook"]}
+    for limit, expected in ((2, b"broad"), (3, b"ok")):
+        asked = {"query": "(<<0>>)", "phrases": [phrase], "max_candidates": limit, "limit": 5}
+        outcome, reply = await search(client, "list_conversations", **FIRST, **asked)
+        assert outcome == expected
+        assert reply.get(b"candidates", 3) == reply.get(b"matches", 3) == 3
+        assert (await search(client, "list_places", offset=0, **asked))[0] == expected
+
+
+async def test_list_conversations_refuses_what_costs_too_much(client: Client) -> None:
+    for number in range(1000):
+        await client.redis.zadd("recent:{0}", {conversation_id(number): number})
+    for cost, expected in ((100, b"ok"), (101, b"costly")):
+        outcome, reply = await search(client, "list_conversations", **FIRST, limit=5, query="*", cost=cost, max_cost=1)
+        assert outcome == expected
+        assert reply.get(b"cost", 2) == 2
+
+
+async def test_list_conversations_counts_in_a_call_of_its_own(client: Client) -> None:
+    for number in (1, 2, 3):
+        await add_message(client, 1000 * number, id=message_id(number), conversation=conversation_id(number))
+    asked = {
+        **FIRST,
+        "timeout_ms": 1000,
+        "limit": 5,
+        "query": BY_SOURCE,
+        "predicate": '["values","src","facebook"]',
+        "cost": 10,
+        "max_cost": 100,
+        "max_cost_at_once": 0,
+    }
+    counted = await call(client, "list_conversations", packed(asked), "")
+    assert counted[0] == b"counted"
+    known = by_name(counted)[b"known"]
+    assert known.split()[1:] == [b"3", b"0"]
+    await add_message(client, 4000, id=message_id(4), conversation=conversation_id(4))
+    reply = by_name(await call(client, "list_conversations", packed(asked), known))
+    assert (reply[b"matches"], reply[b"places"].split()[::3]) == (4, [b"4000", b"3000", b"2000", b"1000"])
 
 
 async def test_count_words(client: Client) -> None:
@@ -371,16 +409,17 @@ async def test_count_words(client: Client) -> None:
 
 
 async def test_list_places(client: Client) -> None:
-    assert await call(client, "list_places", 0, 5, *NO_SEARCH) == [b"ok", b""]
+    assert await search(client, "list_places", offset=0, limit=5) == (b"ok", {b"places": b""})
     for number in (1, 2, 3):
         await add_message(client, 1000, id=message_id(number), conversation=conversation_id(number))
     places = [f"1000 {conversation_id(number)}" for number in (3, 2, 1)]
-    for search in (NO_SEARCH, (1000, 100, "(@src:{facebook})", 0, 0)):
-        assert await call(client, "list_places", 0, 5, *search) == [b"ok", " ".join(places).encode()]
-        assert await call(client, "list_places", 1, 1, *search) == [b"ok", places[1].encode()]
-        assert await call(client, "list_places", 3, 1, *search) == [b"ok", b""]
-    stale = await call(client, "list_places", 0, 5, 1000, 100, "*", 1, "source", 0, "0", 0)
-    assert stale[0] == b"stale"
+    queries: list[dict[str, str]] = [{}, {"query": BY_SOURCE}]
+    for query in queries:
+        for offset, limit, expected in ((0, 5, places), (1, 1, places[1:2]), (3, 1, [])):
+            outcome, reply = await search(client, "list_places", offset=offset, limit=limit, **query)
+            assert (outcome, reply) == (b"ok", {b"places": " ".join(expected).encode()})
+    stale, _ = await search(client, "list_places", offset=0, limit=5, query="*", words={"source": (0, b"0")})
+    assert stale == b"stale"
 
 
 async def test_read_and_commit_message_changes(client: Client) -> None:
@@ -451,16 +490,16 @@ async def test_adopt_source(client: Client) -> None:
     ids = [conversation_id(number) for number in range(1, 4)]
     for number, id in enumerate(ids, 1):
         await add_message(client, id=message_id(number), conversation=id, source="twilio.sms")
-    assert await call(client, "adopt_source", CHANNEL, 2, 0, "other") == [0, 0]
+    assert await call(client, "adopt_source", CHANNEL, 0, 2, "other") == [0, 0]
     head = channel_pb2.Channel(id=CHANNEL, source="a-b.C").SerializeToString()
     shown = channel_pb2.Channel(metadata={}).SerializeToString()
     written = await call(client, "write_channel", CHANNEL, 1, "home", head, "a-b.C", shown, "1", "{}", "{}")
     assert written == [b"ok", b"other"]
     await client.redis.hset(f"conversation:{{0}}:{ids[0]}", "tail", "junk")
     # Redis has indexed the damaged one last.
-    assert await call(client, "adopt_source", CHANNEL, 2, 0, "other") == [2, 0]
-    assert await call(client, "adopt_source", CHANNEL, 2, 0, "other") == [1, 1, ids[0].encode()]
-    assert await call(client, "adopt_source", CHANNEL, 2, 1, "other") == [0, 1]
+    assert await call(client, "adopt_source", CHANNEL, 0, 2, "other") == [2, 0]
+    assert await call(client, "adopt_source", CHANNEL, 0, 2, "other") == [1, 1, ids[0].encode()]
+    assert await call(client, "adopt_source", CHANNEL, 1, 2, "other") == [0, 1]
     assert (await hash_of(client, f"conversation:{{0}}:{ids[1]}"))["src"] == b"a-b.C"
     assert (await answer(client, ids[1])).metadata.contact.display_name == f"C {ids[1][-5:]}"
     # What comes later has it at once, and the message keeps its own.
@@ -471,7 +510,7 @@ async def test_adopt_source(client: Client) -> None:
     assert written == [b"ok", b"case"]
     looked_at, passed, some_damaged = 1, 0, []
     while looked_at:
-        looked_at, passed, *more = await call(client, "adopt_source", CHANNEL, 2, passed, "case")
+        looked_at, passed, *more = await call(client, "adopt_source", CHANNEL, passed, 2, "case")
         some_damaged += more
     assert (passed, some_damaged) == (4, [ids[0].encode()])
     assert (await answer(client, ids[2])).metadata.contact.display_name == f"C {ids[2][-5:]}"
@@ -514,11 +553,11 @@ async def test_ban_and_clear_tag(client: Client) -> None:
     assert await call(client, "ban_tag", id) == [b"ok"]
     assert await client.redis.smembers("deleted_tags:{0}") == {id.encode()}
     await client.redis.hset(f"conversation:{{0}}:{OTHER}", "seq", "junk")
-    assert await call(client, "clear_tag", id, 2, 0) == [2]
-    assert await call(client, "clear_tag", id, 2, 0) == [0, OTHER.encode()]
-    assert await call(client, "clear_tag", id, 2, 1) == [0]
+    assert await call(client, "clear_tag", id, 0, 2) == [2, 0]
+    assert await call(client, "clear_tag", id, 0, 2) == [1, 1, OTHER.encode()]
+    assert await call(client, "clear_tag", id, 1, 2) == [0, 1]
     await client.redis.hset(f"conversation:{{0}}:{OTHER}", "seq", "1")
-    assert await call(client, "clear_tag", id, 2, 0) == [1]
+    assert await call(client, "clear_tag", id, 0, 2) == [1, 0]
     assert not (await answer(client)).metadata.tags
     assert await call(client, "unban_tag", id) == [b"ok"]
     assert await client.redis.scard("deleted_tags:{0}") == 0

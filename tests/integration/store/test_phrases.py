@@ -4,6 +4,7 @@ import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 import pytest
 from tests.integration.store.events import apply, conversation_id, find, message, metadata, named
@@ -11,7 +12,7 @@ from tests.integration.store.events import apply, conversation_id, find, message
 from conversations import terms
 from conversations.store import Store
 from conversations.store.client import Client
-from conversations.store.functions import Call
+from conversations.store.functions import Call, by_name, packed
 
 
 @dataclass(frozen=True)
@@ -19,9 +20,9 @@ class Phrase:
     words: tuple[str, ...]
     slop: int
 
-    def arguments(self) -> tuple[str | int, ...]:
+    def check(self) -> dict[str, Any]:
         wanted = [terms.name_term(word) for word in self.words]
-        return (f"@x:({' '.join(dict.fromkeys(wanted))})", self.slop, len(wanted), *wanted)
+        return {"candidates": f"@x:({' '.join(dict.fromkeys(wanted))})", "slop": self.slop, "terms": wanted}
 
 
 def has_phrase(text: Sequence[str], phrase: Phrase) -> bool:
@@ -35,13 +36,14 @@ def has_phrase(text: Sequence[str], phrase: Phrase) -> bool:
 
 
 async def search(client: Client, query: str, phrases: Sequence[Phrase]) -> set[int]:
-    args: list[str | int] = ["older", "", "", 1000, 1000, 1000, query, 0, len(phrases)]
-    for phrase in phrases:
-        args += phrase.arguments()
-    reply = await client.call(Call(0, "list_conversations", tuple(args)))
-    assert reply[0] == b"ok"
-    ids = reply[7].split()[1::3]
-    assert reply[2] == len(ids)
+    place = {"direction": "older", "at": "", "id": "", "limit": 1000}
+    checks = {"max_candidates": 1000, "phrases": [phrase.check() for phrase in phrases]}
+    asked = packed({"timeout_ms": 1000, "query": query, **place, **checks})
+    flat = await client.call(Call(0, "list_conversations", (asked, "")))
+    assert flat[0] == b"ok"
+    reply = by_name(flat)
+    ids = reply[b"places"].split()[1::3]
+    assert reply[b"matches"] == len(ids)
     return {int(id[:8], 16) for id in ids}
 
 

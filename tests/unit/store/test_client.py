@@ -16,6 +16,7 @@ from conversations.errors import StoreUnavailableError
 from conversations.store import lanes
 from conversations.store.client import Client, connect
 from conversations.store.functions import Call
+from conversations.store.library import function_name
 
 
 class Wire:
@@ -42,7 +43,7 @@ class Wire:
                 calls = []
                 while command := commands.gets():
                     if command[0] in (b"FCALL", b"FCALL_RO"):
-                        calls.append(command[1].decode())
+                        calls.append(command[1].decode().removesuffix(function_name("")))
                     elif not self.dead:
                         writer.write(b"-ERR unknown\r\n" if command[0] == b"HELLO" else b"+OK\r\n")
                 if calls and not await self._answer(calls, writer):

@@ -40,14 +40,11 @@ def struct(document: JsonObject) -> Struct:
 
 
 def leaf_terms(document: JsonObject) -> list[str]:
-    parts, _ = document_parts(document)
-    assert isinstance(parts[4], str)
-    return parts[4].split()
+    return document_parts(document)["terms"].split()
 
 
 def words(document: JsonObject) -> list[tuple[str, str]]:
-    _, flat = document_parts(document)
-    return list(zip(flat[::2], flat[1::2], strict=True))
+    return [(name, word) for name, some in document_parts(document)["words"].items() for word in some]
 
 
 def leaf(path: str, *leaf_words: str) -> list[str]:
@@ -191,36 +188,29 @@ def test_a_word_is_in_a_dictionary_once() -> None:
 
 def test_the_parts_of_a_document() -> None:
     document = {"contact": {"display_name": "Ada Ü", "avatar_url": "http://x"}, "user_data": {"k": 1}}
-    parts, flat = document_parts(document)
-    name, avatar, user_data, name_terms, _ = parts
-    assert isinstance(name, bytes)
-    assert isinstance(avatar, bytes)
-    assert isinstance(user_data, bytes)
+    parts = document_parts(document)
     contact = conversation_pb2.Contact(display_name="Ada Ü", avatar_url="http://x")
-    assert name + avatar == contact.SerializeToString()
-    metadata = conversation_pb2.ConversationMetadata.FromString(user_data)
+    assert parts["name"] + parts["avatar"] == contact.SerializeToString()
+    metadata = conversation_pb2.ConversationMetadata.FromString(parts["data"])
     assert metadata == conversation_pb2.ConversationMetadata(user_data=struct({"k": 1}))
-    assert name_terms == "nada n_c3bc"
+    assert parts["name_terms"] == "nada n_c3bc"
     # The name is a field of its own, and a leaf of the metadata as well.
-    assert ("display_name", "ü") in zip(flat[::2], flat[1::2], strict=True)
-    assert ("metadata.contact.display_name", "ü") in zip(flat[::2], flat[1::2], strict=True)
+    assert parts["words"]["display_name"] == parts["words"]["metadata.contact.display_name"] == ["ada", "ü"]
 
 
 def test_what_is_absent_has_no_part() -> None:
-    assert document_parts({}) == ([b"", b"", b"", "", ""], [])
-    assert document_parts({"contact": {}})[0] == [b"", b"", b"", "", ""]
+    nothing = {"name": b"", "avatar": b"", "data": b"", "name_terms": "", "terms": "", "words": {}}
+    assert document_parts({}) == document_parts({"contact": {}}) == nothing
 
 
 def test_empty_user_data_is_there() -> None:
-    parts, _ = document_parts({"user_data": {}})
-    assert isinstance(parts[2], bytes)
-    assert conversation_pb2.ConversationMetadata.FromString(parts[2]).HasField("user_data")
+    data = document_parts({"user_data": {}})["data"]
+    assert conversation_pb2.ConversationMetadata.FromString(data).HasField("user_data")
 
 
 def test_an_empty_avatar_is_there() -> None:
-    parts, _ = document_parts({"contact": {"avatar_url": ""}})
-    assert isinstance(parts[1], bytes)
-    assert conversation_pb2.Contact.FromString(parts[1]).HasField("avatar_url")
+    avatar = document_parts({"contact": {"avatar_url": ""}})["avatar"]
+    assert conversation_pb2.Contact.FromString(avatar).HasField("avatar_url")
 
 
 def test_a_channel_is_its_head_and_its_metadata() -> None:

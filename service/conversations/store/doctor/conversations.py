@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
-from conversations.store.doctor.records import FACTS, Change, is_id, message_changes, read_facts
+from conversations.store.doctor.records import Change, is_id, message_changes, read_facts
 from conversations.store.doctor.ward import Key, Ward
+from conversations.store.functions import by_name, packed
 
 __all__ = ["check_conversations", "check_messages"]
 
@@ -75,12 +76,12 @@ async def _check_facts(ward: Ward, keys: Sequence[Key], highest: dict[Key, bytes
     """Compare conversations with what their facts say; return those whose facts changed meanwhile."""
     if not keys:
         return []
-    stored = [tuple(reply[1:]) for reply in await ward.call([(p, "read_facts", (id,)) for p, id in keys])]
-    facts = [read_facts(values[: len(FACTS)], values[-1]) for values in stored]
-    calls = [
-        (p, "conversation", (id, *old[: len(FACTS)], *new.values, *new.parts, highest[p, id], *new.words))
-        for (p, id), old, new in zip(keys, stored, facts, strict=True)
-    ]
+    calls: list[tuple[int, str, tuple[str | bytes, ...]]] = []
+    for (p, id), reply in zip(keys, await ward.call([(p, "read_facts", (id,)) for p, id in keys]), strict=True):
+        old = by_name(reply)
+        new = read_facts(old)
+        asked = {"old": old, "new": new.values, "highest": highest[p, id], **new.parts}
+        calls.append((p, "conversation", (id, packed(asked))))
     changed = []
     for key, (outcome, *faults) in zip(keys, await ward.check(calls), strict=True):
         if outcome == b"conflict":

@@ -18,7 +18,7 @@ _AT_ONCE = 500
 
 
 async def check_words(ward: Ward, keys: Sequence[Key]) -> None:
-    """Look for words that cannot be read, or have no place of their own: see add_word in shared.lua."""
+    """Look for words that cannot be read, or have no place of their own: see add_word in lua/lib/dictionary.lua."""
     for partition, field in keys:
         if field != "id":
             await _check_words(ward, partition, field)

@@ -12,7 +12,8 @@ from conversations.store.damage import read_count
 from conversations.store.doctor.examination import examine, look_again, number_text
 from conversations.store.doctor.findings import Findings
 from conversations.store.doctor.ward import Ward
-from conversations.store.functions import Call, load_library
+from conversations.store.functions import Call
+from conversations.store.library import load_library
 from conversations.store.partitions import Partitions
 from conversations.store.redis_errors import translated_errors
 from conversations.store.requirements import check_server

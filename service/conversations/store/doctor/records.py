@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from google.protobuf.message import DecodeError
 
 from conversations.store.documents import (
+    DocumentParts,
     channel_head,
     channel_metadata,
     document_parts,
@@ -16,22 +17,21 @@ from conversations.store.documents import (
     load_json,
     to_json,
 )
+from conversations.store.library import FACTS
 from conversations.store.merge import JsonObject, apply_changes, is_changes
 from conversations.store.validation import sound_channel, sound_message
 from conversations.times import parse_time
 from conversations.v1 import channel_pb2, conversation_pb2
 
-__all__ = ["FACTS", "Change", "Facts", "channel_changes", "is_id", "message_changes", "read_facts"]
+__all__ = ["Change", "Facts", "channel_changes", "is_id", "message_changes", "read_facts"]
 
 Fields = Mapping[bytes, bytes]
-
-FACTS = ("ver", "doc", "st", "tg", "read")
-"""What a conversation has of its own, by the names of shared.lua."""
 
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _TIME = re.compile(rb"-?\d{1,15}")
 _COUNT = re.compile(rb"\d{1,10}")
-# As messages.lua has it.
+_KEYWORD = re.compile(rb"[!-~]+")
+# As lua/lib/message.lua has it.
 _LINE = re.compile(rb"(-?\d{1,15}) (\d{10}) ([01]) ([0-9a-f-]{36}) ([!-~]{1,64})\n(.*)", re.DOTALL)
 
 
@@ -95,56 +95,59 @@ def _object(text: bytes) -> JsonObject | None:
 class Facts:
     """A conversation's own facts as they should be, and what follows from them."""
 
-    values: tuple[bytes, ...]
-    """FACTS, each empty where there is none."""
-    parts: tuple[str | bytes, ...]
-    """As commit_document takes them: name, avatar, user data, index terms of name and leaves."""
-    words: tuple[str, ...]
-    """Each behind its dictionary's name."""
+    values: dict[str, bytes]
+    """Those of FACTS that there are."""
+    parts: DocumentParts
 
 
-def read_facts(stored: tuple[bytes, ...], data: bytes) -> Facts:
+def read_facts(stored: Fields) -> Facts:
     """Return what can be read of a conversation's own facts.
 
     Args:
-        stored: FACTS as they are stored.
-        data: What is stored of the user data: taken again where it says the same, as protobuf leaves an order open.
+        stored: Those of FACTS that are stored, and the user data as they were made of the document: taken again where
+            they say the same, as protobuf leaves an order open.
     """
-    version, text, state, tags, read_at = stored
+    text = stored.get(b"doc", b"")
     document = _object(text) if text else None
     if document is not None and not is_document(document):
         document = None
-    parts: list[str | bytes] = [b"", b"", b"", "", ""]
-    words: list[str] = []
-    if document is not None:
-        try:
-            parts, words = document_parts(document)
-        except (ValueError, OverflowError):
-            document = None
+    try:
+        parts = document_parts(document or {})
+    except (ValueError, OverflowError):
+        document, parts = None, document_parts({})
+    data = stored.get(b"data", b"")
+    if _says_the_same(data, parts["data"]):
+        parts["data"] = data
+    values = {name: _readable(name, stored.get(name.encode(), b"")) for name in FACTS}
     if document is None:
-        version = text = b""
-    elif _COUNT.fullmatch(version) is None:
-        version = b"1"
-    if _says_the_same(data, parts[2]):
-        parts[2] = data
-    ids = sorted({id for id in tags.decode(errors="replace").split(",") if is_id(id)})
-    values = (
-        version,
-        text,
-        state if state in (b"OPEN", b"CLOSED") else b"",
-        ",".join(ids).encode(),
-        read_at if _TIME.fullmatch(read_at) else b"",
-    )
-    return Facts(values, tuple(parts), tuple(words))
+        values |= {"ver": b"", "doc": b""}
+    return Facts({name: value for name, value in values.items() if value}, parts)
 
 
-def _says_the_same(stored: bytes, made: str | bytes) -> bool:
+def _readable(name: str, value: bytes) -> bytes:
+    """Return a fact as it should be; empty where it cannot be read."""
+    match name:
+        case "doc":
+            return value
+        case "ver":
+            return value if _COUNT.fullmatch(value) else b"1"
+        case "st":
+            return value if value in (b"OPEN", b"CLOSED") else b""
+        case "tg":
+            return ",".join(sorted({id for id in value.decode(errors="replace").split(",") if is_id(id)})).encode()
+        case "read":
+            return value if _TIME.fullmatch(value) else b""
+        case _:
+            return value if _KEYWORD.fullmatch(value) else b""
+
+
+def _says_the_same(stored: bytes, made: bytes) -> bool:
     metadata = conversation_pb2.ConversationMetadata
     try:
         read = metadata.FromString(stored)
     except DecodeError:
         return False
-    return len(stored) == len(made) and read == metadata.FromString(made if isinstance(made, bytes) else b"")
+    return len(stored) == len(made) and read == metadata.FromString(made)
 
 
 _MADE_OF_EVENTS = (b"source", b"metadata", b"unnamed")

@@ -1,13 +1,20 @@
 -- Marks the messages of an opened conversation up to a time as read. The latest time counts.
+local keys = require("keys")
+local format = require("format")
+local message = require("message")
+local conversation = require("conversation")
+local register = require("register")
+
 local function save_read(p, id, c, stored, last, read_at)
   if c.read and tonumber(c.read) >= read_at then return { "ok" } end
-  c.read = integer(read_at)
-  local message
+  c.read = format.integer(read_at)
+  local bytes
   if last then
-    message = latest_message(p, id, last)
-    count_unread(p, c, last.unread - redis.call("ZREMRANGEBYSCORE", unread_key(p, id), "-inf", c.read))
+    bytes = message.latest(p, id, last)
+    local removed = redis.call("ZREMRANGEBYSCORE", keys.unread(p, id), "-inf", c.read)
+    conversation.count_unread(p, c, last.unread - removed)
   end
-  save(p, id, c, stored, message)
+  conversation.save(p, id, c, stored, bytes)
   return { "ok" }
 end
 
@@ -15,11 +22,10 @@ end
 --
 -- ARGV: conversation id, time in ms
 -- Returns: {"ok"}, {"missing"}, or {"damaged", ...}.
-freeing_function("mark_all_read", function(keys, argv)
-  local p, id = keys[1], argv[1]
-  local c, stored, last = open_conversation(p, id)
+register.freeing("mark_all_read", function(p, argv)
+  local c, stored, last = conversation.open(p, argv[1])
   if not last then return { "missing" } end
-  return save_read(p, id, c, stored, last, math.max(tonumber(argv[2]), tonumber(c.lm)))
+  return save_read(p, argv[1], c, stored, last, math.max(tonumber(argv[2]), tonumber(c.lm)))
 end)
 
 -- Marks the messages up to a time as read: at most up to the latest message or the clock, so that what comes later is
@@ -27,8 +33,8 @@ end)
 --
 -- ARGV: conversation id, time in ms, the clock's time in ms
 -- Returns: {"ok"}, or {"damaged", ...}.
-writing_function("add_receipt", function(keys, argv)
-  local c, stored, last = open_conversation(keys[1], argv[1])
+register.writing("add_receipt", function(p, argv)
+  local c, stored, last = conversation.open(p, argv[1])
   local latest = math.max(tonumber(argv[3]), tonumber(c.lm or "-inf"))
-  return save_read(keys[1], argv[1], c, stored, last, math.min(tonumber(argv[2]), latest))
+  return save_read(p, argv[1], c, stored, last, math.min(tonumber(argv[2]), latest))
 end)

@@ -1,57 +1,64 @@
 -- Tags live in the partition of their own id; the ids of deleted ones in every partition, so that a late event
 -- does not bring a deleted tag back onto a conversation.
+local keys = require("keys")
+local access = require("access")
+local register = require("register")
+
+local function put(p, id, bytes)
+  redis.call("SET", keys.tag(p, id), bytes)
+  access.shared("SADD", keys.tags(p), id)
+end
+
+-- The bytes of a tag, or nil.
+local function read(p, id)
+  local bytes, problem = access.try("GET", keys.tag(p, id))
+  if problem then access.damaged("tag", id) end
+  return bytes
+end
 
 -- Creates or replaces a tag. ARGV: id, Tag as protobuf bytes. Returns: {"ok"}.
-writing_function("put_tag", function(keys, argv)
-  redis.call("SET", tag_key(keys[1], argv[1]), argv[2])
-  shared("SADD", tags_key(keys[1]), argv[1])
+register.writing("put_tag", function(p, argv)
+  put(p, argv[1], argv[2])
   return { "ok" }
 end)
 
 -- Creates a tag where there is none of the id. ARGV: id, Tag as protobuf bytes. Returns: the bytes of the one that is
 -- there afterwards, or {"damaged", ...}.
-writing_function("create_tag", function(keys, argv)
-  local stored, problem = try("GET", tag_key(keys[1], argv[1]))
-  if problem then damaged("tag", argv[1]) end
+register.writing("create_tag", function(p, argv)
+  local stored = read(p, argv[1])
   if stored then return stored end
-  redis.call("SET", tag_key(keys[1], argv[1]), argv[2])
-  shared("SADD", tags_key(keys[1]), argv[1])
+  put(p, argv[1], argv[2])
   return argv[2]
 end)
 
 -- Replaces a tag that is still as it was read. ARGV: id, old bytes, new bytes. Returns: {"ok"} or {"conflict"}.
-writing_function("replace_tag", function(keys, argv)
-  local key = tag_key(keys[1], argv[1])
-  if try("GET", key) ~= argv[2] then return { "conflict" } end
+register.writing("replace_tag", function(p, argv)
+  local key = keys.tag(p, argv[1])
+  if access.try("GET", key) ~= argv[2] then return { "conflict" } end
   redis.call("SET", key, argv[3])
   return { "ok" }
 end)
 
 -- Deletes a tag's record. ARGV: id. Returns: {"ok"}.
-freeing_function("remove_tag", function(keys, argv)
-  redis.call("DEL", tag_key(keys[1], argv[1]))
-  shared("SREM", tags_key(keys[1]), argv[1])
+register.freeing("remove_tag", function(p, argv)
+  redis.call("DEL", keys.tag(p, argv[1]))
+  access.shared("SREM", keys.tags(p), argv[1])
   return { "ok" }
 end)
 
 -- Reads a tag. ARGV: id. Returns: its bytes, or nil, or {"damaged", ...}.
-reading_function("get_tag", function(keys, argv)
-  local bytes, problem = try("GET", tag_key(keys[1], argv[1]))
-  if problem then damaged("tag", argv[1]) end
-  return bytes
-end)
+register.reading("get_tag", function(p, argv) return read(p, argv[1]) end)
 
 -- Reads all tags of the partition.
 --
 -- Returns: id and bytes of each, "" for what is not there; or {"damaged", ...} for the set of them.
-reading_function("list_tags", function(keys)
-  local p = keys[1]
-  local ids = try("SMEMBERS", tags_key(p))
-  if not ids then damaged("set of tags", p) end
+register.reading("list_tags", function(p)
+  local ids = access.try("SMEMBERS", keys.tags(p))
+  if not ids then access.damaged("set of tags", p) end
   local tags = {}
   for _, id in ipairs(ids) do
     tags[#tags + 1] = id
-    tags[#tags + 1] = try("GET", tag_key(p, id)) or ""
+    tags[#tags + 1] = access.try("GET", keys.tag(p, id)) or ""
   end
   return tags
 end)
@@ -60,51 +67,13 @@ end)
 --
 -- ARGV: id
 -- Returns: {"ok"}, or {"damaged", ...} where it cannot be noted.
-freeing_function("ban_tag", function(keys, argv)
-  if not try("SADD", deleted_tags_key(keys[1]), argv[1]) then damaged("set of deleted tags", keys[1]) end
+register.freeing("ban_tag", function(p, argv)
+  if not access.try("SADD", keys.deleted_tags(p), argv[1]) then access.damaged("set of deleted tags", p) end
   return { "ok" }
 end)
 
 -- Lets a tag back that is about to be written: where Redis is out of memory it stays banned. ARGV: id. Returns: {"ok"}.
-writing_function("unban_tag", function(keys, argv)
-  shared("SREM", deleted_tags_key(keys[1]), argv[1])
+register.writing("unban_tag", function(p, argv)
+  access.shared("SREM", keys.deleted_tags(p), argv[1])
   return { "ok" }
-end)
-
-local function clear_tag(p, id, tag)
-  local c, stored, last = open_conversation(p, id)
-  local message = last and latest_message(p, id, last)
-  change_tags(p, c, {}, { tag })
-  if c.tg == stored.tg then damaged("conversation", id) end
-  save(p, id, c, stored, message)
-end
-
--- Takes a tag off some of the partition's conversations.
---
--- ARGV: id, the most conversations to look at, how many to pass over: those that are damaged keep the tag
--- Returns: how many were changed, then the ids of those that could not be.
-freeing_function("clear_tag", function(keys, argv)
-  local p = keys[1]
-  local found = redis.call("FT.SEARCH", index_alias(p), "@tg:{" .. string.gsub(argv[1], "-", "\\-") .. "}", "NOCONTENT",
-    "VERBATIM", "LIMIT", argv[3], argv[2], "DIALECT", 2)
-  local answer = { 0 }
-  for i = 2, #found do
-    local id = string.sub(found[i], -36)
-    if attempt(clear_tag, p, id, argv[1]) then answer[1] = answer[1] + 1 else answer[#answer + 1] = id end
-  end
-  return answer
-end)
-
--- Takes a tag off the partition's conversations that have no message yet.
---
--- ARGV: id
--- Returns: the ids of those that are damaged.
-freeing_function("clear_waiting_tag", function(keys, argv)
-  local p, damages = keys[1], {}
-  for _, id in ipairs(shared("SMEMBERS", waiting_key(p)) or {}) do
-    local tags, problem = try("HGET", early_key(p, id), "tg")
-    local has_tag = tags and string.find(tags, argv[1], 1, true)
-    if problem or has_tag and not attempt(clear_tag, p, id, argv[1]) then damages[#damages + 1] = id end
-  end
-  return damages
 end)

@@ -1,0 +1,146 @@
+"""The library of Redis Functions: put together from `lua/`, loaded at start-up.
+
+Libraries of several versions live side by side, so that workers of several versions can. A version is a hash of the
+code, and is part of the name of the library and of each function: nobody has to remember to count it up, builds of one
+code share a library, and a worker calls exactly the functions that it was made for.
+
+Source:
+    https://redis.io/docs/latest/develop/programmability/functions-intro/
+"""
+
+from collections.abc import Iterable
+from functools import cache
+from hashlib import sha256
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from typing import Any
+
+from redis import exceptions
+
+from conversations import schema, terms
+from conversations.schema import FieldKind
+
+__all__ = ["FACTS", "function_name", "has_library", "library_code", "library_name", "load_library", "schema_code"]
+
+_DICTIONARIES = tuple(field for field in schema.FIELDS if field.is_tag and field is not schema.ID)
+
+FACTS = ("ver", "doc", *(field.key for field in _DICTIONARIES if field.exists), "read")
+"""What a conversation has of its own, by the names of lua/lib/conversation.lua: everything else follows from these and
+from its messages."""
+
+# The modules of lua/lib, each run when it is first required: as Lua's own require does, which functions do not have.
+_REQUIRE = """
+local modules, loaded = {}, {}
+local function require(name)
+  if not loaded[name] then loaded[name] = modules[name]() end
+  return loaded[name]
+end
+"""
+
+
+@cache
+def library_name() -> str:
+    """Return the name of the library of this version."""
+    return f"conversations_{_version()}"
+
+
+@cache
+def function_name(name: str) -> str:
+    """Return the name of a function in Redis."""
+    return f"{name}_{_version()}"
+
+
+@cache
+def library_code() -> str:
+    """Return the code of the whole library."""
+    return f'#!lua name={library_name()}\nlocal VERSION = "{_version()}"\n{_body()}'
+
+
+@cache
+def _version() -> str:
+    return sha256(_body().encode()).hexdigest()[:12]
+
+
+@cache
+def _body() -> str:
+    folder = files("conversations.store") / "lua"
+    modules = {"schema": schema_code(), **_chunks(folder / "lib")}
+    functions = {**_chunks(folder), **_chunks(folder / "doctor")}
+    return "\n".join(
+        [
+            _REQUIRE,
+            *(f"modules.{name} = function()\n{code}\nend" for name, code in modules.items()),
+            *(f"do\n{code}\nend" for code in functions.values()),
+        ]
+    )
+
+
+def _chunks(folder: Traversable) -> dict[str, str]:
+    """Return the code of a folder's files by their names."""
+    chunks = {file.name: file.read_text("utf-8") for file in folder.iterdir() if file.name.endswith(".lua")}
+    return {name.removesuffix(".lua"): chunks[name] for name in sorted(chunks)}
+
+
+def schema_code() -> str:
+    """Return the Lua module `schema`: what functions have to know of the fields."""
+    stored = schema.stored_fields()
+    # In the order in which entries of the log of changes have them.
+    indexed = (schema.ID.key, schema.ID_START_KEY, schema.TERMS_KEY, *(f.key for f in stored if f is not schema.ID))
+    numbers = (schema.ID_START_KEY, *(field.key for field in stored if field.kind is FieldKind.NUMBER))
+    # The state is a leaf of the metadata too.
+    state = terms.metadata_exists("state")
+    states = {name: f"{state} {terms.metadata_term('state', name.lower())}" for name in ("OPEN", "CLOSED")}
+    exist = [{"key": f.key, "term": f.exists} for f in _DICTIONARIES if f.exists and f is not schema.STATE]
+    names = [(field.name, field) for field in _DICTIONARIES] + [("metadata.state", schema.STATE)]
+    dictionaries = [
+        {"name": name, "key": field.key, "ignores_case": field.ignores_case, "has_many": field.has_many}
+        for name, field in names
+    ]
+    return "return " + _lua(
+        {
+            "NAME_PREFIX": terms.NAME_PREFIX,
+            "NAME_EXISTS": terms.NAME_EXISTS,
+            "STATE_TERMS": states,
+            "EXISTS": exist,
+            "INDEXED": indexed,
+            "NUMBERS": numbers,
+            "IGNORES_CASE": {field.key: field.ignores_case for field in _DICTIONARIES},
+            "HAS_MANY": {field.key: field.has_many for field in _DICTIONARIES},
+            "DICTIONARIES": dictionaries,
+            "IS_FACT": dict.fromkeys(FACTS, True),
+        }
+    )
+
+
+def _lua(value: Any) -> str:
+    """Return a value of names, terms and booleans as Lua writes it."""
+    match value:
+        case bool():
+            return str(value).lower()
+        case str():
+            return f'"{value}"'
+        case dict():
+            return _table(f"{name} = {_lua(item)}" for name, item in value.items())
+        case _:
+            return _table(map(_lua, value))
+
+
+def _table(items: Iterable[str]) -> str:
+    return "{ " + ", ".join(items) + " }"
+
+
+async def has_library(redis: Any) -> bool:
+    """Return whether Redis has the library of this version."""
+    return bool(await redis.execute_command("FUNCTION", "LIST", "LIBRARYNAME", library_name()))
+
+
+async def load_library(redis: Any) -> None:
+    """Load the library of this version, unless it is there."""
+    if await has_library(redis):
+        return
+    try:
+        await redis.execute_command("FUNCTION", "LOAD", library_code())
+    except exceptions.ResponseError as error:
+        # Another worker was faster.
+        if "already exists" not in str(error):
+            raise

@@ -1,0 +1,62 @@
+-- The log of changes: how the last conversations that changed were indexed before. Whoever knows of a search what it
+-- found follows the log, and need not search again: see known.lua.
+local schema = require("schema")
+local keys = require("keys")
+local access = require("access")
+
+local changes = {}
+
+-- A longer text is not noted: a thousand entries have to stay small.
+local MAX_LOGGED = 4096
+
+-- Whether a conversation is indexed in another way than before.
+function changes.is_indexed(c, stored)
+  for _, key in ipairs(schema.INDEXED) do
+    if stored[key] ~= c[key] then return true end
+  end
+  return false
+end
+
+-- Notes that a conversation changes, without how it was indexed: nobody can follow the log over that.
+function changes.log_lost(p, id)
+  access.shared("XADD", keys.changes(p), "MAXLEN", "~", 1000, "*", "key", id, "lost", "1")
+end
+
+-- Notes how a conversation was indexed before it changes.
+function changes.log(p, id, stored)
+  if #(stored.x or "") > MAX_LOGGED then
+    changes.log_lost(p, id)
+    return
+  end
+  local entry = { "key", id }
+  for _, key in ipairs(schema.INDEXED) do
+    if stored[key] then
+      entry[#entry + 1] = key
+      entry[#entry + 1] = stored[key]
+    end
+  end
+  access.shared("XADD", keys.changes(p), "MAXLEN", "~", 1000, "*", unpack(entry))
+end
+
+-- The entries of the log from one on, oldest first, each {key, fields...} as a table; nil where that one is gone, where
+-- there are more behind it than `limit`, or where one of those says too little.
+function changes.since(p, entry, limit)
+  local log = access.shared("XRANGE", keys.changes(p), entry, "+", "COUNT", limit + 2)
+  if not log or #log == 0 or log[1][1] ~= entry or #log > limit + 1 then return nil end
+  local found = {}
+  for i = 2, #log do
+    local flat, before = log[i][2], {}
+    if flat[1] ~= "key" or flat[3] == "lost" then return nil end
+    for f = 1, #flat, 2 do before[flat[f]] = flat[f + 1] end
+    found[i - 1] = before
+  end
+  return found
+end
+
+-- The last entry of the log; nil where there is none.
+function changes.last(p)
+  local last = (access.shared("XREVRANGE", keys.changes(p), "+", "-", "COUNT", 1) or {})[1]
+  return last and last[1]
+end
+
+return changes

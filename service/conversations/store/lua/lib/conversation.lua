@@ -1,0 +1,164 @@
+-- The hash of a conversation is also the document that is indexed. Names are short, as each conversation has them:
+--
+--   id         its id
+--   ih         the first 48 bits of the id as a number
+--   x          index terms: of the name, of the metadata's leaves, and of tags and state, with " | " between the three
+--   ch, src    channel of the latest message, and the channel's source: the message's while the channel is not known
+--   st         OPEN or CLOSED; may be absent
+--   tg         tag ids, sorted, with commas between; may be absent
+--   ca, lm     times of the earliest and of the latest message in milliseconds
+--   un         unread messages
+--   tail       the answer's bytes except id and channel
+--   name       Contact.display_name as protobuf bytes; absent while the contact has no name of its own
+--   avatar     Contact.avatar_url as protobuf bytes; may be absent
+--   data       ConversationMetadata.user_data as protobuf bytes; may be absent
+--   doc        JSON of the metadata except tags and state
+--   ver        changes of that document so far
+--   read       time up to which it was read, in milliseconds; absent until read
+--   seq        messages that took a place in the order so far
+--
+-- An empty field is as good as none: that takes one command less than to delete it, and each indexes the document.
+--
+-- What is known of a conversation before its first message waits in a hash of its own, which is not indexed and has
+-- no lm: that is how the two are told apart.
+local schema = require("schema")
+local keys = require("keys")
+local access = require("access")
+local checks = require("checks")
+local format = require("format")
+local protobuf = require("protobuf")
+local terms = require("terms")
+local dictionary = require("dictionary")
+local changes = require("changes")
+local rendering = require("rendering")
+
+local conversation = {}
+
+-- More than a conversation has: Lua cannot hand thousands of them to one command.
+local MAX_FIELDS = 100
+
+-- Each change of a conversation's tags looks at all of them, and its answer has all of them.
+local MAX_TAGS = 1000
+
+-- Whether the hash of a conversation can be built upon, going by what belongs to it alone.
+local function is_sound(id, c)
+  if c.doc and not checks.is_count(c.ver) or c.ver and not c.doc then return false end
+  if c.read and not checks.is_time(c.read) then return false end
+  if c.st and not schema.STATE_TERMS[c.st] then return false end
+  if c.tg and (#c.tg % 37 ~= 36 or not string.find(c.tg, "^[0-9a-f%-,]+$")) then return false end
+  if c.name and not protobuf.is_field(1, c.name) then return false end
+  if c.avatar and not protobuf.is_field(2, c.avatar) then return false end
+  if c.data and not protobuf.is_field(5, c.data) then return false end
+  if c.lm then
+    return c.id == id and checks.is_id(c.ch) and checks.is_time(c.lm) and checks.is_time(c.ca) and checks.is_count(c.un)
+      and checks.is_count(c.seq) and c.src ~= nil and not string.find(c.src, "[^!-~]") and rendering.is_tail(c.tail)
+  end
+  return true
+end
+
+-- What is known of a conversation, to be changed and saved, and as it is stored; where it has messages, also `last`:
+-- the place and the time of the latest one, and how many are unread. `replaces_terms`: its index terms may be missing.
+function conversation.open(p, id, replaces_terms)
+  local key = keys.conversation(p, id)
+  local flat, last = access.try("HGETALL", key), nil
+  local exists = flat and #flat > 0
+  if exists then
+    local latest = access.try("ZRANGE", keys.order(p, id), -1, -1, "WITHSCORES")
+    local unread = access.try("ZCARD", keys.unread(p, id))
+    if not (latest and latest[1] and unread) then access.damaged("conversation", id) end
+    last = { place = latest[1], at = latest[2], unread = unread }
+  elseif flat then
+    -- Messages without a conversation are what is left of one.
+    if redis.call("EXISTS", keys.order(p, id), keys.unread(p, id)) > 0 then access.damaged("conversation", id) end
+    flat = access.try("HGETALL", keys.early(p, id))
+  end
+  if not flat or #flat > 2 * MAX_FIELDS then access.damaged("conversation", id) end
+  local c, stored = {}, {}
+  for i = 1, #flat, 2 do
+    if flat[i + 1] ~= "" then
+      c[flat[i]] = flat[i + 1]
+      stored[flat[i]] = flat[i + 1]
+    end
+  end
+  if not is_sound(id, c) or not exists and c.lm then access.damaged("conversation", id) end
+  if exists and not (c.lm == last.at and tonumber(c.un) == last.unread)
+    or (exists or c.doc) and not (replaces_terms or terms.parts(c)) then
+    access.damaged("conversation", id)
+  end
+  return c, stored, last
+end
+
+-- Renders a conversation, with the bytes of its latest message where there is one, and writes what changed, new words
+-- included. Any HSET indexes the whole document again.
+function conversation.save(p, id, c, stored, message)
+  local key = keys.early(p, id)
+  dictionary.each_new_word(c, stored, function(name, word) dictionary.add_word(p, name, word) end)
+  if c.lm then
+    key = keys.conversation(p, id)
+    if not stored.lm then
+      -- Its first message.
+      if next(stored) then
+        redis.call("DEL", keys.early(p, id))
+        access.shared("SREM", keys.waiting(p), id)
+        stored = {}
+      end
+      access.shared("RPUSH", keys.words(p, "id"), id)
+    end
+    for _, word in ipairs(rendering.render(id, c, message)) do dictionary.add_word(p, "display_name", word) end
+  else
+    access.shared("SADD", keys.waiting(p), id)
+  end
+  local changed = {}
+  for name, value in pairs(c) do
+    if stored[name] ~= value then
+      changed[#changed + 1] = name
+      changed[#changed + 1] = value
+    end
+  end
+  for name in pairs(stored) do
+    if not c[name] then
+      changed[#changed + 1] = name
+      changed[#changed + 1] = ""
+    end
+  end
+  if c.lm and changes.is_indexed(c, stored) then changes.log(p, id, stored) end
+  if #changed > 0 then redis.call("HSET", key, unpack(changed)) end
+end
+
+-- Notes how many messages are unread, and counts the conversation as unread or not.
+function conversation.count_unread(p, c, unread)
+  local was, is = tonumber(c.un or "0") > 0, unread > 0
+  -- The first time also where there is nothing to count: then a count is there wherever conversations are.
+  if was ~= is or not c.un then
+    access.shared("HINCRBY", keys.counts(p), "unread", (is and 1 or 0) - (was and 1 or 0))
+  end
+  c.un = format.integer(unread)
+end
+
+-- Changes the state: "" keeps it, "-" removes it.
+function conversation.change_state(c, change)
+  if change == "-" then c.st = nil elseif change ~= "" then c.st = change end
+end
+
+-- Adds tags, except deleted ones, then removes tags; "*" stands for all of them. Returns whether it did: not where
+-- there would be too many.
+function conversation.change_tags(p, c, added, removed)
+  local set, is_more = {}, false
+  for tag in string.gmatch(c.tg or "", "[^,]+") do set[tag] = true end
+  for _, tag in ipairs(added) do
+    if not set[tag] and access.shared("SISMEMBER", keys.deleted_tags(p), tag) ~= 1 then
+      set[tag], is_more = true, true
+    end
+  end
+  for _, tag in ipairs(removed) do
+    if tag == "*" then set = {} else set[tag] = nil end
+  end
+  local tags = {}
+  for tag in pairs(set) do tags[#tags + 1] = tag end
+  if is_more and #tags > MAX_TAGS then return false end
+  table.sort(tags)
+  c.tg = #tags > 0 and table.concat(tags, ",") or nil
+  return true
+end
+
+return conversation

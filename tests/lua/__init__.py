@@ -1,0 +1,1 @@
+"""The service's Lua, outside Redis: a linter, and an interpreter for its modules."""
