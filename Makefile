@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 TOOLS_INSTALLED := $(VENV)/.tools-installed
 BENCH_INSTALLED := $(VENV)/.bench-installed
 GENERATED := service/conversations/v1/.generated
-DESCRIPTORS := envoy/conversations.binpb
+DESCRIPTORS := service/conversations/edge/envoy/conversations.binpb
 # Folders too: a proto that is gone changes its folder.
 PROTOS := $(shell find protos)
 UV_COMPILE := $(BIN)/uv --no-config pip compile pyproject.toml --universal --python-version 3.11 \

@@ -15,7 +15,7 @@ import grpc
 import redis
 from bench.processes import command_line, descendants, free_port, running
 
-from conversations.edge import EnvoySettings, render
+from conversations.edge import Address, EnvoySettings, render
 from conversations.local.engines import find_envoy, find_redis, private_directory, throwaway_redis
 from conversations.local.envoy_process import envoy_command, wait_until_healthy
 from conversations.local.redis import running_url
@@ -111,8 +111,8 @@ def envoy_before(floor: Peer, folder: Path) -> Iterator[Peer]:
         configuration = folder / "envoy.yaml"
         settings = EnvoySettings(
             port=port,
-            worker_ports=[int(floor.address.rpartition(":")[2])],
-            admin_socket=socket,
+            workers=[Address("127.0.0.1", int(floor.address.rpartition(":")[2]))],
+            admin=Address(str(socket)),
             access_log=folder / "access.log",
         )
         configuration.write_text(render(settings))

@@ -27,7 +27,7 @@ import grpc.aio
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from pydantic import SecretStr
 
-from conversations.edge import EnvoySettings, render
+from conversations.edge import Address, EnvoySettings, render
 from conversations.errors import ServiceError
 from conversations.local import demo
 from conversations.local.append_only import AppendOnlyFile
@@ -288,8 +288,8 @@ class _Stack:
         settings = EnvoySettings(
             host=_HOST,
             port=ports.http,
-            worker_ports=ports.workers,
-            admin_socket=self._admin_socket,
+            workers=[Address(_HOST, port) for port in ports.workers],
+            admin=Address(str(self._admin_socket)),
             access_log=self._directory.logs / "access.log",
             cors_origins=self._options.cors_origins,
             cors_headers=self._options.cors_headers,
