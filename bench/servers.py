@@ -18,7 +18,7 @@ import redis
 from bench import calls, corpus
 from bench.processes import free_port, running, tree
 
-from conversations.edge import EnvoySettings, render
+from conversations.edge import Address, EnvoySettings, render
 from conversations.local.engines import find_envoy, private_directory
 from conversations.local.envoy_process import envoy_command, wait_until_healthy
 from conversations.local.redis import running_url
@@ -114,8 +114,8 @@ def envoy_before(floor: Server, folder: Path) -> Iterator[Server]:
     with ExitStack() as cleanup:
         settings = EnvoySettings(
             port=port,
-            worker_ports=[int(floor.address.rpartition(":")[2])],
-            admin_socket=cleanup.enter_context(private_directory()) / "envoy.sock",
+            workers=[Address("127.0.0.1", int(floor.address.rpartition(":")[2]))],
+            admin=Address(str(cleanup.enter_context(private_directory()) / "envoy.sock")),
             access_log=folder / "access.log",
         )
         configuration.write_text(render(settings))

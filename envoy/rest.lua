@@ -86,6 +86,8 @@ function envoy_on_request(handle)
   end
 end
 
+-- Of one message, and of a stream.
+local ANSWER_TYPES = { ["application/json"] = true, ["text/event-stream"] = true }
 local GRPC_HEADERS = { "grpc-status", "grpc-message", "grpc-accept-encoding" }
 
 -- What the gRPC library refuses before the service sees it has no details: a message above the server's limit, a call
@@ -161,7 +163,7 @@ end
 
 function envoy_on_response(handle)
   local headers = handle:headers()
-  if headers:get("content-type") ~= "application/json" then return end
+  if not ANSWER_TYPES[headers:get("content-type")] then return end
   for _, name in ipairs(GRPC_HEADERS) do headers:remove(name) end
 
   local status = headers:get(":status")

@@ -13,13 +13,21 @@ from google.protobuf.descriptor_pb2 import (
     MethodDescriptorProto,
 )
 
-__all__ = ["DESCRIPTORS", "FOLDER", "GRPC_TYPES", "RestRoute", "rest_routes", "service_names"]
+__all__ = [
+    "FOLDER",
+    "GRPC_TYPES",
+    "GrpcStream",
+    "RestRoute",
+    "descriptor_set",
+    "grpc_streams",
+    "rest_routes",
+    "service_names",
+]
 
-FOLDER = Path(__file__).resolve().parents[3] / "envoy"
+FOLDER = Path(__file__).parent / "envoy"
 """Templates and scripts of Envoy's configuration."""
 
 DESCRIPTORS = FOLDER / "conversations.binpb"
-"""The protos, for the transcoder."""
 
 GRPC_TYPES = r"application/grpc(-web(-text)?)?([+].*)?"
 """Pattern of the content types that Envoy's filters take for gRPC."""
@@ -40,12 +48,22 @@ class RestRoute:
     """204 where the method answers nothing, 201 where it creates, otherwise 200."""
     fields: frozenset[str] | None
     """The names that the body's keys may have; None where it is not for the transcoder to read."""
+    streams: bool
+    """Whether the answer is a stream."""
 
-    @property
-    def grpc_path(self) -> str:
-        """The path of the same call in gRPC."""
-        service, _, method = self.method.rpartition(".")
-        return f"/{service}/{method}"
+
+@dataclass(frozen=True, slots=True)
+class GrpcStream:
+    """A method of gRPC whose answers are a stream."""
+
+    path: str
+    is_dialogue: bool
+    """Whether its requests are a stream too."""
+
+
+def descriptor_set() -> bytes:
+    """Return the protos, for the transcoder."""
+    return DESCRIPTORS.read_bytes()
 
 
 def rest_routes() -> list[RestRoute]:
@@ -63,10 +81,21 @@ def rest_routes() -> list[RestRoute]:
             f"{service}.{method.name}",
             _success_status(method),
             _field_names(requests[method.input_type]) if verb == "POST" and method.input_type in requests else None,
+            method.server_streaming,
         )
         for service, methods in _services().items()
         for method in methods
         for verb, path in _bindings(method)
+    ]
+
+
+def grpc_streams() -> list[GrpcStream]:
+    """Return the methods of the protos whose answers are a stream."""
+    return [
+        GrpcStream(f"/{service}/{method.name}", method.client_streaming)
+        for service, methods in _services().items()
+        for method in methods
+        if method.server_streaming
     ]
 
 
@@ -76,7 +105,7 @@ def service_names() -> list[str]:
 
 
 def _files() -> list[FileDescriptorProto]:
-    files = FileDescriptorSet.FromString(DESCRIPTORS.read_bytes()).file
+    files = FileDescriptorSet.FromString(descriptor_set()).file
     return [file for file in files if file.package == _PACKAGE]
 
 

@@ -1,53 +1,20 @@
-"""Sends an event log to a running server: JSON lines in, batches of events out, in order and in constant memory.
-
-    log --read_batches--> batches (in a thread) --import_events--> IngestEvents, one batch at a time
-
-While one batch is on its way, the next one is parsed.
-"""
+"""The way of batches to a server, which may be away for a while."""
 
 import asyncio
-import codecs
 import concurrent.futures
-import gzip
-import io
-import itertools
-import os
 import re
-import stat
-import sys
 import threading
 import time
-import zlib
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-import click
 import grpc.aio
 
-from conversations.errors import InvalidFieldError
-from conversations.event_json import MAX_EVENT_TEXT, parse_event
-from conversations.signals import StoppedError, run_until_stopped
-from conversations.v1.ingest_service_pb2 import IngestEventsRequest, IngestEventsResponse
+from conversations.importer.event_log import Batch, EncodedEvent, RejectedLine
+from conversations.v1.ingest_service_pb2 import IngestEventsResponse
 
-__all__ = [
-    "Batch",
-    "EncodedEvent",
-    "ImportReporter",
-    "ImportStoppedError",
-    "ImportSummary",
-    "NotALogError",
-    "RejectedLine",
-    "import_events",
-    "parse_line",
-    "read_batches",
-    "read_target",
-    "run_import",
-]
-
-MAX_BATCH_LINES = 1000
-MAX_BATCH_BYTES = 2 * 1024 * 1024
-MAX_LINE_BYTES = MAX_EVENT_TEXT
+__all__ = ["ImportReporter", "ImportStoppedError", "ImportSummary", "import_events", "read_target"]
 
 _METHOD = "/conversations.v1.IngestService/IngestEvents"
 _CALL_SECONDS = 60.0
@@ -69,36 +36,6 @@ _ABOUT_THE_EVENTS = {
     grpc.StatusCode.RESOURCE_EXHAUSTED,
     grpc.StatusCode.INTERNAL,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class EncodedEvent:
-    """A line that holds an event."""
-
-    number: int
-    """Number of the line, from 1."""
-    request: bytes
-    """The event as an IngestEventsRequest of its own, serialised. Several, joined, are a request of them all."""
-
-
-@dataclass(frozen=True, slots=True)
-class RejectedLine:
-    """A line that was not applied."""
-
-    number: int
-    """Number of the line, from 1."""
-    reason: str
-    """One sentence for a person."""
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Consecutive lines of a log, blank ones left out."""
-
-    lines: list[EncodedEvent | RejectedLine]
-    """At least one."""
-    bytes_read: int
-    """How much of the file is read so far, in bytes as stored; 0 for a pipe."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,10 +69,6 @@ class ImportStoppedError(Exception):
     """Raised when the server cannot be reached for too long, or refuses whatever it is sent."""
 
 
-class NotALogError(Exception):
-    """Raised when a file cannot be an event log; says why."""
-
-
 _TARGET = re.compile(r"(\[[0-9A-Fa-f:.]+(%\w+)?\]|[\w.-]+):(?P<port>\d{1,5})")
 # Other names that gRPC knows.
 _OTHER_TARGET = re.compile(r"(unix|unix-abstract|dns|ipv4|ipv6|vsock):.+")
@@ -158,69 +91,6 @@ def read_target(text: str) -> str:
     if found is None or not 0 < int(found["port"]) <= 65535:
         raise ValueError(f"{text!r} is not a gRPC address: it looks like 127.0.0.1:50051, with a port from 1 to 65535")
     return target
-
-
-def parse_line(number: int, line: bytes) -> EncodedEvent | RejectedLine:
-    """Return the event of a line, or why there is none.
-
-    Args:
-        number: Number of the line, from 1.
-        line: Proto3 JSON of an Event, with or without the line break.
-    """
-    if len(line) > MAX_LINE_BYTES:
-        return RejectedLine(number, f"longer than {MAX_LINE_BYTES} bytes")
-    try:
-        return EncodedEvent(number, IngestEventsRequest(events=[parse_event(line)]).SerializeToString())
-    except InvalidFieldError as error:
-        return RejectedLine(number, error.message)
-
-
-def read_batches(file: io.BufferedReader) -> Iterator[Batch]:
-    """Yield the lines of a file, gzipped or not, in batches of at most 1000 lines and about 2 MiB of events.
-
-    Closes the file at its end, in the thread that reads: nobody else can while a read is waiting for input.
-
-    Raises:
-        OSError, EOFError, zlib.error: The file cannot be read or unpacked.
-        NotALogError: It is text in another encoding than UTF-8.
-    """
-    lines: list[EncodedEvent | RejectedLine] = []
-    size = 0
-    with file:
-        for number, text in _numbered_lines(_unpacked(file)):
-            if text.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) and number == 1:
-                raise NotALogError("it is UTF-16, and an event log is UTF-8")
-            # A mark that editors put before text; logs that were joined have it before other lines too.
-            text = text.removeprefix(codecs.BOM_UTF8)
-            if not text.strip():
-                continue
-            line = parse_line(number, text)
-            line_size = len(line.request) if isinstance(line, EncodedEvent) else 0
-            if lines and (len(lines) == MAX_BATCH_LINES or size + line_size > MAX_BATCH_BYTES):
-                yield Batch(lines, _position(file))
-                lines, size = [], 0
-            lines.append(line)
-            size += line_size
-        if lines:
-            yield Batch(lines, _position(file))
-
-
-def _unpacked(file: io.BufferedReader) -> io.BufferedIOBase:
-    return gzip.GzipFile(fileobj=file) if file.peek(2).startswith(b"\x1f\x8b") else file
-
-
-def _position(file: io.BufferedReader) -> int:
-    return file.tell() if file.seekable() else 0
-
-
-def _numbered_lines(log: io.BufferedIOBase) -> Iterator[tuple[int, bytes]]:
-    """Yield the lines, from 1; of one that is longer than MAX_LINE_BYTES, a first part that still is."""
-    number = 0
-    while line := log.readline(MAX_LINE_BYTES + 1):
-        number += 1
-        yield number, line
-        while len(line) > MAX_LINE_BYTES and not line.endswith(b"\n"):
-            line = log.readline(MAX_LINE_BYTES + 1)
 
 
 async def import_events(
@@ -369,98 +239,3 @@ class _Sender:
             return await call
         finally:
             timer.cancel()
-
-
-def run_import(path: str, target: str) -> int:
-    """Import a log and tell the terminal about it; return the exit code.
-
-    Args:
-        path: File of JSON lines, as it is or gzipped; `-` is standard input.
-        target: `host:port` of the server, with or without `grpc://`.
-
-    Returns:
-        0 when every line was applied, 1 when one was rejected, 130 when interrupted, 143 when terminated.
-
-    Raises:
-        click.ClickException: The file cannot be read, or the server does not take the events.
-    """
-    console = _Console()
-    try:
-        summary = console.follow(_open(path), target.removeprefix("grpc://"))
-    except StoppedError as stopped:
-        click.echo(f"interrupted; {console.position}", err=True)
-        return stopped.exit_code
-    except ImportStoppedError as error:
-        raise click.ClickException(f"{error}; {console.position}") from error
-    except BrokenPipeError:
-        raise
-    except (OSError, EOFError, zlib.error, NotALogError) as error:
-        raise click.ClickException(f"cannot read {path!r}: {_why_unreadable(error)}; {console.position}") from error
-    click.echo(f"imported {summary.imported} events, {summary.rejected} rejected")
-    return 1 if summary.rejected else 0
-
-
-def _why_unreadable(error: Exception) -> str:
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    if isinstance(error, EOFError):
-        return "it is cut off: the end of the gzip data is missing"
-    return str(error) if isinstance(error, NotALogError) else "its gzip data is damaged"
-
-
-def _open(path: str) -> io.BufferedReader:
-    try:
-        # Standard input's own object would be locked by the reading thread when Python shuts down.
-        return open(0, "rb", closefd=False) if path == "-" else open(path, "rb")
-    except OSError as error:
-        raise click.FileError(path, error.strerror) from error
-
-
-class _Console:
-    """Tells the terminal about an import."""
-
-    def __init__(self) -> None:
-        self._summary = ImportSummary()
-        self._on_terminal = sys.stderr.isatty()
-        self._advance: Callable[[], None] = lambda: None
-        self._waiting_for = ""
-
-    @property
-    def position(self) -> str:
-        """How far the import got, in words."""
-        return f"everything up to line {self._summary.last_line} is acknowledged"
-
-    def follow(self, file: io.BufferedReader, target: str) -> ImportSummary:
-        """Import a file with a progress bar, by bytes where the size is known."""
-        status = os.fstat(file.fileno())
-        size = status.st_size if stat.S_ISREG(status.st_mode) else None
-        with click.progressbar(
-            itertools.repeat(None),
-            length=size,
-            label="importing",
-            file=sys.stderr,
-            hidden=not self._on_terminal,
-            item_show_func=lambda _: f"{self._summary.imported} events",
-        ) as bar:
-            self._advance = lambda: bar.update(self._summary.bytes_read - bar.pos if size else 1)
-            return run_until_stopped(import_events(read_batches(file), target, self))
-
-    def rejected(self, line: RejectedLine) -> None:
-        """Name a line and what is wrong with it."""
-        self._say(f"line {line.number}: {line.reason}")
-
-    def acknowledged(self, summary: ImportSummary) -> None:
-        """Move the progress bar."""
-        self._summary = summary
-        self._waiting_for = ""
-        self._advance()
-
-    def waiting(self, reason: str) -> None:
-        """Say once why nothing moves."""
-        if reason != self._waiting_for:
-            self._say(f"waiting for the server: {reason}")
-        self._waiting_for = reason
-
-    def _say(self, text: str) -> None:
-        # On a terminal the progress bar may stand in the line.
-        click.echo(f"\r\x1b[K{text}" if self._on_terminal else text, err=True)
