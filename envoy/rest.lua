@@ -124,14 +124,25 @@ local function to_end_of_string(text)
   end
 end
 
+-- Where an object or a list stands for one value, it names the field last or not at all:
+-- `: invalid value Starting an object on a scalar field for type state`, `: Proto field is not repeating, ...`.
+local NO_FIELD = '"message":": '
+local AN_OBJECT = '"invalid value Starting an object on a scalar field for type ([%w_]+)"'
+local A_LIST = '"Proto field is not repeating, cannot start list."'
+
 local function name_field(handle)
   local body = handle:body(true)
-  local text = body:getBytes(0, body:length()):gsub(OF_ENUM, function(enum)
+  local text, bare = body:getBytes(0, body:length()):gsub(NO_FIELD, '"message":"')
+  text = text:gsub(AN_OBJECT, '"%1: invalid value of type object"'):gsub(A_LIST, '"a list stands where one value has to be"')
+  text = text:gsub(OF_ENUM, function(enum)
     local choices = CHOICES[enum]
     return choices and ": " .. choices .. '"'
   end)
   local field, description = text:match(WRONG_TYPE)
-  if field == nil or text:find("BadRequest", 1, true) then return end
+  if field == nil or text:find("BadRequest", 1, true) then
+    if bare > 0 then body:setBytes(text) end
+    return
+  end
   text, description = text:gsub(FREE_TYPE, "object"), description:gsub(FREE_TYPE, "object")
   local violation = VIOLATION:format(field, to_end_of_string(description))
   body:setBytes((text:gsub('("details":%[{.-"reason":"MALFORMED_REQUEST".-})%]', function(details)

@@ -165,6 +165,15 @@ class TestErrors:
     def test_malformed_json_is_400(self, client: Rest, body: bytes) -> None:
         assert error_of(client.post("/conversations.list", body)) == (400, 3, "MALFORMED_REQUEST")
 
+    def test_an_object_or_a_list_for_one_value_is_told_so(self, client: Rest) -> None:
+        error = client.post("/conversations.list", {"page_size": {"a": 1}}).json
+        assert error["message"] == "page_size: invalid value of type object"
+        assert error["details"][1]["field_violations"][0]["field"] == "page_size"
+        bodies: list[dict[str, Any]] = [{"page_size": [1]}, {"filters": []}]
+        for body in bodies:
+            assert client.post("/conversations.list", body).json["message"] == "a list stands where one value has to be"
+        assert client.post("/conversations.list", b"[]").json["message"] == "Root element must be a message."
+
     def test_field_of_a_wrong_type_is_named(self, client: Rest) -> None:
         error = client.post("/conversations.list", {"page_size": "many"}).json
         assert error["message"] == 'page_size: invalid value "many" for type TYPE_INT32'
