@@ -153,9 +153,23 @@ def test_wrong_settings_are_said_in_one_line(command: str, monkeypatch: pytest.M
     assert result.exit_code == 1
     assert result.stdout == ""
     assert result.stderr == (
-        "Error: settings are wrong: CONVERSATIONS_PORT: Input should be less than or equal to 65535; "
-        "CONVERSATIONS_LOG_LEVEL: String should match pattern '^(DEBUG|INFO|WARNING|ERROR)$'\n"
+        "Error: settings are wrong: CONVERSATIONS_PORT: has to be 65535 or less; "
+        "CONVERSATIONS_LOG_LEVEL: has to be 'DEBUG', 'INFO', 'WARNING' or 'ERROR'\n"
     )
+
+
+@pytest.mark.parametrize(
+    "value", ["", "x", "-1", "1.5", "1e400", "nan", "9" * 5_000, "a b/c"], ids=lambda value: value[:5]
+)
+def test_a_wrong_setting_is_said_in_our_words(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in Settings.model_fields.keys() - {"redis_url"}:
+        with monkeypatch.context() as patch:
+            patch.setenv(f"CONVERSATIONS_{name.upper()}", value)
+            result = run("settings")
+        if result.exit_code:
+            said = result.stderr.removeprefix(f"Error: settings are wrong: CONVERSATIONS_{name.upper()}: ")
+            assert said.startswith("has to be "), (name, result.stderr)
+            assert "{" not in said
 
 
 def test_a_wrong_redis_url_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,6 @@
 """Options that several commands have, and what is read from them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -136,8 +136,25 @@ def read_settings(**values: Any) -> Settings:
         raise click.ClickException(f"settings are wrong: {wrong}") from error
 
 
-def _what_is_wrong(*, loc: tuple[int | str, ...], msg: str, **_: Any) -> str:
-    sentence = msg.removeprefix("Value error, ")
+# What pydantic says, in other words.
+_WRONG_SETTINGS = {
+    "int_parsing": "has to be a whole number",
+    "int_parsing_size": "has to be a whole number",
+    "float_parsing": "has to be a number",
+    "greater_than": "has to be more than {gt}",
+    "greater_than_equal": "has to be {ge} or more",
+    "less_than_equal": "has to be {le} or less",
+    "literal_error": "has to be {expected}",
+    # Of `host` alone.
+    "string_pattern_mismatch": "has to be a name or an address, without blanks and slashes",
+}
+
+
+def _what_is_wrong(
+    *, type: str, loc: tuple[int | str, ...], msg: str, ctx: Mapping[str, Any] | None = None, **_: Any
+) -> str:
+    ours = _WRONG_SETTINGS.get(type)
+    sentence = ours.format_map(ctx or {}) if ours else msg.removeprefix("Value error, ")
     return f"{variable(str(loc[0]))}: {sentence}" if loc else sentence
 
 

@@ -183,7 +183,7 @@ def _rest_values(route: RestRoute, settings: EnvoySettings) -> dict[str, Any]:
         "method": route.verb,
         "other_method": f"this path takes {route.verb} only",
         "rest": {"success_status": str(route.success_status)}
-        | ({} if route.fields is None else {"fields": dict.fromkeys(sorted(route.fields), True)}),
+        | ({} if route.fields is None else {"fields": route.fields}),
         "headers": [] if route.streams else [timeout],
         "filters": filters,
         "compressing_filters": {**filters, "brotli": _ON, "gzip": _ON},

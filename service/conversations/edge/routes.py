@@ -46,8 +46,9 @@ class RestRoute:
     """Full name of the gRPC method."""
     success_status: int
     """204 where the method answers nothing, 201 where it creates, otherwise 200."""
-    fields: frozenset[str] | None
-    """The names that the body's keys may have; None where it is not for the transcoder to read."""
+    fields: dict[str, bool] | None
+    """The names that the body's keys may have, and whether the field is free data; None where it is not for the
+    transcoder to read."""
     streams: bool
     """Whether the answer is a stream."""
 
@@ -80,7 +81,7 @@ def rest_routes() -> list[RestRoute]:
             verb,
             f"{service}.{method.name}",
             _success_status(method),
-            _field_names(requests[method.input_type]) if verb == "POST" and method.input_type in requests else None,
+            _fields(requests[method.input_type]) if verb == "POST" and method.input_type in requests else None,
             method.server_streaming,
         )
         for service, methods in _services().items()
@@ -113,12 +114,16 @@ def _services() -> dict[str, list[MethodDescriptorProto]]:
     return {f"{_PACKAGE}.{service.name}": list(service.method) for file in _files() for service in file.service}
 
 
-def _field_names(request: DescriptorProto) -> frozenset[str]:
-    """Return what proto3 JSON calls the fields of a request."""
+def _fields(request: DescriptorProto) -> dict[str, bool]:
+    """Return what proto3 JSON calls the fields of a request, and whether they are free data."""
     for field in request.field:
         if field.type == FieldDescriptorProto.TYPE_MESSAGE and not field.type_name.startswith(".google.protobuf."):
             raise ValueError(f"{request.name}.{field.name}: a request through REST may not have messages of ours")
-    return frozenset(name for field in request.field for name in (field.name, field.json_name))
+    return {
+        name: field.type == FieldDescriptorProto.TYPE_MESSAGE
+        for field in request.field
+        for name in (field.name, field.json_name)
+    }
 
 
 def _bindings(method: MethodDescriptorProto) -> Iterator[tuple[str, str]]:

@@ -158,7 +158,7 @@ def _set_value(message: Any, value: Any, path: tuple[str, ...], budget: _Budget,
         case bool():
             message.bool_value = value
         case _BadNumber():
-            _refuse(path, _bad_number(value))
+            raise _bad_number(value, path)
         case str():
             budget.spend(len(value))
             message.string_value = _checked_text(value, path)
@@ -174,11 +174,12 @@ def _set_value(message: Any, value: Any, path: tuple[str, ...], budget: _Budget,
                 _set_value(message.list_value.values.add(), item, path, budget, level + 1)
 
 
-def _bad_number(text: str) -> str:
-    shown = text if len(text) <= 40 else f"{text[:20]}..."
+def _bad_number(text: str, path: tuple[str, ...]) -> InvalidFieldError:
+    field = ".".join(path)
     if not math.isfinite(float(text)):
-        return f"has a number that is not finite: {shown}"
-    return f"has a number that JSON's readers would round: {shown}; send it as a string"
+        shown = text if len(text) <= 40 else f"{text[:20]}..."
+        return InvalidFieldError(field, f"has a number that is not finite: {shown}")
+    return InvalidFieldError.rounded(field, text)
 
 
 def _checked_text(text: str, path: tuple[str, ...]) -> str:

@@ -17,9 +17,8 @@ MAX_EVENT_TEXT = 1024 * 1024
 
 _USUAL_TEXT = 16 * 1024
 _MARKS_AT_ONCE = 2_000
-# Far more than an event may have that is valid: so long the end of one that is not is looked for.
-_MAX_BRACKETS = 10_000
-_MAX_MARKS = 200_000
+# Brackets and strings that are passed in search of an event's end: one of MAX_EVENT_TEXT has no more.
+_MAX_MARKS = MAX_EVENT_TEXT
 
 
 def read_events(body: bytes, most: int) -> Iterator[Event | InvalidFieldError | None]:
@@ -127,7 +126,7 @@ class _Reader:
                 self._refuse("a value or a bracket is missing")
             if not expected:
                 return
-            if len(expected) > _MAX_BRACKETS or count > _MAX_MARKS:
+            if count > _MAX_MARKS:
                 self._refuse("an event has too many brackets and strings")
             found = self._MARK.search(self._body, self._at)
             self._at = found.start() if found else len(self._body)

@@ -35,6 +35,10 @@ MAX_HEADER_BYTES = 64 * 1024
 UNKNOWN_FIELD_HEADER = "x-conversations-unknown-field"
 """In it the edge names a key of a JSON body that the transcoder would drop: as it is written there, percent-encoded."""
 
+
+ROUNDED_NUMBER_HEADER = "x-conversations-rounded-number"
+"""In it the edge names a field of free data and a number there that the transcoder would round, percent-encoded."""
+
 logging.getLogger("grpc._cython.cygrpc").addFilter(NotOfCallers())
 
 _PATIENCE = 4
@@ -67,13 +71,15 @@ class Handlers(grpc.GenericRpcHandler):
         """Return the handler of a call."""
         # They are read here since gRPC has just made them; for a handler it would make them again.
         metadata: Any = handler_call_details.invocation_metadata
-        size, named, unknown_field = 0, "", None
+        size, named, unknown_field, rounded = 0, "", None, None
         for name, value in metadata:
             size += len(name) + len(value)
             if name == CALLER_HEADER:
                 named = value
             elif name == UNKNOWN_FIELD_HEADER:
                 unknown_field = _key(unquote(str(value)))
+            elif name == ROUNDED_NUMBER_HEADER:
+                rounded = str(value)
         if size > MAX_HEADER_BYTES:
             return _refusing(errors.RequestTooLargeError("the headers are too large"))
         _HEADERS.set((metadata, named))
@@ -83,6 +89,9 @@ class Handlers(grpc.GenericRpcHandler):
             return _refusing(errors.UnknownMethodError("there is no such method"))
         if unknown_field is not None:
             return _refusing(errors.InvalidFieldError.unknown(unknown_field, self._fields[method]))
+        if rounded is not None:
+            field, _, number = rounded.partition(" ")
+            return _refusing(errors.InvalidFieldError.rounded(_key(unquote(field)), unquote(number)))
         return handler
 
 
