@@ -33,6 +33,7 @@ PATIENCE_SECONDS = 10.0
 _QUIET_SECONDS = 0.4
 # Envoy closes a connection that is in error after a second, unless its client does.
 _CLOSING_SECONDS = 2.0
+_QUESTION = b"question"
 _FIRST_WINDOW = 65_535
 _LARGE_WINDOW = 2**31 - 1
 _MAX_FRAME = 16_384
@@ -266,9 +267,10 @@ class Connection(asyncio.Protocol):
         elif kind == SETTINGS and not flags & 1:
             self._answer(frame(SETTINGS, 1, 0))
         elif kind == PING:
-            if flags & 1:
+            # Not the answer to a ping that a case has.
+            if payload == _QUESTION:
                 self.ponged.set()
-            else:
+            elif not flags & 1:
                 self._answer(frame(PING, 1, 0, payload))
         elif kind == WINDOW_UPDATE and not stream:
             self._room += int.from_bytes(payload, "big")
@@ -368,7 +370,7 @@ async def exchange_frames(port: int, case: Frames) -> tuple[list[Answer], str]:
     connection = await Connection.open(port, raw=True)
     try:
         last = connection.expect(case.last)
-        connection.write(case.data + frame(PING, 0, 0, b"question"))
+        connection.write(case.data + frame(PING, 0, 0, _QUESTION))
         try:
             async with asyncio.timeout(_CLOSING_SECONDS):
                 answer = await asyncio.shield(last)

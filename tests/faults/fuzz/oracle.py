@@ -1,12 +1,14 @@
 """Whether an answer is one that the contract has."""
 
 import base64
+import gzip
 import json
 import re
 import struct
 from dataclasses import dataclass, field
 from typing import Any
 
+import brotli
 from google.protobuf.message import DecodeError
 from google.rpc.error_details_pb2 import ErrorInfo
 from google.rpc.status_pb2 import Status
@@ -80,6 +82,18 @@ def problem_of(
     return problem, message
 
 
+def _decoded(answer: Answer) -> bytes:
+    body = bytes(answer.body)
+    match answer.headers.get("content-encoding"):
+        case "br":
+            decoded: bytes = brotli.decompress(body)
+            return decoded
+        case "gzip":
+            return gzip.decompress(body)
+        case _:
+            return body
+
+
 def _http_problem(answer: Answer, kind: str, without_body: bool) -> tuple[str, str]:
     status = answer.status
     if status in (200, 201, 204) or (without_body and status < 500):
@@ -88,8 +102,8 @@ def _http_problem(answer: Answer, kind: str, without_body: bool) -> tuple[str, s
         if not answer.body or kind != "application/json":
             return "", ""
         try:
-            json.loads(answer.body)
-        except ValueError:
+            json.loads(_decoded(answer))
+        except (ValueError, OSError, brotli.error):
             return f"{status} with a body that is not JSON", ""
         return "", ""
     if kind != "application/json":
