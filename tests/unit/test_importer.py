@@ -144,7 +144,7 @@ class TestReadTarget:
         ],
     )
     def test_what_is_no_address_is_refused(self, text: str) -> None:
-        with pytest.raises(ValueError, match="is not a gRPC address: it looks like 127.0.0.1:50051"):
+        with pytest.raises(ValueError, match="is not a gRPC address: it should look like 127.0.0.1:50051"):
             read_target(text)
 
 

@@ -85,11 +85,13 @@ def read_target(text: str) -> str:
         return target
     if "://" in target:
         raise ValueError(
-            f"{text!r} is not a gRPC address: it looks like 127.0.0.1:50051, without {target.split('://')[0]}://"
+            f"{text!r} is not a gRPC address: it should look like 127.0.0.1:50051, without {target.split('://')[0]}://"
         )
     found = _TARGET.fullmatch(target)
     if found is None or not 0 < int(found["port"]) <= 65535:
-        raise ValueError(f"{text!r} is not a gRPC address: it looks like 127.0.0.1:50051, with a port from 1 to 65535")
+        raise ValueError(
+            f"{text!r} is not a gRPC address: it should look like 127.0.0.1:50051, with a port from 1 to 65535"
+        )
     return target
 
 
