@@ -389,7 +389,7 @@ def test_data_of_an_earlier_version_is_brought_up_to_date(tmp_path: Path) -> Non
     stop_stack(stack)
     stack = start_stack(tmp_path)
     try:
-        assert "the index is made anew for this version" in stack.said
+        assert "rebuilding the index for this version" in stack.said
         with Rest(stack.http_url) as rest:
             found = rest.post("/conversations.list", {"filters": "display_name:facebook AND id:0000*"}).json
         assert found["pagination_data"]["filtered_total"] == 1
