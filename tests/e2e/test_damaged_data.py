@@ -120,7 +120,7 @@ def test_what_was_cut_off_is_said(run_up: RunUp) -> None:
     kept = re.search(r"is kept as (\S+)", said)
     assert kept
     assert Path(kept[1]).read_bytes() == whole[:-10]
-    wait_for(stack, "the data were checked")
+    wait_for(stack, "the data was checked")
     assert totals(stack, "source:facebook") == (1, 1)
 
 
