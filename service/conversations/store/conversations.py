@@ -157,6 +157,8 @@ class _Question:
     partition: int
     asked: dict[str, Any]
     """As lua/lib/request.lua reads it."""
+    texts: tuple[str, str]
+    """Query and predicate."""
     kept: _Kept
     cost_ms: int = 0
     """About how long it keeps Redis busy where nothing is known of an earlier search."""
@@ -313,7 +315,7 @@ class Conversations:
         for _ in range(_MAX_EXCHANGES):
             asked = [await self._ask(compiled, p, p not in counted) for p in self._partitions if p not in replies]
             calls = [
-                Call(q.partition, function, (packed({**q.asked, **more}), q.kept.search_known), q.cost_ms)
+                Call(q.partition, function, (packed({**q.asked, **more}), *q.texts, q.kept.search_known), q.cost_ms)
                 for q in asked
             ]
             for question, flat in zip(asked, await self._client.call_all(calls), strict=True):
@@ -367,17 +369,15 @@ class Conversations:
         """
         asked: dict[str, Any] = {"timeout_ms": self._settings.search_timeout_ms}
         if compiled.matches_all:
-            return _Question(partition, asked, _Kept({}, None))
+            return _Question(partition, asked, ("", ""), _Kept({}, None))
         kept = await self._keep(compiled, partition)
         # Words may have gone since a filter was too broad: Redis is asked whether what is known is still true.
         query = None if isinstance(kept.query, FilterTooBroadError) else kept.query
         if kept.words_known:
             asked["words"] = kept.words_known
         if not query:
-            return _Question(partition, asked, kept)
-        asked |= {"query": query.text, "cost": query.cost, "max_cost": self._settings.max_filter_cost}
-        if query.predicate:
-            asked["predicate"] = query.predicate
+            return _Question(partition, asked, ("", ""), kept)
+        asked |= {"cost": query.cost, "max_cost": self._settings.max_filter_cost}
         if query.phrase_checks:
             asked["max_candidates"] = self._settings.max_phrase_candidates
             asked["phrases"] = [
@@ -386,7 +386,7 @@ class Conversations:
             ]
         if may_split:
             asked["max_cost_at_once"] = _MAX_COST_AT_ONCE
-        return _Question(partition, asked, kept, 0 if kept.search_known else query.cost)
+        return _Question(partition, asked, (query.text, query.predicate), kept, 0 if kept.search_known else query.cost)
 
     async def _keep(self, compiled: CompiledFilter, partition: int) -> _Kept:
         """Return a filter's query, for what is known of a partition's words."""

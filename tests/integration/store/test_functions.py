@@ -27,9 +27,11 @@ async def call(client: Client, function: str, *args: str | bytes | int) -> Any:
     return await client.call(Call(0, function, args))
 
 
-async def search(client: Client, function: str, **asked: Any) -> tuple[bytes, dict[bytes, Any]]:
+async def search(
+    client: Client, function: str, query: str = "", predicate: str = "", known: bytes = b"", **asked: Any
+) -> tuple[bytes, dict[bytes, Any]]:
     """Call a function that searches; return the word that its reply begins with, and what it says by name."""
-    reply = await call(client, function, packed({"timeout_ms": 1000, **asked}), "")
+    reply = await call(client, function, packed({"timeout_ms": 1000, **asked}), query, predicate, known)
     return reply[0], by_name(reply)
 
 
@@ -384,7 +386,6 @@ async def test_list_conversations_counts_in_a_call_of_its_own(client: Client) ->
         await add_message(client, 1000 * number, id=message_id(number), conversation=conversation_id(number))
     asked = {
         **FIRST,
-        "timeout_ms": 1000,
         "limit": 5,
         "query": BY_SOURCE,
         "predicate": '["values","src","facebook"]',
@@ -392,12 +393,12 @@ async def test_list_conversations_counts_in_a_call_of_its_own(client: Client) ->
         "max_cost": 100,
         "max_cost_at_once": 0,
     }
-    counted = await call(client, "list_conversations", packed(asked), "")
-    assert counted[0] == b"counted"
-    known = by_name(counted)[b"known"]
+    outcome, counted = await search(client, "list_conversations", **asked)
+    assert outcome == b"counted"
+    known = counted[b"known"]
     assert known.split()[1:] == [b"3", b"0"]
     await add_message(client, 4000, id=message_id(4), conversation=conversation_id(4))
-    reply = by_name(await call(client, "list_conversations", packed(asked), known))
+    _, reply = await search(client, "list_conversations", known=known, **asked)
     assert (reply[b"matches"], reply[b"places"].split()[::3]) == (4, [b"4000", b"3000", b"2000", b"1000"])
 
 
