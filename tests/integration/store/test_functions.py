@@ -308,9 +308,9 @@ async def test_list_conversations(client: Client) -> None:
     places = f"3000 {conversation_id(3)} {sizes[0]} 2000 {conversation_id(2)} {sizes[1]}"
     assert reply[b"places"].decode() == places
     counts |= {b"behind": 1}
-    queries: list[dict[str, str]] = [{}, {"query": BY_SOURCE}]
+    queries: list[dict[str, Any]] = [{}, {"query": BY_SOURCE}]
     for query in queries:
-        place = {"direction": "older", "at": "3000", "id": conversation_id(3), "limit": 5}
+        place: dict[str, Any] = {"direction": "older", "at": "3000", "id": conversation_id(3), "limit": 5}
         _, older = await search(client, "list_conversations", **query, **place)
         assert {name: older[name] for name in counts} == counts | {b"more": 0}
         assert older[b"places"].split()[::3] == [b"2000", b"1000"]
@@ -326,7 +326,7 @@ async def test_list_sound_conversations_passes_over_what_is_no_place(client: Cli
     await client.redis.zadd("recent:{0}", {"junk": 2500, conversation_id(8): 12.5, conversation_id(9): 2700})
     await client.redis.hset("conversation:{0}:junk", mapping={"lm": 2600, "src": "facebook"})
     await client.redis.hset(f"conversation:{{0}}:{conversation_id(3)}", "tail", "")
-    cases: list[tuple[dict[str, str], list[bytes]]] = [
+    cases: list[tuple[dict[str, Any], list[bytes]]] = [
         ({}, [b"2700", conversation_id(9).encode(), b"0"]),
         ({"query": BY_SOURCE}, []),
     ]
@@ -365,7 +365,7 @@ async def test_list_conversations_refuses_a_phrase_of_too_many_candidates(client
         await add_message(client, id=message_id(number), conversation=conversation_id(number))
     phrase = {"candidates": "@x:(nfacebook)", "slop": 9, "terms": ["nfacebook"]}
     for limit, expected in ((2, b"broad"), (3, b"ok")):
-        asked = {"query": "(<<0>>)", "phrases": [phrase], "max_candidates": limit, "limit": 5}
+        asked: dict[str, Any] = {"query": "(<<0>>)", "phrases": [phrase], "max_candidates": limit, "limit": 5}
         outcome, reply = await search(client, "list_conversations", **FIRST, **asked)
         assert outcome == expected
         assert reply.get(b"candidates", 3) == reply.get(b"matches", 3) == 3
@@ -384,7 +384,7 @@ async def test_list_conversations_refuses_what_costs_too_much(client: Client) ->
 async def test_list_conversations_counts_in_a_call_of_its_own(client: Client) -> None:
     for number in (1, 2, 3):
         await add_message(client, 1000 * number, id=message_id(number), conversation=conversation_id(number))
-    asked = {
+    asked: dict[str, Any] = {
         **FIRST,
         "limit": 5,
         "query": BY_SOURCE,
@@ -414,7 +414,7 @@ async def test_list_places(client: Client) -> None:
     for number in (1, 2, 3):
         await add_message(client, 1000, id=message_id(number), conversation=conversation_id(number))
     places = [f"1000 {conversation_id(number)}" for number in (3, 2, 1)]
-    queries: list[dict[str, str]] = [{}, {"query": BY_SOURCE}]
+    queries: list[dict[str, Any]] = [{}, {"query": BY_SOURCE}]
     for query in queries:
         for offset, limit, expected in ((0, 5, places), (1, 1, places[1:2]), (3, 1, [])):
             outcome, reply = await search(client, "list_places", offset=offset, limit=limit, **query)
