@@ -67,7 +67,7 @@ bench: setup $(BENCH_INSTALLED) ## measure against the peers in bench/README.md,
 	$(BIN)/python -m bench --conversations 100000 --seconds 1 --rounds 1 --output .bench
 
 bench-full: setup $(BENCH_INSTALLED) ## the same with 100,000 and 1,000,000, thoroughly, into bench/RESULTS.md
-	$(BIN)/python -m bench --conversations 100000 --conversations 1000000 --seconds 1 --rounds 3 --user-data --output bench
+	$(BIN)/python -m bench --conversations 100000 --conversations 1000000 --seconds 1 --rounds 3 --output bench
 
 bench-filters: setup ## measure how long filters keep Redis busy, with 100,000 conversations
 	$(BIN)/python -m bench.filters
@@ -128,7 +128,7 @@ endif
 
 $(TOOLS_INSTALLED): requirements-dev.txt $(INSTALLED)
 	@mv $(INSTALLED) $(INSTALLED)-before
-	@echo "installing what lint, types and tests need into $(VENV): some 50 MB to download, 150 MB on the disk"
+	@echo "installing what lint, types and tests need into $(VENV): some 55 MB to download, 170 MB on the disk"
 	$(PIP_INSTALL) --require-hashes -r requirements-dev.txt
 	@mv $(INSTALLED)-before $(INSTALLED)
 	@touch $@

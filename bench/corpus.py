@@ -1,12 +1,18 @@
-"""A seeded corpus of conversations as an inbox has them: most are closed, few are unread, some tags are everywhere."""
+"""A seeded corpus of conversations as an inbox has them: most are closed, few are unread, some tags are everywhere.
+
+It is the same in every run. The service gets it as events.
+"""
 
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import accumulate
+from dataclasses import dataclass, replace
+from itertools import accumulate, count, islice
 from uuid import UUID
 
-__all__ = ["CHANNELS", "TAGS", "Row", "rows"]
+from conversations.times import format_time
+from conversations.v1.event_pb2 import Event
+
+__all__ = ["CHANNELS", "TAGS", "Row", "events", "message_event", "new_messages", "rows"]
 
 _SOURCES = ("facebook", "instagram", "google", "chatplugin", "twilio.sms", "twilio.whatsapp", "viber")
 _FIRST = "ada alan grace linus margaret dennis barbara ken radia edsger frances john karen tim joan guido".split()
@@ -17,6 +23,8 @@ _TEXT = "hello is my order lost the parcel was never here please call me back ab
 
 _START_MS = 1_700_000_000_000
 _SPREAD_MS = 2 * 365 * 86_400_000
+_AFTER_ALL_MS = _START_MS + _SPREAD_MS
+_RECEIVERS = 50_000
 
 
 def _uuid(generator: random.Random) -> str:
@@ -108,3 +116,46 @@ def _last_name(generator: random.Random) -> str:
 
 def _made_up(generator: random.Random, syllables: int) -> str:
     return "".join(generator.choices(_SYLLABLES, k=syllables))
+
+
+def new_messages(conversations: int, seed: int = 11) -> Iterator[Row]:
+    """Yield messages without end, of up to 50,000 of the conversations, each later than the one before."""
+    generator = random.Random(seed)
+    receivers = list(islice(rows(conversations, user_data=False), _RECEIVERS))
+    for sent_at_ms in count(_AFTER_ALL_MS):
+        yield replace(generator.choice(receivers), message_id=_uuid(generator), sent_at_ms=sent_at_ms)
+
+
+def events(conversations: int, *, user_data: bool) -> Iterator[Event]:
+    """Yield what makes the corpus: tags, channels, then all of one conversation after the other."""
+    for number, tag in enumerate(TAGS):
+        yield Event(tag={"id": tag, "name": f"tag {number}", "color": "tag-red"})
+    for channel, source in CHANNELS:
+        details = {"source_channel_id": channel[:8], "connected": True}
+        yield Event(channel={"id": channel, "source": source, **details})
+    for row in rows(conversations, user_data=user_data):
+        yield message_event(row)
+        metadata: dict[str, object] = {"contact": {"display_name": row.name}, "tags": dict.fromkeys(row.tags, "")}
+        metadata |= {"state": row.state} if row.state else {}
+        metadata |= {"user_data": row.user_data} if row.user_data else {}
+        yield Event(metadata={"subject": "conversation", "id": row.id, "metadata": metadata})
+        if not row.unread:
+            yield Event(read_receipt={"conversation_id": row.id, "read_at": format_time(row.sent_at_ms)})
+
+
+def message_event(row: Row) -> Event:
+    """Return the event of a message."""
+    return Event(
+        message={
+            "id": row.message_id,
+            "conversation_id": row.id,
+            "channel_id": row.channel_id,
+            "sender": {"id": "sender", "name": row.name},
+            "content": {"struct_value": {"text": row.text}},
+            "from_contact": row.from_contact,
+            "delivery_state": "DELIVERED",
+            "sent_at": format_time(row.sent_at_ms),
+            "source": row.source,
+            "metadata": {},
+        }
+    )

@@ -1,81 +1,81 @@
-"""What Redis does by itself: the commands that the worker sends, seen by MONITOR, and plain searches.
+"""The engine: the service's Redis alone, with the function call that the worker sends for a call.
 
 Source:
     https://redis.io/docs/latest/commands/monitor/
 """
 
 import re
-import socket
-from collections.abc import Callable, Mapping, Sequence
+from ast import literal_eval
+from collections.abc import Callable
 from uuid import uuid4
 
 import redis
-from bench.scenarios import PAGE_SIZE
+from bench.generators import CONNECTIONS, Load, LoadError, output_of
 
-__all__ = ["Command", "captured", "parse_monitor_line", "plain_search", "resp", "varied"]
+__all__ = ["Command", "caller", "captured", "parse_benchmark", "parse_monitor_line"]
 
 Command = tuple[bytes, ...]
 
-_WORD = re.compile(rb'"((?:[^"\\]|\\.)*)"')
-_ESCAPE = re.compile(rb"\\(x[0-9a-f]{2}|.)", re.S)
-_ESCAPED = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"a": b"\a", b"b": b"\b"}
-_CALLS = (b"FCALL", b"FCALL_RO", b"EVALSHA", b"EVALSHA_RO")
+_ATTEMPTS = 5
+_TRIAL_CALLS = 1000
 
 
-def captured(redis_url: str, call: Callable[[], object]) -> list[Command]:
-    """Return the function calls that reach Redis while `call` runs."""
-    marker = uuid4().hex.encode()
-    with socket.socket(socket.AF_UNIX) as monitor, redis.Redis.from_url(redis_url) as client:
-        monitor.connect(redis_url.removeprefix("unix://"))
-        lines = monitor.makefile("rb")
-        monitor.sendall(b"MONITOR\r\n")
-        lines.readline()
+def captured(redis_url: str, call: Callable[[], object]) -> Command:
+    """Return the function call that reaches Redis while `call` runs.
+
+    Raises:
+        LoadError: There are none, or several.
+    """
+    for _ in range(_ATTEMPTS):  # the worker may have business of its own just then
+        if len(seen := _seen(redis_url, call)) == 1:
+            return seen[0]
+    raise LoadError(f"the worker sends {len(seen)} function calls for one call: {seen}")
+
+
+def _seen(redis_url: str, call: Callable[[], object]) -> list[Command]:
+    end, seen = uuid4().hex, []
+    with redis.Redis.from_url(redis_url, protocol=2) as client, client.monitor() as monitor:
         call()
-        client.echo(marker)
-        seen: list[Command] = []
-        for line in lines:
-            command = parse_monitor_line(line)
-            if command[-1:] == (marker,):
-                return seen
-            if command and command[0].upper() in _CALLS:
+        client.echo(end)
+        # redis-py joins the words of a command to a text, from which they cannot be had again.
+        while (command := parse_monitor_line(monitor.connection.read_response())) != (b"ECHO", end.encode()):
+            if command and command[0].startswith(b"FCALL"):
                 seen.append(command)
-    raise ConnectionError("Redis ended the monitoring")
+    return seen
 
 
 def parse_monitor_line(line: bytes) -> Command:
     """Return the words of a command that a client sent; none for what a function called."""
-    head, _, words = line.partition(b"] ")
-    if head.endswith(b" lua"):
-        return ()
-    return tuple(_ESCAPE.sub(_unescaped, word) for word in _WORD.findall(words))
+    head, _, words = line.decode("ascii").partition("] ")
+    # Redis escapes what Python does, in the same way.
+    found = [] if head.endswith(" lua") else re.findall(r'"(?:[^"\\]|\\.)*"', words)
+    return tuple(literal_eval(f"b{word}") for word in found)
 
 
-def _unescaped(match: "re.Match[bytes]") -> bytes:
-    code = match[1]
-    return bytes.fromhex(code[1:].decode()) if len(code) == 3 else _ESCAPED.get(code, code)
+def caller(redis_url: str, command: Command) -> Callable[[float], Load]:
+    """Return what repeats a command for about so many seconds."""
+    # redis-benchmark takes an error for an answer like any other.
+    with redis.Redis.from_url(redis_url) as client:
+        client.execute_command(*command)
+    # It wants to know how many calls, not how long.
+    rate = _benchmark(redis_url, command, _TRIAL_CALLS).calls_per_second
+    return lambda seconds: _benchmark(redis_url, command, max(CONNECTIONS, round(rate * seconds)))
 
 
-def resp(commands: Sequence[Command]) -> bytes:
-    """Return commands as Redis reads them."""
-    return b"".join(
-        b"*%d\r\n" % len(command) + b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in command)
-        for command in commands
-    )
+def _benchmark(redis_url: str, command: Command, calls: int) -> Load:
+    options = ["-s", redis_url.removeprefix("unix://"), "-c", str(CONNECTIONS), "--csv", "-n", str(calls)]
+    # The last argument, which may hold any bytes, comes by standard input.
+    return parse_benchmark(output_of(["redis-benchmark", *options, "-x", *command[:-1]], given=command[-1]), calls)
 
 
-def varied(commands: Sequence[Command], replacements: Mapping[bytes, bytes]) -> list[Command]:
-    """Return commands with ids and times replaced, also inside serialised messages.
-
-    Raises:
-        ValueError: A replacement has another length, which would break the messages.
-    """
-    if any(len(old) != len(new) for old, new in replacements.items()):
-        raise ValueError("a replacement has another length")
-    pattern = re.compile(b"|".join(re.escape(value) for value in replacements))
-    return [tuple(pattern.sub(lambda found: replacements[found[0]], word) for word in command) for command in commands]
-
-
-def plain_search(query: str) -> list[str]:
-    """Return the search that RediSearch's documentation leads to: the newest page, without its contents."""
-    page = f"NOCONTENT SORTBY lm DESC LIMIT 0 {PAGE_SIZE} DIALECT 2".split()
-    return ["FT.SEARCH", "conversations:{0}", query, *page]
+def parse_benchmark(output: str, calls: int) -> Load:
+    """Return what redis-benchmark printed as CSV."""
+    try:
+        header, line = output.strip().splitlines()
+        names = header.split(",")[1:]
+        # The first field is the command; quotes and commas in it are not escaped.
+        figures = line.split(",")[-len(names) :]
+        row = {name.strip('"'): float(figure.strip('"')) for name, figure in zip(names, figures, strict=True)}
+        return Load(calls, calls / row["rps"], row["p50_latency_ms"], row["p99_latency_ms"])
+    except (KeyError, ValueError, ZeroDivisionError) as error:
+        raise LoadError(f"redis-benchmark says nothing of use: {output}") from error

@@ -7,18 +7,16 @@ lists a page, from its slow log: when the filter is new to the worker, then agai
 the new filter to the page without one, in the same run.
 """
 
-import asyncio
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import click
-from bench.load import load
-from pydantic import SecretStr
-from redis.asyncio import Redis
+import grpc
+import redis
+from bench.calls import Shape, list_page
+from bench.servers import Service, fill, service
 
-from conversations.errors import FilterError, OutOfTimeError
-from conversations.filters import compile_filter
-from conversations.local.engines import find_redis, throwaway_redis
-from conversations.settings import Settings
-from conversations.store import Store, open_store
+from conversations.v1.conversation_service_pb2 import ListConversationsResponse, PaginationData
 
 _REPEATS = 5
 _NOTES = "metadata.user_data.notes"
@@ -56,44 +54,42 @@ WORST = {
 @click.command(help=__doc__)
 @click.option("--conversations", default=100_000, show_default=True, help="How many to load.")
 def main(conversations: int) -> None:
-    """Load a throw-away Redis, run every filter, print a table."""
-    with throwaway_redis(find_redis()) as url:
-        asyncio.run(_measure(url, conversations))
+    """Load a service of its own, ask it every filter, print a table."""
+    with TemporaryDirectory() as folder, service(Path(folder) / "data") as running:
+        click.echo(f"loading {conversations} conversations", err=True)
+        fill(running, conversations, user_data=True)
+        with redis.Redis.from_url(running.redis_url, protocol=2) as client:
+            client.config_set("slowlog-log-slower-than", 0)
+            base, _ = _busy_ms(running, client, "")
+            click.echo("| filter | matches | new, ms | ratio | again, ms | second page, ms |")
+            click.echo("| --- | --- | --- | --- | --- | --- |")
+            for name, text in (TYPICAL | WORST).items():
+                click.echo(f"| {name} | {_row(running, client, text, base)} |")
 
 
-async def _measure(url: str, conversations: int) -> None:
-    store = await open_store(Settings(redis_url=SecretStr(url), max_filter_words=5000))
-    redis: Redis = Redis.from_url(url, protocol=2)
-    click.echo(f"loading {conversations} conversations", err=True)
-    await load(store, conversations)
-    await redis.config_set("slowlog-log-slower-than", 0)
-    base = await _busy_ms(store, redis, "", "")
-    click.echo("| filter | matches | new, ms | ratio | again, ms | second page, ms |")
-    click.echo("| --- | --- | --- | --- | --- | --- |")
-    for name, text in (TYPICAL | WORST).items():
-        try:
-            page = await store.conversations.list_page(compile_filter(text), "", 20)
-            new = await _busy_ms(store, redis, text, "", new=True)
-            again = await _busy_ms(store, redis, text, "")
-            second = await _busy_ms(store, redis, text, page.next_cursor)
-            row = f"{page.filtered_total} | {new:.1f} | {new / base:.0f} | {again:.1f} | {second:.1f}"
-        except (FilterError, OutOfTimeError) as error:
-            row = f"refused: {error} | | | |"
-        click.echo(f"| {name} | {row} |")
-    await redis.aclose()
-    await store.close()
+def _row(running: Service, client: "redis.Redis", text: str, base_ms: float) -> str:
+    try:
+        new, _ = _busy_ms(running, client, text, new=True)
+        again, page = _busy_ms(running, client, text)
+        second, _ = _busy_ms(running, client, text, cursor=page.next_cursor)
+    except grpc.RpcError as error:
+        return f"refused: {error.details()} | | | |"
+    return f"{page.filtered_total} | {new:.1f} | {new / base_ms:.0f} | {again:.1f} | {second:.1f}"
 
 
-async def _busy_ms(store: Store, redis: "Redis", text: str, cursor: str, *, new: bool = False) -> float:
-    """Return the shortest time of several that one list call kept Redis busy."""
+def _busy_ms(
+    running: Service, client: "redis.Redis", text: str, *, cursor: str = "", new: bool = False
+) -> tuple[float, PaginationData]:
+    """Return the shortest time of several that one list call kept Redis busy, and what it says of its page."""
     times: list[float] = []
     for number in range(_REPEATS):
-        await redis.slowlog_reset()
+        client.slowlog_reset()
         # What is kept of a filter is found by its text.
-        await store.conversations.list_page(compile_filter(text + " " * (number + 1) * new), cursor, 20)
-        calls = [entry for entry in await redis.slowlog_get(10) if entry["command"].startswith(b"FCALL")]
-        times.append(sum(int(entry["duration"]) for entry in calls) / 1000)
-    return min(times)
+        call = list_page(Shape("", text + " " * (number + 1) * new), cursor=cursor)
+        answer = ListConversationsResponse.FromString(running.ask(call.method, call.message))
+        found = [entry for entry in client.slowlog_get(10) if entry["command"].startswith(b"FCALL")]
+        times.append(sum(int(entry["duration"]) for entry in found) / 1000)
+    return min(times), answer.pagination_data
 
 
 if __name__ == "__main__":

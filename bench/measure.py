@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from bench.loads import CONNECTIONS, Load
+from bench.generators import CONNECTIONS, Load
 from bench.processes import cpu_seconds
 
 __all__ = ["Contender", "Figure", "compare"]
@@ -13,6 +13,7 @@ __all__ = ["Contender", "Figure", "compare"]
 # Calls that the end of a round cuts off do not count: with fewer than this the rate would be too low.
 _FEWEST_CALLS = 6 * CONNECTIONS
 _LONGER = 3.0
+_WARM_UP_SECONDS = 0.3
 _WAIT_SECONDS, _MOST_WAITS, _IDLE_SHARE = 0.1, 300, 0.2
 
 
@@ -25,9 +26,6 @@ class Contender:
     """Roots of the process trees whose CPU time counts."""
     run: Callable[[float], Load]
     """Makes load for so many seconds."""
-    warm_up_seconds: float = 0.3
-    cuts_off: bool = True
-    """Whether calls that are under way at the end of a round are not counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +40,6 @@ class Figure:
     """Of all processes of the stack; the program that makes the load is none of them."""
     p50_ms: float
     p99_ms: float
-    rounds: tuple[float, ...]
-    """Calls per second of each round."""
 
 
 def compare(
@@ -52,18 +48,18 @@ def compare(
     """Measure each contender so many times, one after the other; slow ones for longer."""
     processes = [pid for contender in contenders for pid in contender.pids]
     for contender in contenders:
-        if contender.warm_up_seconds:
-            contender.run(contender.warm_up_seconds)
-    loads: dict[str, list[tuple[Load, float]]] = {contender.stack: [] for contender in contenders}
-    lengths = {contender.stack: seconds for contender in contenders}
+        contender.run(_WARM_UP_SECONDS)
+    found: dict[str, list[tuple[Load, float]]] = {contender.stack: [] for contender in contenders}
+    lengths = dict.fromkeys(found, seconds)
     for _ in range(rounds):
         for contender in contenders:
+            stack = contender.stack
             _wait_until_idle(processes)
-            load, cpu = _measured(contender, lengths[contender.stack])
-            if contender.cuts_off and load.calls < _FEWEST_CALLS and lengths[contender.stack] == seconds:
-                lengths[contender.stack] = _LONGER * seconds
-                load, cpu = _measured(contender, lengths[contender.stack])
-            loads[contender.stack].append((load, cpu))
+            measured = _measured(contender, lengths[stack])
+            if measured[0].calls < _FEWEST_CALLS and lengths[stack] == seconds:
+                lengths[stack] = _LONGER * seconds
+                measured = _measured(contender, lengths[stack])
+            found[stack].append(measured)
     return [
         Figure(
             conversations,
@@ -73,9 +69,8 @@ def compare(
             cpu_us_per_call=median(cpu * 1e6 / max(load.calls, 1) for load, cpu in measured),
             p50_ms=median(load.p50_ms for load, _ in measured),
             p99_ms=median(load.p99_ms for load, _ in measured),
-            rounds=tuple(round(load.calls_per_second, 1) for load, _ in measured),
         )
-        for stack, measured in loads.items()
+        for stack, measured in found.items()
     ]
 
 

@@ -1,20 +1,23 @@
-"""What a run found, and the two files it becomes: JSON with every number, Markdown to read."""
+"""What a run found, and the tables it becomes."""
 
-import json
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from math import nan
 
 from bench.measure import Figure
 
-__all__ = ["ENVOY_FLOOR", "FCALL", "FLOOR", "OURS", "POSTGRES", "REDIS", "SEARCH", "Results", "Target", "Value"]
+__all__ = ["ENVOY_FLOOR", "FCALL", "FLOOR", "OURS", "POSTGRES", "Results", "Target", "Value", "meanwhile", "tables"]
 
 OURS = "service"
 FLOOR = "floor"
 ENVOY_FLOOR = "Envoy before the floor"
 FCALL = "engine, FCALL"
-SEARCH = "engine, FT.SEARCH"
 POSTGRES = "FastAPI, PostgreSQL"
-REDIS = "FastAPI, Redis"
+
+
+def meanwhile(scenario: str) -> str:
+    """Return what a scenario is called while messages come in."""
+    return f"{scenario}, messages coming in"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +38,7 @@ class Target:
     conversations: int
     figure: float
     bound: float
-    at_least: bool
+    at_least: bool = True
     unit: str = ""
 
     @property
@@ -53,88 +56,56 @@ class Results:
     figures: list[Figure] = field(default_factory=list)
     values: list[Value] = field(default_factory=list)
 
-    def figure(self, conversations: int, scenario: str, stack: str) -> Figure | None:
-        """Return what was measured of a scenario."""
+    def rate(self, conversations: int, scenario: str, stack: str = OURS) -> float:
+        """Return the calls per second of a stack; not a number where they were not measured."""
         for figure in self.figures:
             if (figure.conversations, figure.scenario, figure.stack) == (conversations, scenario, stack):
-                return figure
-        return None
-
-    def ratio(self, conversations: int, scenario: str, stack: str, ours: str = OURS) -> float | None:
-        """Return our calls per second over those of another stack."""
-        mine, other = self.figure(conversations, scenario, ours), self.figure(conversations, scenario, stack)
-        return mine.calls_per_second / other.calls_per_second if mine and other and other.calls_per_second else None
+                return figure.calls_per_second
+        return nan
 
     @property
     def sizes(self) -> list[int]:
         """Return the numbers of conversations, in the order of measuring."""
-        return list(dict.fromkeys([figure.conversations for figure in self.figures]))
+        return list(dict.fromkeys(figure.conversations for figure in self.figures))
 
 
-def to_json(results: Results, targets: Sequence[Target]) -> str:
-    """Return everything as JSON."""
-    whole = {
-        "about": results.about,
-        "targets": [{**asdict(target), "met": target.met} for target in targets],
-        "figures": [asdict(figure) for figure in results.figures],
-        "values": [asdict(value) for value in results.values],
-    }
-    return json.dumps(whole, indent=1) + "\n"
-
-
-def to_markdown(results: Results, targets: Sequence[Target]) -> str:
-    """Return the tables: targets, then what was measured, then where."""
-    parts = ["# Results", *_targets(targets)]
+def tables(results: Results, targets: list[Target]) -> str:
+    """Return everything in Markdown: targets, then what was measured, then where."""
+    parts = ["# Results", f"{sum(target.met for target in targets)} of {len(targets)} targets met."]
+    parts.append("\n".join(_targets(targets)))
     for size in results.sizes:
-        parts += [f"## {size:,} conversations", *_figures(results, size), *_values(results, size)]
-    parts += ["## Where and with what", *(f"- {name}: {value}" for name, value in results.about.items())]
-    return "\n\n".join(_joined(parts)) + "\n"
+        parts += [f"## {size:,} conversations", "\n".join(_figures(results, size)), "### Memory and starts"]
+        parts.append("\n".join(_values(results, size)))
+    parts += ["## Where and with what", "\n".join(f"- {name}: {value}" for name, value in results.about.items())]
+    return "\n\n".join(parts) + "\n"
 
 
-def _joined(parts: Sequence[str]) -> Iterator[str]:
-    """Rows of a table, and points of a list, stand line under line."""
-    block: list[str] = []
-    for part in parts:
-        if block and not (part[0] == block[-1][0] and part[0] in "|-"):
-            yield "\n".join(block)
-            block = []
-        block.append(part)
-    yield "\n".join(block)
-
-
-def _targets(targets: Sequence[Target]) -> Iterator[str]:
-    yield f"{sum(target.met for target in targets)} of {len(targets)} targets met."
+def _targets(targets: list[Target]) -> Iterator[str]:
     yield "| target | conversations | found | asked | |"
     yield "| --- | ---: | ---: | ---: | --- |"
     for target in targets:
-        asked = f"{'≥' if target.at_least else '≤'} {_number(target.bound)}{target.unit}"
-        found = f"{_number(target.figure)}{target.unit}"
-        verdict = "met" if target.met else "**missed**"
-        yield f"| {target.text} | {target.conversations:,} | {found} | {asked} | {verdict} |"
+        found, asked = (f"{_number(number)}{target.unit}" for number in (target.figure, target.bound))
+        sign, verdict = "≥" if target.at_least else "≤", "met" if target.met else "**missed**"
+        yield f"| {target.text} | {target.conversations:,} | {found} | {sign} {asked} | {verdict} |"
 
 
 def _figures(results: Results, size: int) -> Iterator[str]:
     yield "| scenario | stack | calls/s | CPU µs/call | p50 ms | p99 ms | service ÷ it |"
     yield "| --- | --- | ---: | ---: | ---: | ---: | ---: |"
-    for figure in results.figures:
-        if figure.conversations != size:
-            continue
-        ours = figure.stack.startswith(OURS)
-        ratio = None if ours else results.ratio(size, figure.scenario, figure.stack)
+    for figure in (figure for figure in results.figures if figure.conversations == size):
+        ours = figure.stack == OURS
+        ratio = results.rate(size, figure.scenario) / figure.calls_per_second
         yield (
             f"| {figure.scenario if ours else ''} | {figure.stack} | {figure.calls_per_second:,.0f} "
             f"| {figure.cpu_us_per_call:,.0f} | {figure.p50_ms:.2f} | {figure.p99_ms:.2f} "
-            f"| {'' if ratio is None else f'{ratio:.2f}'} |"
+            f"| {'' if ours else f'{ratio:.2f}'} |"
         )
 
 
 def _values(results: Results, size: int) -> Iterator[str]:
-    values = [value for value in results.values if value.conversations == size]
-    if values:
-        yield "### Memory, starts, shares"
-        yield "| | |"
-        yield "| --- | ---: |"
-    for value in values:
+    yield "| | |"
+    yield "| --- | ---: |"
+    for value in (value for value in results.values if value.conversations == size):
         yield f"| {value.name} | {_number(value.value)} {value.unit} |"
 
 

@@ -1,9 +1,13 @@
--- What the transcoder leaves out. Of a request: it drops the fields that it does not know, so a worker is told of them.
+-- What the transcoder leaves out. Of a request: it drops the fields that it does not know, and rounds large integers, so a
+-- worker is told of them.
 -- Of an answer: the success status of the route, no gRPC header left over, and no error without details.
 
 -- Free data with more brackets and strings is too large for a worker.
 local MAX_MARKS = 50000
 local UNKNOWN_FIELD = "x-conversations-unknown-field"
+local ROUNDED_NUMBER = "x-conversations-rounded-number"
+local MAX_SAFE_INTEGER = "9007199254740991"
+local SIXTEEN_DIGITS = ("%d"):rep(#MAX_SAFE_INTEGER)
 
 -- Where a string ends that begins at a place with a quote, or nil.
 local function string_end(text, at)
@@ -38,13 +42,37 @@ local function value_end(text, at)
   end
 end
 
+-- The first integer of free data between two places that would be rounded, or nil.
+local function rounded_number(text, at, stop)
+  local long = text:find(SIXTEEN_DIGITS, at)
+  if long == nil or long > stop then return nil end
+  for _ = 1, MAX_MARKS do
+    local found = text:find("[%w\"'-]", at)
+    if found == nil or found > stop then return nil end
+    local word = text:match("^[%w_$.+-]+", found)
+    if word ~= nil then
+      local digits = word:match("^-?(%d+)%.?%d*$")
+      if digits and (#digits > #MAX_SAFE_INTEGER or #digits == #MAX_SAFE_INTEGER and digits > MAX_SAFE_INTEGER) then
+        return word
+      end
+      at = found + #word
+    else
+      local last = string_end(text, found)
+      if last == nil then return nil end
+      at = last + 1
+    end
+  end
+end
+
 local function character(code) return string.char(tonumber(code, 16)) end
 
--- The first key of an object that is none of the names, as it is written, or nil; and where a cursor that is a number
--- begins and ends. Keys without quotes and in single ones are read as the transcoder reads them; what is not JSON at all
+-- What is wrong with an object, as `{ unknown = name }` for the first key that is none of the names, as it is written, or
+-- `{ field = name, rounded = number }`; otherwise where a cursor that is a number begins and ends. The names say whether
+-- the field is free data. Keys without quotes and in single ones are read as the transcoder reads them; what is not JSON at all
 -- is refused by it.
-local function unknown_field(text, names)
+local function read_keys(text, names)
   local at, first, last = text:match("^%s*{()"), nil, nil
+  local rounded
   while at ~= nil do
     local start = text:match("^[%s,]*()", at)
     local stop = text:find("^[\"']", start) and string_end(text, start)
@@ -55,15 +83,21 @@ local function unknown_field(text, names)
       name, stop = text:match("^([%w_$]+)()", start)
       stop = stop and stop - 1
     end
-    if name == nil then return nil, first, last end
-    if not names[name] and not names[name:gsub("\\u00([0-7]%x)", character)] then return name end
+    if name == nil then break end
+    local is_free = names[name]
+    if is_free == nil then is_free = names[name:gsub("\\u00([0-7]%x)", character)] end
+    if is_free == nil then return { unknown = name } end
     local value = text:match("^%s*:()", stop + 1)
     if name == "cursor" and value then
       first, last = text:match("^%s*()%d+()%s*[,}]", value)
     end
     at = value and value_end(text, value)
+    if is_free and value and not rounded then
+      local number = rounded_number(text, value, at or #text)
+      rounded = number and { field = name, rounded = number }
+    end
   end
-  return nil, first, last
+  return rounded, first, last
 end
 
 -- As it may stand in a header.
@@ -77,15 +111,19 @@ function envoy_on_request(handle)
   local body = handle:body()
   if body == nil then return end
   local text = body:getBytes(0, body:length())
-  local name, first, last = unknown_field(text, names)
-  if name ~= nil then
-    handle:headers():replace(UNKNOWN_FIELD, quoted(name))
+  local wrong, first, last = read_keys(text, names)
+  if wrong and wrong.unknown then
+    handle:headers():replace(UNKNOWN_FIELD, quoted(wrong.unknown))
+  elseif wrong then
+    handle:headers():replace(ROUNDED_NUMBER, quoted(wrong.field) .. " " .. quoted(wrong.rounded))
   elseif first ~= nil then
     -- Old clients send an offset as the number that it is, and the field is text.
     body:setBytes(text:sub(1, first - 1) .. '"' .. text:sub(first, last - 1) .. '"' .. text:sub(last))
   end
 end
 
+-- Of one message, and of a stream.
+local ANSWER_TYPES = { ["application/json"] = true, ["text/event-stream"] = true }
 local GRPC_HEADERS = { "grpc-status", "grpc-message", "grpc-accept-encoding" }
 
 -- What the gRPC library refuses before the service sees it has no details: a message above the server's limit, a call
@@ -124,14 +162,25 @@ local function to_end_of_string(text)
   end
 end
 
+-- Where an object or a list stands for one value, it names the field last or not at all:
+-- `: invalid value Starting an object on a scalar field for type state`, `: Proto field is not repeating, ...`.
+local NO_FIELD = '"message":": '
+local AN_OBJECT = '"invalid value Starting an object on a scalar field for type ([%w_]+)"'
+local A_LIST = '"Proto field is not repeating, cannot start list."'
+
 local function name_field(handle)
   local body = handle:body(true)
-  local text = body:getBytes(0, body:length()):gsub(OF_ENUM, function(enum)
+  local text, bare = body:getBytes(0, body:length()):gsub(NO_FIELD, '"message":"')
+  text = text:gsub(AN_OBJECT, '"%1: invalid value of type object"'):gsub(A_LIST, '"a list stands where one value has to be"')
+  text = text:gsub(OF_ENUM, function(enum)
     local choices = CHOICES[enum]
     return choices and ": " .. choices .. '"'
   end)
   local field, description = text:match(WRONG_TYPE)
-  if field == nil or text:find("BadRequest", 1, true) then return end
+  if field == nil or text:find("BadRequest", 1, true) then
+    if bare > 0 then body:setBytes(text) end
+    return
+  end
   text, description = text:gsub(FREE_TYPE, "object"), description:gsub(FREE_TYPE, "object")
   local violation = VIOLATION:format(field, to_end_of_string(description))
   body:setBytes((text:gsub('("details":%[{.-"reason":"MALFORMED_REQUEST".-})%]', function(details)
@@ -161,7 +210,7 @@ end
 
 function envoy_on_response(handle)
   local headers = handle:headers()
-  if headers:get("content-type") ~= "application/json" then return end
+  if not ANSWER_TYPES[headers:get("content-type")] then return end
   for _, name in ipairs(GRPC_HEADERS) do headers:remove(name) end
 
   local status = headers:get(":status")

@@ -1,1 +1,1 @@
-"""What the service is measured against: other servers for the same calls, each as small as an honest one can be."""
+"""What the service is measured against: a server that does nothing, and another inbox, as small as an honest one is."""

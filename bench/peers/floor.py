@@ -61,8 +61,8 @@ class _ReadyAnswers(grpc.GenericRpcHandler):
     def __init__(self, answers: dict[str, bytes]) -> None:
         self._handlers = {method: _handler(answer) for method, answer in answers.items()}
 
-    def service(self, handler_call_details: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[bytes, bytes] | None":
-        return self._handlers.get(handler_call_details.method)
+    def service(self, call: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[bytes, bytes] | None":
+        return self._handlers.get(call.method)
 
 
 def _handler(answer: bytes) -> "grpc.RpcMethodHandler[bytes, bytes]":

@@ -77,6 +77,12 @@ class InvalidFieldError(ServiceError):
             return cls(field, f"is unknown; did you mean {near[0]}?")
         return cls(field, f"is unknown; there are {', '.join(known)}" if known else "is unknown; there are no fields")
 
+    @classmethod
+    def rounded(cls, field: str, number: str) -> "InvalidFieldError":
+        """Return the error for a number, as it is written, that would not be kept so."""
+        shown = number if len(number) <= 40 else f"{number[:20]}..."
+        return cls(field, f"has a number that JSON's readers would round: {shown}; send it as a string")
+
 
 class CursorError(InvalidFieldError):
     """Raised when a cursor is damaged or out of range."""

@@ -2,7 +2,7 @@
 
 import re
 from ipaddress import IPv4Network, IPv6Network, ip_network
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import unquote
 
 from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
@@ -88,13 +88,16 @@ class Settings(BaseSettings):
     grace_seconds: float = Field(default=5.0, ge=0, le=_DAY_SECONDS)
     """How long a stopping server lets running calls go on, in seconds."""
 
-    log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """The least severe log lines to write: DEBUG, INFO, WARNING or ERROR."""
 
     @field_validator("trusted_proxies")
     @classmethod
     def _are_networks(cls, value: str) -> str:
-        _networks(value)
+        try:
+            _networks(value)
+        except ValueError:
+            raise ValueError("has to be addresses and networks, as in `127.0.0.1 10.0.0.0/8`") from None
         return value
 
     @model_validator(mode="after")

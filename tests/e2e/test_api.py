@@ -722,6 +722,16 @@ def test_a_field_that_is_misspelt_is_told_what_is_meant(rest: Rest, path: str, n
     assert (answer.status, answer.json["message"]) == (400, f"{name}: is unknown; did you mean {nearest}?")
 
 
+@pytest.mark.parametrize("number", ["9007199254740992", "-4912661846655238145", "9007199254740993.0", "1" * 300])
+def test_a_large_integer_in_metadata_is_refused_and_not_rounded(rest: Rest, ids: Ids, number: str) -> None:
+    ingest(rest, message(ids, "conversation", 1))
+    body = f'{{"subject": "conversation", "id": "{ids("conversation")}", "data": {{"a": [{{"token": {number}}}]}}}}'
+    answer = rest.post("/metadata.upsert", body.encode())
+    assert (answer.status, answer.json["details"][0]["reason"]) == (400, "INVALID_FIELD")
+    assert answer.json["message"].startswith("data: has a number that JSON's readers would round: ")
+    assert "user_data" not in ask(rest, "/conversations.info", {"conversation_id": ids("conversation")})["metadata"]
+
+
 def test_fields_in_the_spelling_of_protobuf_are_known(rest: Rest, ids: Ids) -> None:
     ingest(rest, message(ids, "conversation", 1), message(ids, "other", 2))
     assert len(page(rest, ids.own, pageSize=1)["data"]) == 1

@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 from conversations.cli import main
 from conversations.settings import Settings
 
-COMMANDS = {"up", "serve", "settings", "import", "export", "reindex", "explain", "doctor"}
+COMMANDS = {"up", "serve", "envoy-config", "settings", "import", "export", "reindex", "explain", "doctor"}
 
 
 @pytest.fixture(autouse=True)
@@ -73,6 +73,15 @@ def test_version() -> None:
         (("up", "--http-port", "-1"), "-1 is not in the range 0<=x<=65535."),
         (("up", "--grpc-port", "65536"), "65536 is not in the range 0<=x<=65535."),
         (("up", "--grpc-port", "1" + "0" * 30), "is not in the range 0<=x<=65535."),
+        (("envoy-config",), "Missing option '--worker'."),
+        (("envoy-config", "--worker", "10.0.0.1"), "'10.0.0.1' is not an address"),
+        (("envoy-config", "--worker", "a:0"), "'a:0' is not an address"),
+        (("envoy-config", "--worker", "a:65536"), "'a:65536' is not an address"),
+        (("envoy-config", "--worker", "http://a:1"), "'http://a:1' is not an address"),
+        (("envoy-config", "--worker", "a:1", "--host", "localhost"), "'localhost' does not appear to be an IP"),
+        (("envoy-config", "--worker", "a:1", "--admin", "a"), "'a' is not an address"),
+        (("envoy-config", "--worker", "a:1", "--allow-host", "a:1"), "'a:1' is not the name of a host"),
+        (("envoy-config", "--worker", "a:1", "--call-timeout", "0"), "0 is not in the range x>=0.1."),
         (("up", "--partitions", "65"), "65 is not in the range 1<=x<=64."),
         (("up", "--max-log-bytes", "1"), "1 is not in the range x>=4096."),
         (("up", "--data-dir", ""), "Invalid value for '--data-dir': it has no name"),
@@ -144,9 +153,23 @@ def test_wrong_settings_are_said_in_one_line(command: str, monkeypatch: pytest.M
     assert result.exit_code == 1
     assert result.stdout == ""
     assert result.stderr == (
-        "Error: settings are wrong: CONVERSATIONS_PORT: Input should be less than or equal to 65535; "
-        "CONVERSATIONS_LOG_LEVEL: String should match pattern '^(DEBUG|INFO|WARNING|ERROR)$'\n"
+        "Error: settings are wrong: CONVERSATIONS_PORT: has to be 65535 or less; "
+        "CONVERSATIONS_LOG_LEVEL: has to be 'DEBUG', 'INFO', 'WARNING' or 'ERROR'\n"
     )
+
+
+@pytest.mark.parametrize(
+    "value", ["", "x", "-1", "1.5", "1e400", "nan", "9" * 5_000, "a b/c"], ids=lambda value: value[:5]
+)
+def test_a_wrong_setting_is_said_in_our_words(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in Settings.model_fields.keys() - {"redis_url"}:
+        with monkeypatch.context() as patch:
+            patch.setenv(f"CONVERSATIONS_{name.upper()}", value)
+            result = run("settings")
+        if result.exit_code:
+            said = result.stderr.removeprefix(f"Error: settings are wrong: CONVERSATIONS_{name.upper()}: ")
+            assert said.startswith("has to be "), (name, result.stderr)
+            assert "{" not in said
 
 
 def test_a_wrong_redis_url_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

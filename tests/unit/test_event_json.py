@@ -217,6 +217,25 @@ def test_a_body_that_is_none_is_refused(body: bytes, reason: str) -> None:
     assert caught.value.message == reason
 
 
+@pytest.mark.parametrize(
+    ("event", "reason"),
+    [
+        (b"[" * levels + b"]" * levels, "event: is nested too deep: 20 levels at most")
+        for levels in (1_000, 10_001, 100_000, 500_000)
+    ]
+    + [
+        (b'{"a":' * 120_000 + b"1" + b"}" * 120_000, "event: is nested too deep: 20 levels at most"),
+        (b"[" + b'"",' * 300_000 + b"1]", "event: has to be an object"),
+    ],
+    ids=["1000 levels", "10001 levels", "100000 levels", "500000 levels", "objects", "many strings"],
+)
+def test_whatever_an_event_is_the_others_are_read(event: bytes, reason: str) -> None:
+    good = text(EVENTS[0])
+    before, found, behind = read(b'{"events":[%s,%s,%s]}' % (good, event, good))
+    assert before == behind == parse_event(good)
+    assert found == reason
+
+
 @given(st.binary(max_size=40) | st.text(alphabet='{}[]",:ens\\ 01', max_size=40).map(str.encode))
 def test_no_body_makes_it_fail_in_another_way(body: bytes) -> None:
     for data in (body, b'{"events": [' + body + b"]}", b'{"events": [{"message": ' + body + b"}]}"):

@@ -19,20 +19,17 @@ import grpc
 import grpc.aio
 import pytest
 
-from conversations import importer
-from conversations.importer import (
+from conversations.importer import event_log, read_target, sending
+from conversations.importer.event_log import (
     MAX_LINE_BYTES,
     Batch,
     EncodedEvent,
-    ImportStoppedError,
-    ImportSummary,
     NotALogError,
     RejectedLine,
-    import_events,
     parse_line,
     read_batches,
-    read_target,
 )
+from conversations.importer.sending import ImportStoppedError, ImportSummary, import_events
 from conversations.v1.event_pb2 import Event
 from conversations.v1.ingest_service_pb2 import IngestEventsRequest, IngestEventsResponse, RejectedEvent
 from conversations.v1.ingest_service_pb2_grpc import IngestServiceServicer, add_IngestServiceServicer_to_server
@@ -185,7 +182,7 @@ class TestReadBatches:
         assert [numbers(batch) for batch in batches] == [[1, 2], [3, 4], [5]]
 
     def test_an_event_larger_than_a_batch_travels_alone(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(importer, "MAX_BATCH_BYTES", 1000)
+        monkeypatch.setattr(event_log, "MAX_BATCH_BYTES", 1000)
         batches = batches_of(tag_line("a"), tag_line("b" * 1001), tag_line("c"))
         assert [numbers(batch) for batch in batches] == [[1], [2], [3]]
 
@@ -386,8 +383,8 @@ class TestImportEvents:
             await import_events(read_batches(as_file(tag_line("a"))), "nohost.invalid:1", Recorder())
 
     async def test_a_server_that_is_silent_is_said_to_be(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(importer, "_QUIET_SECONDS", 0.05)
-        monkeypatch.setattr(importer, "_CALL_SECONDS", 0.3)
+        monkeypatch.setattr(sending, "_QUIET_SECONDS", 0.05)
+        monkeypatch.setattr(sending, "_CALL_SECONDS", 0.3)
         with socket.create_server(("127.0.0.1", 0)) as silent:
             target = f"127.0.0.1:{silent.getsockname()[1]}"
             recorder = Recorder()

@@ -11,8 +11,9 @@ from google.protobuf import json_format
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
-from conversations.filters import FIELDS, compile_filter
+from conversations.filters import compile_filter
 from conversations.local.demo import demo_events
+from conversations.schema import FIELDS
 from conversations.settings import Settings
 from conversations.v1.conversation_service_pb2 import ListConversationsResponse
 from conversations.v1.event_pb2 import Event

@@ -1,6 +1,7 @@
 """Envoy's configuration, for `up` and for production: what is let in, where it goes, and how a refusal looks."""
 
 from conversations.edge.configuration import EnvoySettings, render
+from conversations.edge.names import Address
 from conversations.edge.routes import RestRoute, rest_routes
 
-__all__ = ["EnvoySettings", "RestRoute", "render", "rest_routes"]
+__all__ = ["Address", "EnvoySettings", "RestRoute", "render", "rest_routes"]

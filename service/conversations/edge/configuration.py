@@ -1,5 +1,6 @@
 """Fills in the templates of Envoy's configuration."""
 
+import base64
 import json
 import re
 from collections.abc import Iterator, Sequence
@@ -9,8 +10,16 @@ from string import Template
 from typing import Any
 
 from conversations.edge import local_replies
-from conversations.edge.names import canonical_origin, header_name, host_names
-from conversations.edge.routes import DESCRIPTORS, FOLDER, RestRoute, rest_routes, service_names
+from conversations.edge.names import Address, canonical_origin, header_name, host_names
+from conversations.edge.routes import (
+    FOLDER,
+    GrpcStream,
+    RestRoute,
+    descriptor_set,
+    grpc_streams,
+    rest_routes,
+    service_names,
+)
 
 __all__ = ["EnvoySettings", "render"]
 
@@ -27,6 +36,10 @@ _UNBUFFERED = {
     "disabled": True,
 }
 _ON = {"@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig", "config": {}}
+_OFF = {"@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig", "disabled": True}
+_OVERWRITE = "OVERWRITE_IF_EXISTS_OR_ADD"
+# Silent as long as there is nothing to say.
+_STREAM_TARGET = {"cluster": "workers-streams", "timeout": "0s", "idle_timeout": "0s"}
 _INGEST = "conversations.v1.IngestService.IngestJson"
 _HEALTH = "conversations.v1.HealthService.GetHealth"
 
@@ -37,10 +50,13 @@ class EnvoySettings:
 
     port: int
     """Port of REST and gRPC."""
-    worker_ports: Sequence[int]
-    """Ports of the workers on this machine, one each."""
-    admin_socket: Path
-    access_log: Path
+    workers: Sequence[Address]
+    """The workers: of each a port that no other shares."""
+    worker_count: int | None = None
+    """How many workers there are, where a name stands for several; None where each address is one."""
+    admin: Address | None = None
+    """Where Envoy's administration listens; None for nowhere."""
+    access_log: Path = Path("/dev/stdout")
     cors_origins: Sequence[str] = ()
     """Origins whose pages may call, as `https://inbox.example.org`; `*` is every origin, without credentials."""
     cors_headers: Sequence[str] = ()
@@ -81,7 +97,7 @@ def render(settings: EnvoySettings) -> str:
     """
     routes = rest_routes()
     values = {
-        "admin_socket": str(settings.admin_socket),
+        "admin": {} if settings.admin is None else {"address": _envoy_address(settings.admin)},
         "host": settings.host,
         "port": settings.port,
         "access_log": str(settings.access_log),
@@ -102,11 +118,9 @@ def render(settings: EnvoySettings) -> str:
         },
         "attributes": _ATTRIBUTES,
         "large_headers": _LARGE_HEADERS,
-        "pages_lua": str(FOLDER / "pages.lua"),
-        "requests_lua": str(FOLDER / "requests.lua"),
-        "rest_lua": str(FOLDER / "rest.lua"),
-        "grpc_lua": str(FOLDER / "grpc.lua"),
-        "descriptors": str(DESCRIPTORS),
+        # In whole, so that nothing but the one file has to be where Envoy runs.
+        **{f"{name}_lua": (FOLDER / f"{name}.lua").read_text() for name in ("pages", "requests", "rest", "grpc")},
+        "descriptors": base64.b64encode(descriptor_set()).decode(),
         "services": service_names(),
     }
     blocks = {
@@ -114,6 +128,7 @@ def render(settings: EnvoySettings) -> str:
         "health_routes": _filled(
             "route.yaml", (_rest_values(route, settings) for route in routes if route.method == _HEALTH)
         ),
+        "streams": _filled("stream.yaml", _streams()),
         "clusters": _filled("cluster.yaml", _clusters(settings)),
     }
     text = (FOLDER / "envoy.yaml").read_text()
@@ -154,25 +169,30 @@ def _rest_values(route: RestRoute, settings: EnvoySettings) -> dict[str, Any]:
     health, ingest = route.method == _HEALTH, route.method == _INGEST
     wait_ms = settings.health_ms if health else settings.call_ms
     filters = {_BUFFER: _UNBUFFERED} if ingest else {}
-    # For a worker time begins with the first byte of a request that it gets as it comes.
+    # For a worker time begins with the first byte of a request that it gets as it comes. It gives up just before Envoy
+    # does, and can say so.
     deadline_ms = wait_ms - min(500, wait_ms // 10) + (settings.request_ms if ingest else 0)
+    timeout = {"header": {"key": "grpc-timeout", "value": f"{deadline_ms}m"}, "append_action": _OVERWRITE}
+    if route.streams:
+        target = _STREAM_TARGET
+    else:
+        target = _health_target(settings) if health else {"cluster": "workers", "timeout": _seconds(wait_ms)}
     return {
         "name": route.path.removeprefix("/"),
         "path": route.path,
         "method": route.verb,
         "other_method": f"this path takes {route.verb} only",
         "rest": {"success_status": str(route.success_status)}
-        | ({} if route.fields is None else {"fields": dict.fromkeys(sorted(route.fields), True)}),
-        # The server gives up just before Envoy does, and can say so.
-        "deadline": f"{deadline_ms}m",
+        | ({} if route.fields is None else {"fields": route.fields}),
+        "headers": [] if route.streams else [timeout],
         "filters": filters,
         "compressing_filters": {**filters, "brotli": _ON, "gzip": _ON},
         "retry_bytes": settings.max_request_bytes,
-        "route": _health_route(settings) if health else {"cluster": "workers", "timeout": _seconds(wait_ms)},
+        "route": target,
     }
 
 
-def _health_route(settings: EnvoySettings) -> dict[str, Any]:
+def _health_target(settings: EnvoySettings) -> dict[str, Any]:
     return {
         "cluster": "workers-health",
         # The name that a load balancer asks by can be anything.
@@ -198,10 +218,21 @@ def _health_route(settings: EnvoySettings) -> dict[str, Any]:
     }
 
 
+def _streams() -> Iterator[dict[str, Any]]:
+    grpc = {"json-headers": _OFF, "rest": _OFF, "grpc": _ON}
+    for name, stream in (
+        ("health-watch", GrpcStream("/grpc.health.v1.Health/Watch", is_dialogue=False)),
+        *(("grpc-stream", stream) for stream in grpc_streams()),
+    ):
+        # The requests of a dialogue cannot be held back until their end.
+        filters = grpc | ({_BUFFER: _UNBUFFERED} if stream.is_dialogue else {})
+        yield {"name": name, "path": stream.path, "filters": filters, "route": _STREAM_TARGET}
+
+
 def _clusters(settings: EnvoySettings) -> Iterator[dict[str, Any]]:
-    workers = [{"endpoint": {"address": _address(port)}} for port in settings.worker_ports]
-    calls = settings.calls_per_worker * len(workers)
-    streams = settings.streams_per_worker * len(workers)
+    workers = [{"endpoint": {"address": _envoy_address(worker)}} for worker in settings.workers]
+    count = settings.worker_count or len(workers)
+    calls, streams = settings.calls_per_worker * count, settings.streams_per_worker * count
     health = settings.health_calls
     for name, thresholds in (
         ("workers", [_threshold(calls)]),
@@ -211,6 +242,7 @@ def _clusters(settings: EnvoySettings) -> Iterator[dict[str, Any]]:
     ):
         yield {
             "name": name,
+            "discovery": "STRICT_DNS" if any(worker.is_name for worker in settings.workers) else "STATIC",
             "workers": workers,
             # Health is asked of whatever worker lives: one that cannot serve says why.
             "health_checks": [] if name == "workers-health" else [_HEALTH_CHECK],
@@ -218,8 +250,10 @@ def _clusters(settings: EnvoySettings) -> Iterator[dict[str, Any]]:
         }
 
 
-def _address(port: int) -> dict[str, Any]:
-    return {"socket_address": {"address": "127.0.0.1", "port_value": port}}
+def _envoy_address(address: Address) -> dict[str, Any]:
+    if address.port == 0:
+        return {"pipe": {"path": address.host, "mode": 0o600}}
+    return {"socket_address": {"address": address.host, "port_value": address.port}}
 
 
 _HEALTH_CHECK = {

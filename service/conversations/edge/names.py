@@ -1,10 +1,11 @@
-"""Names of hosts, origins and headers, as Envoy compares them."""
+"""Addresses, and names of hosts, origins and headers, as Envoy compares them."""
 
 import re
 from collections.abc import Sequence
-from ipaddress import AddressValueError, IPv4Address, IPv6Address
+from dataclasses import dataclass
+from ipaddress import AddressValueError, IPv4Address, IPv6Address, ip_address
 
-__all__ = ["canonical_origin", "header_name", "host_name", "host_names"]
+__all__ = ["Address", "address", "admin", "canonical_origin", "header_name", "host_name", "host_names", "ip"]
 
 _LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 _HOST = r"\[[0-9a-f:.]+\]|[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*"
@@ -33,6 +34,55 @@ def host_names(allowed: Sequence[str]) -> list[str]:
     """
     names = dict.fromkeys([*_LOOPBACK, *map(host_name, allowed)])
     return [form for name in names for form in ((name,) if name.startswith("[") else (name, f"{name}."))]
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where somebody listens."""
+
+    host: str
+    """An IP address or a name; the path of a socket where the port is 0."""
+    port: int = 0
+
+    @property
+    def is_name(self) -> bool:
+        """Whether the host is a name, which is to be resolved."""
+        try:
+            ip_address(self.host)
+        except ValueError:
+            return self.port > 0
+        return False
+
+
+def address(text: str) -> Address:
+    """Return what `10.0.0.1:50061`, `[::1]:50061` or `worker-1.internal:50061` says.
+
+    Raises:
+        ValueError: It is not an address.
+    """
+    host, _, port = text.rpartition(":")
+    if not re.fullmatch(_HOST, host.lower()) or not re.fullmatch("[0-9]{1,5}", port) or not 0 < int(port) <= 65535:
+        raise ValueError(f"{text!r} is not an address: it looks like 10.0.0.1:50061 or worker-1.internal:50061")
+    return Address(host.strip("[]"), int(port))
+
+
+def admin(text: str) -> Address:
+    """Return what an address or the path of a socket says.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    return Address(text) if text.startswith("/") else address(text)
+
+
+def ip(text: str) -> str:
+    """Return an IP address as it is.
+
+    Raises:
+        ValueError: It is none.
+    """
+    ip_address(text)
+    return text
 
 
 def header_name(text: str) -> str:

@@ -13,13 +13,21 @@ from google.protobuf.descriptor_pb2 import (
     MethodDescriptorProto,
 )
 
-__all__ = ["DESCRIPTORS", "FOLDER", "GRPC_TYPES", "RestRoute", "rest_routes", "service_names"]
+__all__ = [
+    "FOLDER",
+    "GRPC_TYPES",
+    "GrpcStream",
+    "RestRoute",
+    "descriptor_set",
+    "grpc_streams",
+    "rest_routes",
+    "service_names",
+]
 
-FOLDER = Path(__file__).resolve().parents[3] / "envoy"
+FOLDER = Path(__file__).parent / "envoy"
 """Templates and scripts of Envoy's configuration."""
 
 DESCRIPTORS = FOLDER / "conversations.binpb"
-"""The protos, for the transcoder."""
 
 GRPC_TYPES = r"application/grpc(-web(-text)?)?([+].*)?"
 """Pattern of the content types that Envoy's filters take for gRPC."""
@@ -38,14 +46,25 @@ class RestRoute:
     """Full name of the gRPC method."""
     success_status: int
     """204 where the method answers nothing, 201 where it creates, otherwise 200."""
-    fields: frozenset[str] | None
-    """The names that the body's keys may have; None where it is not for the transcoder to read."""
+    fields: dict[str, bool] | None
+    """The names that the body's keys may have, and whether the field is free data; None where it is not for the
+    transcoder to read."""
+    streams: bool
+    """Whether the answer is a stream."""
 
-    @property
-    def grpc_path(self) -> str:
-        """The path of the same call in gRPC."""
-        service, _, method = self.method.rpartition(".")
-        return f"/{service}/{method}"
+
+@dataclass(frozen=True, slots=True)
+class GrpcStream:
+    """A method of gRPC whose answers are a stream."""
+
+    path: str
+    is_dialogue: bool
+    """Whether its requests are a stream too."""
+
+
+def descriptor_set() -> bytes:
+    """Return the protos, for the transcoder."""
+    return DESCRIPTORS.read_bytes()
 
 
 def rest_routes() -> list[RestRoute]:
@@ -62,11 +81,22 @@ def rest_routes() -> list[RestRoute]:
             verb,
             f"{service}.{method.name}",
             _success_status(method),
-            _field_names(requests[method.input_type]) if verb == "POST" and method.input_type in requests else None,
+            _fields(requests[method.input_type]) if verb == "POST" and method.input_type in requests else None,
+            method.server_streaming,
         )
         for service, methods in _services().items()
         for method in methods
         for verb, path in _bindings(method)
+    ]
+
+
+def grpc_streams() -> list[GrpcStream]:
+    """Return the methods of the protos whose answers are a stream."""
+    return [
+        GrpcStream(f"/{service}/{method.name}", method.client_streaming)
+        for service, methods in _services().items()
+        for method in methods
+        if method.server_streaming
     ]
 
 
@@ -76,7 +106,7 @@ def service_names() -> list[str]:
 
 
 def _files() -> list[FileDescriptorProto]:
-    files = FileDescriptorSet.FromString(DESCRIPTORS.read_bytes()).file
+    files = FileDescriptorSet.FromString(descriptor_set()).file
     return [file for file in files if file.package == _PACKAGE]
 
 
@@ -84,12 +114,16 @@ def _services() -> dict[str, list[MethodDescriptorProto]]:
     return {f"{_PACKAGE}.{service.name}": list(service.method) for file in _files() for service in file.service}
 
 
-def _field_names(request: DescriptorProto) -> frozenset[str]:
-    """Return what proto3 JSON calls the fields of a request."""
+def _fields(request: DescriptorProto) -> dict[str, bool]:
+    """Return what proto3 JSON calls the fields of a request, and whether they are free data."""
     for field in request.field:
         if field.type == FieldDescriptorProto.TYPE_MESSAGE and not field.type_name.startswith(".google.protobuf."):
             raise ValueError(f"{request.name}.{field.name}: a request through REST may not have messages of ours")
-    return frozenset(name for field in request.field for name in (field.name, field.json_name))
+    return {
+        name: field.type == FieldDescriptorProto.TYPE_MESSAGE
+        for field in request.field
+        for name in (field.name, field.json_name)
+    }
 
 
 def _bindings(method: MethodDescriptorProto) -> Iterator[tuple[str, str]]:

@@ -1,20 +1,37 @@
-"""From the text of a filter to something that a store can run: parse, bind, generate."""
+"""From the text of a filter to something that a store can run: parse, bind, simplify, plan, write."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
+from math import ceil
 
-from conversations.errors import FilterTooLargeError
-from conversations.filters.binder import bind
+from conversations.errors import FilterTooBroadError, FilterTooLargeError
+from conversations.filters.bind import bind
+from conversations.filters.cost import cost_of
 from conversations.filters.expressions import BoundExpression, Everything
-from conversations.filters.generator import Query, generate
-from conversations.filters.lexer import syntax_error
-from conversations.filters.nodes import Node, patterns_of, simplify
-from conversations.filters.parser import MAX_FILTER_BYTES, parse
+from conversations.filters.language import MAX_FILTER_BYTES, parse, syntax_error
 from conversations.filters.patterns import WordPattern
+from conversations.filters.plan import make_plan
+from conversations.filters.predicate import predicate_of
+from conversations.filters.query import PhraseCheck, write_query
+from conversations.filters.simplify import Node, patterns_of, simplify
 from conversations.filters.warnings import warnings_for
 
-__all__ = ["CompiledFilter", "compile_filter"]
+__all__ = ["CompiledFilter", "Query", "compile_filter"]
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A query of RediSearch, to be run VERBATIM in dialect 2."""
+
+    text: str
+    """`*` for every document; otherwise in parentheses and fit to be a part of a larger query. `<<i>>` stands for what
+    phrase check i found, as a query."""
+    phrase_checks: tuple[PhraseCheck, ...] = ()
+    cost: int = field(default=0, compare=False)
+    """About how many milliseconds it takes over 100,000 conversations, if most of them match."""
+    predicate: str = field(default="", compare=False)
+    """The same of one document, as in predicate.py; empty where that would be too long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +62,32 @@ class CompiledFilter:
         Raises:
             FilterTooBroadError: They match more.
         """
-        return self._fixed or generate(self._node, words, max_words)
+        if self._fixed is not None:
+            return self._fixed
+        _check_breadth(patterns_of(self._node), words, max_words)
+        return _query(self._node, words)
+
+
+def _query(node: Node, words: Mapping[WordPattern, Sequence[str]]) -> Query:
+    plan = make_plan(node, words)
+    return Query(*write_query(plan), cost=ceil(cost_of(plan)), predicate=predicate_of(plan))
+
+
+def _check_breadth(patterns: Sequence[WordPattern], words: Mapping[WordPattern, Sequence[str]], max_words: int) -> None:
+    total = sum(len(words[pattern]) for pattern in patterns)
+    if total <= max_words:
+        return
+    widest = max(patterns, key=lambda pattern: len(words[pattern]))
+    share = len(words[widest])
+    what = (
+        f"this pattern matches {total}" if share == total else f"the patterns match {total} together, this one {share}"
+    )
+    raise FilterTooBroadError(
+        f"at position {widest.position}: {what} different words of {max_words} at most; ask for more of the word",
+        widest.position,
+        words=str(total),
+        limit=str(max_words),
+    )
 
 
 @lru_cache(maxsize=1024)
@@ -63,12 +105,12 @@ def compile_filter(text: str) -> CompiledFilter:
         message = f"a filter has at most {MAX_FILTER_BYTES} bytes; this one has more"
         raise FilterTooLargeError(message, 0, limit=str(MAX_FILTER_BYTES))
     if not text.strip(_BLANKS):
-        return CompiledFilter(text, True, (), (), Everything(0), True, Query("*", ()))
+        return CompiledFilter(text, True, (), (), Everything(0), True, Query("*"))
     query = parse(text)
     expression = bind(query)
     node = simplify(expression)
     patterns = tuple(dict.fromkeys(patterns_of(node)))
-    fixed = None if patterns else generate(node, {}, 0)
+    fixed = None if patterns else _query(node, {})
     return CompiledFilter(text, node is True, patterns, warnings_for(query, expression), expression, node, fixed)
 
 

@@ -18,8 +18,8 @@ from conversations.filters.expressions import (
     Term,
     WordPhrase,
 )
-from conversations.filters.fields import Field
 from conversations.filters.patterns import Between, Glob, Near, Predicate, RegularExpression, StartsWith
+from conversations.schema import Field
 from conversations.times import format_time
 
 __all__ = ["Explanation", "explain", "explain_text", "render"]

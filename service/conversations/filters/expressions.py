@@ -4,8 +4,8 @@ import dataclasses
 from dataclasses import dataclass
 from enum import Enum
 
-from conversations.filters.fields import Field
 from conversations.filters.patterns import Between, WordPattern
+from conversations.schema import Field
 
 __all__ = [
     "Boolean",

@@ -1,112 +1,15 @@
-"""The fields that a filter may name."""
-
-from dataclasses import dataclass
-from enum import Enum
+"""From the name in a filter to its field, or to the name that was likely meant."""
 
 from rapidfuzz.distance import JaroWinkler
 
 from conversations.errors import UnknownFieldError
-from conversations.filters.parser import FieldName
+from conversations.filters.language import FieldName
+from conversations.schema import FIELDS, METADATA, METADATA_PREFIX, Field, metadata_field
 
-__all__ = ["DEFAULT_FIELDS", "FIELDS", "METADATA_PREFIX", "TAG_IDS", "Field", "FieldKind", "find_field", "tag_of"]
+__all__ = ["find_field", "tag_of"]
 
-METADATA_PREFIX = "metadata."
-"""What the name of every metadata field starts with; the dotted path of a leaf follows."""
-
-
-class FieldKind(Enum):
-    """What a field holds, which says how it may be asked."""
-
-    TEXT = "text"
-    """Words."""
-    KEYWORD = "keyword"
-    """One word."""
-    NUMBER = "number"
-    """A whole number."""
-    METADATA = "metadata"
-    """The words of one leaf of the metadata."""
-
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """A field of a conversation."""
-
-    name: str
-    kind: FieldKind
-    example: str
-    """A filter that asks it."""
-    description: str
-    """One sentence for a person."""
-    aliases: tuple[str, ...] = ()
-    is_time: bool = False
-    """Whether its number is a time in milliseconds since 1970 UTC, and may be given as a date."""
-
-
-FIELDS = (
-    Field("id", FieldKind.KEYWORD, "id:a688d36c-a85e-44af-bc02-4248c2c97622", "The id of the conversation."),
-    Field(
-        "channel_id",
-        FieldKind.KEYWORD,
-        "channel_id:318efa04-7cc1-4200-988e-50699d0dd6e3",
-        "The id of the channel that the conversation came by.",
-        ("channelId",),
-    ),
-    Field("source", FieldKind.KEYWORD, "source:twilio.*", "The kind of channel, such as `facebook`."),
-    Field("state", FieldKind.KEYWORD, "state:open", "`open` or `closed`; nothing where no state is set."),
-    Field(
-        "display_name",
-        FieldKind.TEXT,
-        'display_name:"ada lovelace"',
-        "The name of the contact.",
-        ("displayName",),
-    ),
-    Field(
-        "tag_ids",
-        FieldKind.TEXT,
-        "tag_ids:f339c325-8614-43cb-a70a-e83d81bf56fc",
-        "The ids of the tags.",
-        ("tagIds", "metadata.tags"),
-    ),
-    Field(
-        "created_at",
-        FieldKind.NUMBER,
-        "created_at:[2019-01-01 TO 2019-06-30]",
-        "When the earliest message was sent: a date, a time, or milliseconds since 1970 UTC.",
-        ("createdAt",),
-        is_time=True,
-    ),
-    Field(
-        "last_message_at",
-        FieldKind.NUMBER,
-        'last_message_at:["2019-06-30T12:00:00Z" TO *]',
-        "When the latest message was sent: a date, a time, or milliseconds since 1970 UTC.",
-        ("lastMessageAt",),
-        is_time=True,
-    ),
-    Field(
-        "unread_count",
-        FieldKind.NUMBER,
-        "unread_count:[2 TO *]",
-        "How many messages of the contact are later than the last read.",
-        ("unreadCount", "unread_message_count", "unreadMessageCount", "metadata.unread_count"),
-    ),
-    Field(
-        "metadata.<path>",
-        FieldKind.METADATA,
-        "metadata.user_data.erp.id:abc",
-        "A leaf of the metadata document, the keys on the way to it joined by dots.",
-    ),
-)
-"""Every field, in the order in which a person would want to read them."""
-
-DEFAULT_FIELDS = (FIELDS[0], FIELDS[4])
-"""Where a word without a field is searched: `id` and `display_name`."""
-
-_BY_NAME = {name: field for field in FIELDS[:-1] for name in (field.name, *field.aliases)}
-
-
+_BY_NAME = {name: field for field in FIELDS if field is not METADATA for name in (field.name, *field.aliases)}
 _TAG_PREFIX = "metadata.tags."
-TAG_IDS = FIELDS[5]
 
 
 def tag_of(field: Field) -> str | None:
@@ -124,8 +27,7 @@ def find_field(name: FieldName) -> Field:
     if field is not None:
         return field
     if name.text.startswith(METADATA_PREFIX):
-        pattern = FIELDS[-1]
-        return Field(name.text, FieldKind.METADATA, pattern.example, pattern.description)
+        return metadata_field(name.text)
     raise _unknown_field(name)
 
 
@@ -134,7 +36,7 @@ def _unknown_field(name: FieldName) -> UnknownFieldError:
     if name.text in ("http", "https"):
         hint = f'put an address in quotes: `"{name.text}://..."`'
     elif name.text in ("metadata", "user_data"):
-        nearest, hint = FIELDS[-1].name, f"name a leaf below it, as in `{FIELDS[-1].example}`"
+        nearest, hint = METADATA.name, f"name a leaf below it, as in `{METADATA.example}`"
     elif name.text.isdigit():
         hint = f'put a time or another text with a colon in quotes: `"{name.text}:..."`'
     elif is_near:

@@ -4,8 +4,8 @@ import re
 
 from conversations.errors import FilterValueError
 from conversations.filters.expressions import BoundExpression, Exists, Nothing, NumberRange, any_of
-from conversations.filters.fields import Field
-from conversations.filters.parser import Expression, Fuzzy, Phrase, Prefix, Range, Wildcard, Word
+from conversations.filters.language import Expression, Fuzzy, Phrase, Prefix, Range, Wildcard, Word
+from conversations.schema import Field
 from conversations.terms import split_words
 from conversations.times import parse_time
 

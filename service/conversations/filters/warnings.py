@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from conversations.filters.expressions import Boolean, BoundExpression, Everything, Pattern
-from conversations.filters.fields import FIELDS, METADATA_PREFIX, Field, FieldKind, tag_of
+from conversations.filters.fields import tag_of
+from conversations.filters.language import Clause, Conjunction, Group, Wildcard, Word
 from conversations.filters.numbers import compared
-from conversations.filters.parser import Clause, Conjunction, Group, Wildcard, Word
 from conversations.filters.patterns import Between
+from conversations.schema import DISPLAY_NAME, FIELDS, METADATA_PREFIX, Field, FieldKind
 
 __all__ = ["metadata_fields", "warnings_for"]
 
@@ -81,14 +82,19 @@ def _mixes(clauses: tuple[Clause, ...]) -> bool:
 
 
 _COMPARISON = re.compile(r"([A-Za-z_.]+)(>=|<=|>|<|==?)(.+)")
+_SIGN = re.compile("(>=|<=|>|<)(.+)")
 _UUID = re.compile("[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _NAMES = frozenset(name for field in FIELDS for name in (field.name, *field.aliases))
 
 
 def _word_warning(text: str, clause: Clause) -> str | None:
     if clause.field is not None and text[0] != "'":
-        if clause.field.text in ("display_name", "displayName") and _UUID.fullmatch(text):
+        if clause.field.text in (DISPLAY_NAME.name, *DISPLAY_NAME.aliases) and _UUID.fullmatch(text):
             return f"`{text}` looks like an id, and is looked for in the name; ask `id:`, `channel_id:` or `tag_ids:`"
+        sign = _SIGN.fullmatch(text)
+        if sign is not None:
+            asked = compared(sign[1], sign[2])
+            return f"`{text}` is looked for as a word; to compare, write `{clause.field.text}:{asked}`"
         return None
     comparison = _COMPARISON.fullmatch(text)
     if comparison is not None and (comparison[1] in _NAMES or comparison[1].startswith(METADATA_PREFIX)):

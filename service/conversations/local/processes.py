@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import re
+import resource
 import signal
 import sys
 from collections.abc import Mapping, Sequence
@@ -12,7 +13,9 @@ from pathlib import Path
 
 from conversations.local.logs import older
 
-__all__ = ["Child", "ChildDiedError", "start_child"]
+__all__ = ["Child", "ChildDiedError", "raise_open_files", "start_child"]
+
+_MAX_OPEN_FILES = 65_536
 
 # Linux signals a child when its parent is gone, however it went; the child has to ask for it itself.
 _TETHER = """
@@ -125,6 +128,19 @@ async def start_child(
             start_new_session=True,
         )
     return Child(name, process, log)
+
+
+def raise_open_files() -> int:
+    """Let this process and its children open as many files as they may, and return how many that is."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _MAX_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, _MAX_OPEN_FILES)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return _MAX_OPEN_FILES if soft == resource.RLIM_INFINITY else soft
+    # macOS says that there is no limit, and has one.
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        return wanted
+    return soft
 
 
 def _how_it_ended(status: int | None) -> str:

@@ -9,50 +9,38 @@ Each is a child of this process. When one ends by itself, the others are stopped
 
 import asyncio
 import contextlib
-import errno
-import itertools
 import os
-import resource
-import shlex
 import signal
-import socket
 import sys
-from collections.abc import Awaitable, Coroutine, Iterator, Sequence
-from contextlib import ExitStack, closing
+from collections.abc import Coroutine, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import grpc.aio
-from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from pydantic import SecretStr
 
-from conversations.edge import EnvoySettings, render
+from conversations.edge import Address, EnvoySettings, render
 from conversations.errors import ServiceError
 from conversations.local import demo
+from conversations.local.announcements import print_ready, tell, things_to_try, waiting_for
 from conversations.local.append_only import AppendOnlyFile
 from conversations.local.checkup import count_data, examine_data, mend_setup
 from conversations.local.data_directory import DataDirectory, DirectoryInUseError, open_data_directory
 from conversations.local.engines import EngineError, find_envoy, find_redis, private_directory
 from conversations.local.envoy_process import drain, envoy_command, wait_until_healthy
 from conversations.local.logs import keep_small
-from conversations.local.processes import Child, ChildDiedError, start_child
+from conversations.local.ports import HOST, Ports, StartError, find_ports, wait_until_serving
+from conversations.local.processes import Child, ChildDiedError, raise_open_files, start_child
 from conversations.local.redis import keep_flushed, redis_command, start_redis
 from conversations.local.upgrade import upgrade_store
-from conversations.output import discard_output
 from conversations.settings import Settings
 from conversations.signals import exit_code
 
 __all__ = ["UpOptions", "up"]
 
-_T = TypeVar("_T")
-
-_HOST = "127.0.0.1"
-_POLL_SECONDS = 0.05
-_MAX_OPEN_FILES = 65_536
-_QUIET_SECONDS = 3.0
 _READ_SECONDS = 1.0
-_QUIET_TIMES = 10
 
 # All together below the 10 seconds that a stop may take.
 _ENVOY_DRAIN_SECONDS = 2.0
@@ -92,19 +80,6 @@ class UpOptions:
     """Size above which a log is rotated; one older file of each is kept."""
 
 
-class _StartError(Exception):
-    """Raised when something stands in the way of starting; says what, and what to do."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Ports:
-    """Ports that were free when they were looked at."""
-
-    http: int
-    grpc: int
-    workers: Sequence[int]
-
-
 def up(options: UpOptions) -> int:
     """Run everything until a signal, or until a child ends.
 
@@ -119,13 +94,13 @@ def up(options: UpOptions) -> int:
     try:
         with _interruptible(), open_data_directory(options.data_dir) as directory, private_directory() as sockets:
             return asyncio.run(_run(options, directory, sockets))
-    except (_StartError, ChildDiedError, DirectoryInUseError, EngineError, ServiceError) as error:
-        _tell(f"error: {error}")
+    except (StartError, ChildDiedError, DirectoryInUseError, EngineError, ServiceError) as error:
+        tell(f"error: {error}")
         return 1
     except KeyboardInterrupt:
         return exit_code(signal.SIGINT)
     except OSError as error:
-        _tell(f"error: {error.filename or options.data_dir}: {error.strerror or error}")
+        tell(f"error: {error.filename or options.data_dir}: {error.strerror or error}")
         return 1
 
 
@@ -194,16 +169,16 @@ class _Stack:
 
     async def serve(self) -> None:
         """Start everything, say so, and go on until cancelled."""
-        max_open_files = _raise_open_files()
-        ports = _find_ports(self._options)
-        self._tasks.append(asyncio.create_task(keep_small(self._directory.logs, self._options.max_log_bytes, _tell)))
+        max_open_files = raise_open_files()
+        ports = find_ports(self._options.http_port, self._options.grpc_port, self._options.workers)
+        self._tasks.append(asyncio.create_task(keep_small(self._directory.logs, self._options.max_log_bytes, tell)))
         redis_url = self._options.redis_url or await self._start_redis()
         await self._start_workers(redis_url, ports)
         await self._start_envoy(ports, max_open_files)
         loaded = await self._load_demo(ports) if self._options.demo else 0
-        _print_ready(f"ready http://{_HOST}:{ports.http} grpc://{_HOST}:{ports.grpc}")
+        print_ready(f"ready http://{HOST}:{ports.http} grpc://{HOST}:{ports.grpc}")
         if self._options.demo:
-            _tell(_things_to_try(ports, loaded))
+            tell(things_to_try(ports, loaded))
         await asyncio.Event().wait()
 
     async def death(self) -> None:
@@ -243,32 +218,32 @@ class _Stack:
         url = f"unix://{socket_path}"
         self._file = AppendOnlyFile(self._directory.redis, engine)
         # To read large files takes seconds, in which a signal may come.
-        may_differ = await asyncio.to_thread(self._file.prepare, _tell)
+        may_differ = await asyncio.to_thread(self._file.prepare, tell)
 
         async def launch() -> Child:
             child = await start_child("redis", command, self._directory.logs, keep_open=[self._directory.lock])
             self._directory.add_holder(child.process.pid)
             return child
 
-        child = await _waiting_for("redis to answer", start_redis(launch, self._file, url, _tell))
+        child = await waiting_for("redis to answer", start_redis(launch, self._file, url, tell))
         self._redis.append(self._watched(child))
         self._tasks.append(asyncio.create_task(_read_on(self._file)))
         if self._options.appendfsync == "everysec":
-            self._tasks.append(asyncio.create_task(keep_flushed(self._directory.redis, _tell)))
+            self._tasks.append(asyncio.create_task(keep_flushed(self._directory.redis, tell)))
         self._announcements.enter_context(self._directory.announced_redis(url))
         settings = Settings(redis_url=SecretStr(url), partitions=self._options.partitions)
-        await mend_setup(settings, _tell)
-        await upgrade_store(settings, _tell)
-        await count_data(settings, _tell)
+        await mend_setup(settings, tell)
+        await upgrade_store(settings, tell)
+        await count_data(settings, tell)
         if may_differ:
-            self._tasks.append(asyncio.create_task(examine_data(settings, _tell)))
+            self._tasks.append(asyncio.create_task(examine_data(settings, tell)))
         return url
 
-    async def _start_workers(self, redis_url: str, ports: _Ports) -> None:
+    async def _start_workers(self, redis_url: str, ports: Ports) -> None:
         for number, own_port in enumerate(ports.workers, 1):
             environment = {
                 "CONVERSATIONS_REDIS_URL": redis_url,
-                "CONVERSATIONS_HOST": _HOST,
+                "CONVERSATIONSHOST": HOST,
                 "CONVERSATIONS_PORT": str(ports.grpc),
                 "CONVERSATIONS_OWN_PORT": str(own_port),
                 "CONVERSATIONS_PARTITIONS": str(self._options.partitions),
@@ -281,15 +256,15 @@ class _Stack:
             self._workers.append(self._watched(child))
         for number, own_port in enumerate(ports.workers, 1):
             worker = self._workers[number - 1]
-            await _waiting_for(f"{worker.name} to serve", _wait_until_serving(own_port), worker)
-        await _waiting_for("the workers' shared port to answer", _wait_until_serving(ports.grpc))
+            await waiting_for(f"{worker.name} to serve", wait_until_serving(own_port), worker)
+        await waiting_for("the workers' shared port to answer", wait_until_serving(ports.grpc))
 
-    async def _start_envoy(self, ports: _Ports, max_open_files: int) -> None:
+    async def _start_envoy(self, ports: Ports, max_open_files: int) -> None:
         settings = EnvoySettings(
-            host=_HOST,
+            host=HOST,
             port=ports.http,
-            worker_ports=ports.workers,
-            admin_socket=self._admin_socket,
+            workers=[Address(HOST, port) for port in ports.workers],
+            admin=Address(str(self._admin_socket)),
             access_log=self._directory.logs / "access.log",
             cors_origins=self._options.cors_origins,
             cors_headers=self._options.cors_headers,
@@ -300,13 +275,13 @@ class _Stack:
         configuration = self._directory.write("envoy.yaml", render(settings))
         child = await start_child("envoy", envoy_command(find_envoy(), configuration), self._directory.logs)
         self._envoy.append(self._watched(child))
-        await _waiting_for("envoy to answer", wait_until_healthy(_HOST, ports.http))
+        await waiting_for("envoy to answer", wait_until_healthy(HOST, ports.http))
 
-    async def _load_demo(self, ports: _Ports) -> int:
+    async def _load_demo(self, ports: Ports) -> int:
         try:
-            return await demo.load(f"{_HOST}:{ports.grpc}")
+            return await demo.load(f"{HOST}:{ports.grpc}")
         except grpc.aio.AioRpcError as error:
-            raise _StartError(f"the demo data could not be loaded: {error.details()}") from error
+            raise StartError(f"the demo data could not be loaded: {error.details()}") from error
 
     def _watched(self, child: Child) -> Child:
         self._tasks.append(asyncio.create_task(self._watch(child)))
@@ -327,120 +302,5 @@ async def _read_on(file: AppendOnlyFile) -> None:
             await asyncio.to_thread(file.read_on)
 
 
-def _raise_open_files() -> int:
-    """Let this process and its children open as many files as they may, and return how many that is."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = _MAX_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, _MAX_OPEN_FILES)
-    if soft == resource.RLIM_INFINITY or soft >= wanted:
-        return _MAX_OPEN_FILES if soft == resource.RLIM_INFINITY else soft
-    # macOS says that there is no limit, and has one.
-    with contextlib.suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-        return wanted
-    return soft
-
-
-def _find_ports(options: UpOptions) -> _Ports:
-    """Raises `_StartError` when a port that was asked for is in use."""
-    with ExitStack() as sockets:
-        # Held until all are found, so that none is found twice.
-        http = _bound(sockets, options.http_port, "--http-port")
-        shared = _bound(sockets, options.grpc_port, "--grpc-port")
-        return _Ports(http, shared, [_bound(sockets, 0, "") for _ in range(options.workers)])
-
-
-def _bound(sockets: ExitStack, port: int, option: str) -> int:
-    probe = sockets.enter_context(closing(socket.socket()))
-    # Connections of an earlier run that linger do not keep the port; a server that listens does.
-    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        probe.bind((_HOST, port))
-        # Two sockets may be bound to the same port, but only one may listen.
-        probe.listen()
-    except OSError as error:
-        variable, other = option.strip("-").replace("-", "_").upper(), port + 1 if port < 65535 else port - 1
-        raise _StartError(
-            f"port {port} cannot be used: {error.strerror}; choose another with {option}, as in `{option} {other}`, "
-            f"or with `make run {variable}={other}`"
-        ) from error
-    bound: int = probe.getsockname()[1]
-    return bound
-
-
-async def _wait_until_serving(port: int) -> None:
-    """Wait until the gRPC server on a port says that it serves."""
-    options = [("grpc.initial_reconnect_backoff_ms", 100), ("grpc.max_reconnect_backoff_ms", 200)]
-    async with grpc.aio.insecure_channel(f"{_HOST}:{port}", options) as channel:
-        check = channel.unary_unary(
-            "/grpc.health.v1.Health/Check", HealthCheckRequest.SerializeToString, HealthCheckResponse.FromString
-        )
-        while True:
-            try:
-                answer = await check(HealthCheckRequest(), timeout=2)
-                if answer.status == HealthCheckResponse.SERVING:
-                    return
-            except grpc.aio.AioRpcError:
-                pass
-            await asyncio.sleep(_POLL_SECONDS)
-
-
-async def _waiting_for(what: str, awaitable: Awaitable[_T], child: Child | None = None) -> _T:
-    """Wait, and say for what when it takes long; and what the child says that it waits for, now and then."""
-    telling = asyncio.create_task(_tell_that_it_waits(what, child))
-    try:
-        return await awaitable
-    finally:
-        telling.cancel()
-
-
-async def _tell_that_it_waits(what: str, child: Child | None) -> None:
-    told = None
-    for count in itertools.count():
-        await asyncio.sleep(_QUIET_SECONDS)
-        why = child.last_word() if child is not None else ""
-        if why != told or count % _QUIET_TIMES == 0:
-            _tell(f"waiting for {what}: {why}" if why else f"waiting for {what}")
-        told = why
-
-
-def _print_ready(line: str) -> None:
-    try:
-        print(line, flush=True)
-    except OSError as error:
-        discard_output()
-        # Nobody wants to hear it, or no longer: that is no reason to stop.
-        if error.errno not in (errno.EPIPE, errno.EBADF):
-            raise _StartError(f"cannot write to standard output: {error.strerror}") from error
-
-
 async def _stop(children: Sequence[Child], patience_seconds: float) -> None:
     await asyncio.gather(*(child.stop(patience_seconds) for child in children))
-
-
-def _tell(message: str) -> None:
-    # A full disk or a reader that is gone ends nothing that runs.
-    with contextlib.suppress(OSError):
-        print(message, file=sys.stderr, flush=True)
-
-
-def _things_to_try(ports: _Ports, loaded: int) -> str:
-    programs = Path(os.path.relpath(Path(sys.executable).parent))
-    http = f"http://{_HOST}:{ports.http}"
-    snippet = (
-        "import grpc; "
-        "from conversations.v1.conversation_service_pb2 import ListConversationsRequest as Request; "
-        "from conversations.v1.conversation_service_pb2_grpc import ConversationServiceStub as Stub; "
-        f'print(Stub(grpc.insecure_channel("{_HOST}:{ports.grpc}")).ListConversations(Request(page_size=1)))'
-    )
-    call = [
-        *(str(programs / "buf"), "curl", "--http2-prior-knowledge", "--protocol", "grpc"),
-        *("-d", '{"filters": "source:facebook", "page_size": 1}'),
-        f"{http}/conversations.v1.ConversationService/ListConversations",
-    ]
-    commands = [
-        ["curl", f"{http}/conversations.list", "-d", '{"filters": "unread_count:[1 TO *]", "page_size": 1}'],
-        call,
-        [str(programs / "python"), "-c", snippet],
-    ]
-    lines = [f"loaded {loaded} demo conversations"] if loaded else []
-    return "\n\n".join([*lines, "Try:", *(f"  {shlex.join(command)}" for command in commands), "Ctrl-C stops all."])

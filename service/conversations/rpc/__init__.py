@@ -1,8 +1,10 @@
-"""What all calls share, whatever they ask: admission, requests, deadlines, errors, health, reflection."""
+"""What all calls share, whatever they ask: their context, admission, deadlines, errors, health, reflection."""
 
 from conversations.rpc.admission import Admission, Limits
-from conversations.rpc.handlers import MAX_HEADER_BYTES, Handlers, Method
+from conversations.rpc.calls import Answer, Call, Context, Interceptor, Method
+from conversations.rpc.handlers import MAX_HEADER_BYTES, Handlers
 from conversations.rpc.health import Health
+from conversations.rpc.interceptors import INTERCEPTORS
 from conversations.rpc.peers import Peers
 from conversations.rpc.reflection import reflection_methods
 from conversations.rpc.server import make_server
@@ -10,10 +12,15 @@ from conversations.rpc.statuses import DOMAIN, to_status
 
 __all__ = [
     "DOMAIN",
+    "INTERCEPTORS",
     "MAX_HEADER_BYTES",
     "Admission",
+    "Answer",
+    "Call",
+    "Context",
     "Handlers",
     "Health",
+    "Interceptor",
     "Limits",
     "Method",
     "Peers",

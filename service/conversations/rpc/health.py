@@ -11,7 +11,7 @@ from typing import Any
 from grpc_health.v1 import health_pb2
 
 from conversations.errors import UnknownServiceError
-from conversations.rpc.handlers import Method
+from conversations.rpc.calls import Context, Method
 
 __all__ = ["Health"]
 
@@ -60,15 +60,17 @@ class Health:
     def _status(self) -> Any:
         return _Response.SERVING if self.serving else _Response.NOT_SERVING
 
-    async def _check(self, request: health_pb2.HealthCheckRequest) -> health_pb2.HealthCheckResponse:
+    async def _check(self, request: health_pb2.HealthCheckRequest, _: Context) -> health_pb2.HealthCheckResponse:
         if request.service not in self._services:
             raise UnknownServiceError(request.service)
         return _Response(status=self._status)
 
-    async def _list(self, _request: Any) -> Any:
+    async def _list(self, _request: Any, _: Context) -> Any:
         return _ListResponse(statuses={service: _Response(status=self._status) for service in self._services})
 
-    async def _watch(self, request: health_pb2.HealthCheckRequest) -> AsyncIterator[health_pb2.HealthCheckResponse]:
+    async def _watch(
+        self, request: health_pb2.HealthCheckRequest, _: Context
+    ) -> AsyncIterator[health_pb2.HealthCheckResponse]:
         known = request.service in self._services
         told = None
         while True:

@@ -1,7 +1,6 @@
 """Who is at the other end of a call: the peer, or whom a proxy says that it calls for."""
 
 from collections.abc import Sequence
-from contextvars import ContextVar
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from urllib.parse import unquote
@@ -13,7 +12,6 @@ __all__ = ["CALLER_HEADER", "Peers"]
 CALLER_HEADER = "x-conversations-caller"
 """In it a trusted proxy says for whom it calls: `address:port`."""
 
-_NAMED: ContextVar[str] = ContextVar("named", default="")
 _KEPT = 4096
 _MAX_TEXT = 64
 
@@ -25,18 +23,14 @@ class Peers:
         self._trusted_proxies = trusted_proxies
         self._is_trusted = lru_cache(_KEPT)(self._is_proxy)
 
-    def note(self, named: str | bytes) -> None:
-        """Note for the current task whom its header says that it calls for."""
-        _NAMED.set(str(named)[:_MAX_TEXT])
-
-    def caller(self, peer: str) -> Caller:
-        """Return who calls in the current task.
+    def caller(self, peer: str, named: str | bytes = "") -> Caller:
+        """Return who calls.
 
         Args:
             peer: As gRPC names it, `ipv4:127.0.0.1:5000`.
+            named: What its header says for whom it calls.
         """
-        named = _NAMED.get()
-        return _caller(named if named and self._is_trusted(peer) else _plain(peer))
+        return _caller(str(named)[:_MAX_TEXT] if named and self._is_trusted(peer) else _plain(peer))
 
     def _is_proxy(self, peer: str) -> bool:
         if peer.startswith("unix:"):

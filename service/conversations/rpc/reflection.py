@@ -6,14 +6,14 @@ Source:
     https://github.com/grpc/grpc-proto/blob/master/grpc/reflection/v1/reflection.proto
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from google.protobuf import descriptor_pool, text_format
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
-from conversations.rpc.handlers import Method
+from conversations.rpc.calls import Method
 
 __all__ = ["reflection_methods"]
 
@@ -28,12 +28,8 @@ def reflection_methods(services: Sequence[str]) -> list[Method]:
     described = [file.services_by_name["ServerReflection"] for file in files]
     servicer = reflection.aio.ReflectionServicer([*services, *(service.full_name for service in described)])
 
-    def answer(requests: AsyncIterator[Any]) -> Any:
-        # The second argument is the context, which it does not use.
-        return servicer.ServerReflectionInfo(requests, None)
-
     parse = reflection_pb2.ServerReflectionRequest.FromString
-    return [Method(service.methods[0], answer, parse) for service in described]
+    return [Method(service.methods[0], servicer.ServerReflectionInfo, parse) for service in described]
 
 
 def _describe_v1() -> Any:

@@ -1,6 +1,8 @@
 """FilterService."""
 
 from conversations import filters
+from conversations.rpc import Context
+from conversations.schema import FIELDS
 from conversations.store import Store
 from conversations.v1 import filter_service_pb2 as pb
 
@@ -13,7 +15,7 @@ class FilterServicer:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    async def ExplainFilter(self, request: pb.ExplainFilterRequest) -> pb.ExplainFilterResponse:
+    async def ExplainFilter(self, request: pb.ExplainFilterRequest, context: Context) -> pb.ExplainFilterResponse:
         compiled = filters.compile_filter(request.filters)
         queries = await self._store.conversations.queries(compiled)
         asked = filters.metadata_fields(compiled.expression)
@@ -31,7 +33,9 @@ class FilterServicer:
             warnings=[*compiled.warnings, *unknown],
         )
 
-    async def ListFilterFields(self, _request: pb.ListFilterFieldsRequest) -> pb.ListFilterFieldsResponse:
+    async def ListFilterFields(
+        self, request: pb.ListFilterFieldsRequest, context: Context
+    ) -> pb.ListFilterFieldsResponse:
         return pb.ListFilterFieldsResponse(
             fields=[
                 pb.FilterField(
@@ -41,7 +45,7 @@ class FilterServicer:
                     description=field.description,
                     example=field.example,
                 )
-                for field in filters.FIELDS
+                for field in FIELDS
             ]
         )
 

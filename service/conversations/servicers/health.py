@@ -1,7 +1,7 @@
 """HealthService."""
 
 from conversations.errors import StoreUnavailableError
-from conversations.rpc import Health
+from conversations.rpc import Context, Health
 from conversations.v1 import health_service_pb2 as pb
 
 __all__ = ["HealthServicer"]
@@ -13,7 +13,7 @@ class HealthServicer:
     def __init__(self, health: Health) -> None:
         self._health = health
 
-    async def GetHealth(self, _request: pb.GetHealthRequest) -> pb.GetHealthResponse:
+    async def GetHealth(self, request: pb.GetHealthRequest, context: Context) -> pb.GetHealthResponse:
         causes = self._health.causes
         if not self._health.serving:
             raise StoreUnavailableError("; ".join(causes))

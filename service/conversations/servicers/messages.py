@@ -1,5 +1,6 @@
 """MessageService."""
 
+from conversations.rpc import Context
 from conversations.servicers.requests import read_id, read_page_size
 from conversations.servicers.wire import page_bytes
 from conversations.store import Store
@@ -14,7 +15,7 @@ class MessageServicer:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    async def ListMessages(self, request: pb.ListMessagesRequest) -> bytes:
+    async def ListMessages(self, request: pb.ListMessagesRequest, context: Context) -> bytes:
         id = read_id(request.conversation_id, "conversation_id")
         page = await self._store.messages.list_page(id, request.cursor, read_page_size(request.page_size))
         pagination_data = pb.MessagePaginationData(

@@ -3,6 +3,7 @@
 from google.protobuf.empty_pb2 import Empty
 
 from conversations.errors import InvalidFieldError
+from conversations.rpc import Context
 from conversations.servicers.requests import check_free_data, read_id
 from conversations.store import ConversationPatch, Store, to_json
 from conversations.v1 import metadata_service_pb2 as pb
@@ -16,7 +17,7 @@ class MetadataServicer:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    async def UpsertMetadata(self, request: pb.UpsertMetadataRequest) -> Empty:
+    async def UpsertMetadata(self, request: pb.UpsertMetadataRequest, context: Context) -> Empty:
         id = read_id(request.id, "id")
         if not request.HasField("data"):
             raise InvalidFieldError("data", "is missing")

@@ -1,6 +1,7 @@
 """The two shapes of what is stored: protobuf messages on the outside, parts of Redis hashes on the inside."""
 
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -80,7 +81,9 @@ def _value_to_json(value: Any) -> Any:
             return value.string_value
         case "number_value":
             number = value.number_value
-            return int(number) if number.is_integer() and abs(number) <= 2**53 else number
+            # The integer 0 has no sign.
+            is_integer = number.is_integer() and abs(number) <= 2**53 and (number != 0 or math.copysign(1, number) > 0)
+            return int(number) if is_integer else number
         case "bool_value":
             return value.bool_value
         case "struct_value":
@@ -270,7 +273,7 @@ def _leaf_texts(value: str | bool | int | float | None) -> tuple[str, ...]:
         case str():
             return (value,)
         case _:
-            return tuple(dict.fromkeys((format(Decimal(repr(value)), "f"), shown_number(value))))
+            return tuple(dict.fromkeys((format(Decimal(repr(value or 0)), "f"), shown_number(value))))
 
 
 def shown_number(number: float) -> str:

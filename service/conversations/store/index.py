@@ -12,28 +12,28 @@ from hashlib import sha256
 from typing import Any
 
 from redis import exceptions
+from redis.commands.search.field import Field as IndexField
+from redis.commands.search.field import NumericField, TagField, TextField
+from redis.commands.search.index_definition import IndexDefinition, IndexType
 
 from conversations import terms
+from conversations.schema import ID_START_KEY, TERMS_KEY, Field, FieldKind, stored_fields
 
 __all__ = ["SCHEMA_VERSION", "create_index", "document_count", "partitions", "progress", "rebuild_index"]
 
-_OPTIONS = ("STOPWORDS", 0, "NOHL", "NOFREQS")
-_TAG = ("TAG", "CASESENSITIVE", "SEPARATOR")
-_TAG_IN_LOWER_CASE = ("TAG", "SEPARATOR")
-# One TEXT field for all text: the same term in two TEXT fields makes RediSearch 2.10 lose documents under negation.
-_SCHEMA = (
-    *("x", "TEXT", "NOSTEM"),
-    *("id", *_TAG, "\x01"),
-    # The first 48 bits of the id, for prefixes and ranges.
-    *("ih", "NUMERIC"),
-    *("ch", *_TAG, "\x01"),
-    *("src", *_TAG_IN_LOWER_CASE, "\x01"),
-    *("st", *_TAG_IN_LOWER_CASE, "\x01"),
-    *("tg", *_TAG, ","),
-    *("ca", "NUMERIC"),
-    *("lm", "NUMERIC", "SORTABLE"),
-    *("un", "NUMERIC"),
-)
+_SORTED_BY = "lm"
+_NO_SEPARATOR = "\x01"
+
+
+def _index_field(field: Field) -> IndexField:
+    if field.kind is FieldKind.NUMBER:
+        return NumericField(field.key, sortable=field.key == _SORTED_BY)
+    separator = "," if field.has_many else _NO_SEPARATOR
+    return TagField(field.key, separator, case_sensitive=not field.ignores_case)
+
+
+_OPTIONS: dict[str, Any] = {"stopwords": [], "no_highlight": True, "no_term_frequencies": True}
+_SCHEMA = [TextField(TERMS_KEY, no_stem=True), NumericField(ID_START_KEY), *map(_index_field, stored_fields())]
 
 # How text becomes terms belongs to the schema: documents of another way are not found.
 _TERMS = (
@@ -43,7 +43,9 @@ _TERMS = (
     terms.metadata_term("a.b", "ada"),
 )
 
-SCHEMA_VERSION = sha256(repr((_OPTIONS, _SCHEMA, _TERMS)).encode()).hexdigest()[:12]
+_ARGS = [field.redis_args() for field in _SCHEMA]  # type: ignore[no-untyped-call]
+
+SCHEMA_VERSION = sha256(repr((_OPTIONS, _ARGS, _TERMS)).encode()).hexdigest()[:12]
 """Changes with the schema: an index of another version has to be rebuilt."""
 
 
@@ -57,14 +59,13 @@ def _alias(partition: int) -> str:
 async def _info(redis: Any, name: str) -> dict[str, Any] | None:
     """Return what RediSearch says of an index or alias, or None where there is none."""
     try:
-        reply = await redis.execute_command("FT.INFO", name)
+        info: dict[str, Any] = await redis.ft(name).info()
     except exceptions.ResponseError as error:
         # 2.10: "conversations:{0}: no such index"; Redis 8: "Unknown index name".
         if "no such index" in str(error).lower() or "unknown index" in str(error).lower():
             return None
         raise
-    pairs = reply.items() if isinstance(reply, dict) else zip(reply[::2], reply[1::2], strict=True)
-    return {_text(key): value for key, value in pairs}
+    return info
 
 
 def _text(value: Any) -> str:
@@ -73,8 +74,10 @@ def _text(value: Any) -> str:
 
 async def _create(redis: Any, partition: int, number: int) -> str:
     name = f"{_alias(partition)}:v{number}"
-    prefix = f"conversation:{{{partition}}}:"
-    await redis.execute_command("FT.CREATE", name, "ON", "HASH", "PREFIX", 1, prefix, *_OPTIONS, "SCHEMA", *_SCHEMA)
+    documents = IndexDefinition(  # type: ignore[no-untyped-call]
+        [f"conversation:{{{partition}}}:"], index_type=IndexType.HASH
+    )
+    await redis.ft(name).create_index(_SCHEMA, definition=documents, **_OPTIONS)
     return name
 
 
@@ -86,7 +89,7 @@ async def create_index(redis: Any, partition: int) -> None:
     with _ignored("already exists"):
         name = await _create(redis, partition, 1)
         if empty:
-            await redis.execute_command("FT.ALIASADD", _alias(partition), name)
+            await redis.ft(name).aliasadd(_alias(partition))
 
 
 async def progress(redis: Any, partition: int) -> float:
@@ -104,7 +107,7 @@ async def progress(redis: Any, partition: int) -> float:
     part = _part_indexed(await _info(redis, names[-1]))
     if part >= 1.0:
         with _ignored("already exists"):
-            await redis.execute_command("FT.ALIASADD", _alias(partition), names[-1])
+            await redis.ft(names[-1]).aliasadd(_alias(partition))
     return part
 
 
@@ -159,16 +162,17 @@ async def rebuild_index(redis: Any, partition: int) -> AsyncIterator[float]:
     for left in own:
         # What an interrupted rebuild left behind.
         if live is None or left != _text(live["index_name"]):
-            await redis.execute_command("FT.DROPINDEX", left)
+            await redis.ft(left).dropindex()
     name = await _create(redis, partition, _number(own[-1]) + 1 if own else 1)
     try:
         while (part := _part_indexed(await _info(redis, name))) < 1.0:
             yield part
             await asyncio.sleep(0.1)
-        await redis.execute_command("FT.ALIASUPDATE" if live else "FT.ALIASADD", _alias(partition), name)
+        # Whether there was one before or not.
+        await redis.ft(name).aliasupdate(_alias(partition))
     except BaseException:
-        await redis.execute_command("FT.DROPINDEX", name)
+        await redis.ft(name).dropindex()
         raise
     if live is not None:
-        await redis.execute_command("FT.DROPINDEX", _text(live["index_name"]))
+        await redis.ft(_text(live["index_name"])).dropindex()
     yield 1.0

@@ -20,7 +20,7 @@ import grpc
 from tests.conftest import free_port
 from tests.rest import Rest
 
-from conversations.edge import EnvoySettings, render
+from conversations.edge import Address, EnvoySettings, render
 from conversations.local.engines import find_envoy, private_directory
 from conversations.local.envoy_process import envoy_command
 from conversations.v1.conversation_service_pb2 import ListConversationsRequest
@@ -92,6 +92,11 @@ class Edge:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
+    @property
+    def admin_socket(self) -> Path:
+        assert self.settings.admin is not None
+        return Path(self.settings.admin.host)
+
     def health_status(self) -> int:
         """Return the status of `/healthz`; 0 while nothing answers."""
         try:
@@ -107,7 +112,7 @@ class Edge:
     def stats(self, pattern: str) -> dict[str, int]:
         """Return the counters and gauges whose names match."""
         with socket.socket(socket.AF_UNIX) as admin:
-            admin.connect(str(self.settings.admin_socket))
+            admin.connect(str(self.admin_socket))
             admin.sendall(b"GET /stats HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
             text = b"".join(iter(lambda: admin.recv(65536), b"")).decode()
         found = re.findall(r"^([a-zA-Z0-9_.-]+): (\d+)\r?$", text, re.MULTILINE)
@@ -129,8 +134,8 @@ def running_edge(folder: Path, workers: int = 1, **settings: Any) -> Iterator[Ed
             cleanup.callback(worker.kill)
         envoy_settings = EnvoySettings(
             port=free_port(),
-            worker_ports=[worker.port for worker in running],
-            admin_socket=sockets / "admin.sock",
+            workers=[Address("127.0.0.1", worker.port) for worker in running],
+            admin=Address(str(sockets / "admin.sock")),
             access_log=folder / "access.log",
             **{"cors_origins": [ORIGIN], **settings},
         )

@@ -16,7 +16,7 @@ from tests.clients import outcome
 from tests.e2e.edge.running import Edge, running_edge, wait_until
 from tests.rest import Rest
 
-from conversations.edge import EnvoySettings, render
+from conversations.edge import Address, EnvoySettings, render
 from conversations.local.engines import find_envoy
 from conversations.local.envoy_process import drain, envoy_command
 from conversations.v1.conversation_service_pb2 import ListConversationsRequest
@@ -129,7 +129,8 @@ def test_access_log_is_json_without_the_query(edge: Edge, client: Rest) -> None:
 
 
 def test_second_envoy_on_the_port_does_not_start(edge: Edge, tmp_path: Path) -> None:
-    settings = EnvoySettings(edge.port, [1], tmp_path / "admin.sock", tmp_path / "access.log")
+    logs = tmp_path / "access.log"
+    settings = EnvoySettings(edge.port, [Address("127.0.0.1", 1)], access_log=logs)
     (tmp_path / "envoy.yaml").write_text(render(settings))
     command = envoy_command(find_envoy(), tmp_path / "envoy.yaml")
     second = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
@@ -141,5 +142,5 @@ def test_drain_lets_the_running_call_finish(tmp_path: Path) -> None:
     with running_edge(tmp_path) as edge, ThreadPoolExecutor(1) as pool, Rest(edge.url) as client:
         running = pool.submit(client.post, "/conversations.list", {"filters": "sleep 0.7"})
         time.sleep(0.2)
-        asyncio.run(drain(edge.settings.admin_socket, 5))
+        asyncio.run(drain(edge.admin_socket, 5))
         assert running.result().status == 200

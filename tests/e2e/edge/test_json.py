@@ -147,6 +147,49 @@ class TestUnknownFields:
         assert client.post("/events.ingest", {"any": 1}).status == 200
 
 
+FAR_INTEGERS = st.integers(min_value=2**53) | st.integers(max_value=-(2**53))
+FREE = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(1 - 2**53, 2**53 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False).filter(lambda number: not number.is_integer() or number == 0)
+    | st.text()
+    | FAR_INTEGERS.map(str),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=10,
+)
+
+
+class TestLargeIntegers:
+    """The transcoder rounds them; a worker is told of the first in free data."""
+
+    def rounded(self, client: Rest, body: bytes | dict[str, Any]) -> str | None:
+        answer = client.post("/metadata.upsert", body)
+        return None if answer.status == 204 else unquote(answer.json["message"])
+
+    @given(data=st.dictionaries(st.text(), FREE, max_size=3), far=st.none() | FAR_INTEGERS)
+    @settings(deadline=None, max_examples=200)
+    def test_the_first_one_is_told(self, edge: Edge, data: dict[str, Any], far: int | None) -> None:
+        body = {"id": "9" * 20, "data": data if far is None else {**data, "\uffff": [far, 2**60]}, "subject": "x"}
+        with Rest(edge.url) as client:
+            assert self.rounded(client, body) == (None if far is None else f"data {far}")
+
+    @pytest.mark.parametrize(
+        ("text", "number"),
+        [
+            ('{"data": {"n": 9007199254740991, "s": "9007199254740993"}, "id": "9007199254740993"}', None),
+            ('{"data": {"n": 9007199254740992}}', "data 9007199254740992"),
+            ('{"data": {"n": 9007199254740993.0}}', "data 9007199254740993.0"),
+            ('{"data": {"n": 0.9007199254740993, "m": 1e300, "l": 1.12345678901234567890}}', None),
+            ('{"data": {"9007199254740993": 1, a9007199254740993: 2, \'9007199254740994\': 3}}', None),
+            ("{'data': {'it\\'s 9007199254740993': -12345678901234567890}}", "data -12345678901234567890"),
+            ('{"d\\u0061ta": {"n": [[12345678901234567]]}}', "d\\u0061ta 12345678901234567"),
+        ],
+    )
+    def test_as_the_transcoder_reads_it(self, client: Rest, text: str, number: str | None) -> None:
+        assert self.rounded(client, text.encode()) == number
+
+
 class TestErrors:
     @pytest.mark.parametrize(
         "body",
@@ -164,6 +207,15 @@ class TestErrors:
     )
     def test_malformed_json_is_400(self, client: Rest, body: bytes) -> None:
         assert error_of(client.post("/conversations.list", body)) == (400, 3, "MALFORMED_REQUEST")
+
+    def test_an_object_or_a_list_for_one_value_is_told_so(self, client: Rest) -> None:
+        error = client.post("/conversations.list", {"page_size": {"a": 1}}).json
+        assert error["message"] == "page_size: invalid value of type object"
+        assert error["details"][1]["field_violations"][0]["field"] == "page_size"
+        bodies: list[dict[str, Any]] = [{"page_size": [1]}, {"filters": []}]
+        for body in bodies:
+            assert client.post("/conversations.list", body).json["message"] == "a list stands where one value has to be"
+        assert client.post("/conversations.list", b"[]").json["message"] == "Root element must be a message."
 
     def test_field_of_a_wrong_type_is_named(self, client: Rest) -> None:
         error = client.post("/conversations.list", {"page_size": "many"}).json

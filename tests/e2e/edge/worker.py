@@ -33,6 +33,7 @@ from conversations.v1.conversation_service_pb2 import (
 )
 from conversations.v1.health_service_pb2 import GetHealthRequest, GetHealthResponse
 from conversations.v1.ingest_service_pb2 import IngestEventsRequest, IngestEventsResponse
+from conversations.v1.metadata_service_pb2 import UpsertMetadataRequest
 from conversations.v1.tag_pb2 import Tag
 from conversations.v1.tag_service_pb2 import CreateTagRequest, ListTagsRequest, ListTagsResponse
 
@@ -112,6 +113,13 @@ class Worker:
             status=GetHealthResponse.DEGRADED if causes else GetHealthResponse.SERVING, causes=causes
         )
 
+    async def upsert_metadata(self, request: UpsertMetadataRequest, context: Context) -> bytes:
+        """Fail with what it was told of rounded numbers, if it was."""
+        rounded = dict(context.invocation_metadata() or ()).get("x-conversations-rounded-number")
+        if rounded is not None:
+            await fail(context, {"code": 6, "message": rounded})
+        return b""
+
     async def obey(self, line: str) -> None:
         """Do what a line of standard input says."""
         command, _, argument = line.strip().partition(" ")
@@ -160,6 +168,7 @@ def _handlers(worker: Worker) -> list[grpc.GenericRpcHandler]:
             "GetConversation": _method(worker.get_conversation, GetConversationRequest),
             "MarkConversationRead": _method(nothing, GetConversationRequest),
         },
+        "MetadataService": {"UpsertMetadata": _method(worker.upsert_metadata, UpsertMetadataRequest)},
         "TagService": {
             "CreateTag": _method(worker.create_tag, CreateTagRequest),
             "ListTags": _method(worker.list_tags, ListTagsRequest),

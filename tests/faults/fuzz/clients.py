@@ -244,7 +244,7 @@ class Connection(asyncio.Protocol):
 
     def _take(self, kind: int, flags: int, stream: int, payload: bytes) -> None:
         if kind == HEADERS and flags & END_HEADERS:
-            self._take_headers(flags, stream, payload)
+            self._take_headers(stream, payload)
         elif kind == HEADERS:
             self._partial = (flags, stream, payload)
         elif kind == CONTINUATION and self._partial is not None:
@@ -252,7 +252,8 @@ class Connection(asyncio.Protocol):
             self._partial = (first, stream, before + payload)
             if flags & END_HEADERS:
                 self._partial = None
-                self._take_headers(first, stream, before + payload)
+                self._take_headers(stream, before + payload)
+                flags = first
         elif kind == DATA:
             if flags & PADDED:
                 payload = payload[1 : len(payload) - payload[0]]
@@ -281,7 +282,7 @@ class Connection(asyncio.Protocol):
         if kind in (DATA, HEADERS, CONTINUATION, RST_STREAM) and flags & END_STREAM and self._partial is None:
             self._end(stream)
 
-    def _take_headers(self, flags: int, stream: int, payload: bytes) -> None:
+    def _take_headers(self, stream: int, payload: bytes) -> None:
         answer = self.answers.setdefault(stream, Answer())
         try:
             for name, value in self._decoder.decode(payload, raw=True):
@@ -291,8 +292,6 @@ class Connection(asyncio.Protocol):
                     answer.headers[name.decode("latin-1")] = value.decode("latin-1")
         except HPACKError as error:
             self.problem = f"headers that cannot be decoded: {error}"
-        if flags & END_STREAM:
-            self._end(stream)
 
     def _end(self, stream: int) -> None:
         future, answer = self.waiting.pop(stream, None), self.answers.pop(stream)

@@ -35,6 +35,7 @@ from tests.integration.store.events import (
     walk,
 )
 
+from conversations.callers import NOBODY
 from conversations.errors import (
     ChannelNotFoundError,
     ConfigurationError,
@@ -43,12 +44,12 @@ from conversations.errors import (
     NotFoundError,
 )
 from conversations.metrics import DAMAGED_RECORDS
+from conversations.rpc import Context
 from conversations.servicers import IngestServicer
 from conversations.store import ConversationPatch, Store
 from conversations.store.client import Client, connect
 from conversations.v1 import channel_pb2, conversation_pb2, event_pb2, message_pb2, tag_pb2
 from conversations.v1.conversation_service_pb2 import ListConversationsResponse
-from conversations.v1.ingest_service_pb2 import IngestEventsRequest
 
 OTHER_CHANNEL = uuid("k", 1)
 LONG_SECONDS = 5.0
@@ -433,8 +434,8 @@ async def test_a_refused_event_has_its_own_code(store: Store, client: Client) ->
         json_format.ParseDict({"message": {**event, "conversation_id": conversation_id(n)}}, event_pb2.Event())
         for n in (1, 2)
     ]
-    request = IngestEventsRequest(events=[*events, event_pb2.Event()])
-    response = await IngestServicer(store).IngestEvents(request.SerializeToString())
+    request = [event.SerializeToString() for event in (*events, event_pb2.Event())]
+    response = await IngestServicer(store).IngestEvents(request, Context("IngestService/IngestEvents", NOBODY))
     assert response.accepted == 1
     assert [(one.index, one.code) for one in response.rejected] == [(0, "DATA_LOSS"), (2, "INVALID_ARGUMENT")]
     assert response.rejected[0].message == f"what is stored of the conversation {conversation_id(1)} is damaged"

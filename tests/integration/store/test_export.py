@@ -27,8 +27,10 @@ from tests.integration.store.events import (
     uuid,
 )
 
+from conversations.callers import NOBODY
 from conversations.errors import InvalidFieldError
 from conversations.event_json import parse_event
+from conversations.rpc import Context
 from conversations.servicers import MetadataServicer
 from conversations.servicers.events import read_event
 from conversations.store import Store, to_json
@@ -240,7 +242,7 @@ async def test_what_mutations_may_store_an_import_takes_back(
         request = UpsertMetadataRequest(subject=subject, id=id)
         request.data.update(patch)
         with suppress(InvalidFieldError):
-            await servicer.UpsertMetadata(request)
+            await servicer.UpsertMetadata(request, Context("MetadataService/UpsertMetadata", NOBODY))
     shown = await get(store, 1)
     lines = await export(store)
     await client.redis.flushall()

@@ -1,8 +1,9 @@
 """The corpus is as skewed as it says, and the same in every run."""
 
 from collections import Counter
+from itertools import islice
 
-from bench.corpus import TAGS, rows
+from bench.corpus import CHANNELS, TAGS, events, new_messages, rows
 
 
 def test_two_runs_have_the_same_rows() -> None:
@@ -25,3 +26,20 @@ def test_the_skew() -> None:
     assert 1800 < states["OPEN"] < 2200
     assert 900 < unread < 1100
     assert tags[TAGS[0]] > 5 * tags[TAGS[-1]]
+
+
+def test_new_messages_have_ids_of_their_own_and_are_later_than_the_corpus_and_each_other() -> None:
+    known = {row.id: row for row in rows(100, user_data=False)}
+    found = list(islice(new_messages(100), 200))
+    times = [max(row.sent_at_ms for row in known.values()), *(row.sent_at_ms for row in found)]
+    assert times == sorted(set(times))
+    assert {row.id for row in found} <= known.keys()
+    assert not {row.message_id for row in found} & {row.message_id for row in known.values()}
+    assert len({row.message_id for row in found}) == 200
+
+
+def test_the_events_have_everything() -> None:
+    kinds = Counter(event.WhichOneof("event") for event in events(100, user_data=False))
+    read = sum(not row.unread for row in rows(100))
+    expected = {"tag": len(TAGS), "channel": len(CHANNELS), "message": 100, "metadata": 100, "read_receipt": read}
+    assert kinds == expected

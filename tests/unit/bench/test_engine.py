@@ -1,7 +1,8 @@
-"""Commands as MONITOR shows them become the bytes that were sent."""
+"""Commands as MONITOR shows them become the bytes that were sent; redis-benchmark is read as it prints."""
 
 import pytest
-from bench.engine import parse_monitor_line, resp, varied
+from bench.engine import parse_benchmark, parse_monitor_line
+from bench.generators import Load, LoadError
 
 
 @pytest.mark.parametrize(
@@ -18,16 +19,21 @@ def test_monitor_line(line: bytes, command: tuple[bytes, ...]) -> None:
     assert parse_monitor_line(line) == command
 
 
-def test_resp_has_the_lengths_in_bytes() -> None:
-    assert resp([(b"ECHO", "ä".encode()), (b"PING",)]) == b"*2\r\n$4\r\nECHO\r\n$2\r\n\xc3\xa4\r\n*1\r\n$4\r\nPING\r\n"
+_BENCHMARK = (
+    '"test","rps","avg_latency_ms","min_latency_ms","p50_latency_ms","p95_latency_ms","p99_latency_ms",'
+    '"max_latency_ms"\n"FCALL a ""b, c"" ","2000.00","5.477","2.488","5.319","6.167","7.871","11.639"\n'
+)
 
 
-def test_values_are_replaced_at_once_and_inside_of_words() -> None:
-    commands = [(b"FCALL", b"id-1", b"\x12\x04id-1 id-2"), (b"FCALL", b"id-2")]
-    replacements = {b"id-1": b"id-2", b"id-2": b"id-3"}
-    assert varied(commands, replacements) == [(b"FCALL", b"id-2", b"\x12\x04id-2 id-3"), (b"FCALL", b"id-3")]
+def test_redis_benchmark() -> None:
+    assert parse_benchmark(_BENCHMARK, 1000) == Load(1000, 0.5, 5.319, 7.871)
+    # Quotes in the command are not escaped.
+    header, line = _BENCHMARK.splitlines()
+    quoted = f'{header}\n"FCALL_RO f ["values","st","closed"] {line[1:]}\n'
+    assert parse_benchmark(quoted, 1000) == Load(1000, 0.5, 5.319, 7.871)
 
 
-def test_a_replacement_of_another_length_is_refused() -> None:
-    with pytest.raises(ValueError, match="length"):
-        varied([(b"FCALL", b"id-1")], {b"id-1": b"id-10"})
+@pytest.mark.parametrize("output", ["", _BENCHMARK.splitlines()[0], "ERROR: no connection"])
+def test_redis_benchmark_without_figures_is_no_measurement(output: str) -> None:
+    with pytest.raises(LoadError):
+        parse_benchmark(output, 1000)

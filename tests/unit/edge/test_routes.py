@@ -6,7 +6,7 @@ import pytest
 from google.api.annotations_pb2 import http as http_option
 from google.protobuf.descriptor_pb2 import MethodDescriptorProto
 
-from conversations.edge import EnvoySettings, render, rest_routes, routes
+from conversations.edge import Address, EnvoySettings, render, rest_routes, routes
 
 NO_CONTENT = {
     *("conversations.read", "conversations.markRead", "conversations.mark-read"),
@@ -23,7 +23,7 @@ OK = {
 
 
 def settings(**values: object) -> EnvoySettings:
-    defaults = {"port": 1, "worker_ports": [2], "admin_socket": Path("/a"), "access_log": Path("/b")}
+    defaults = {"port": 1, "workers": [Address("127.0.0.1", 2)], "access_log": Path("/b")}
     return EnvoySettings(**{**defaults, **values})  # type: ignore[arg-type]
 
 

@@ -3,9 +3,10 @@
 import pytest
 
 from conversations.errors import UnknownFieldError
-from conversations.filters import FIELDS, Field, FieldKind, compile_filter, explain
+from conversations.filters import compile_filter, explain
 from conversations.filters.fields import find_field
-from conversations.filters.parser import FieldName
+from conversations.filters.language import FieldName
+from conversations.schema import FIELDS, Field, FieldKind
 
 
 @pytest.mark.parametrize("field", FIELDS, ids=lambda field: field.name)

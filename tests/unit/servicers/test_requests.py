@@ -95,6 +95,8 @@ def test_a_negative_page_size_is_refused(asked: int) -> None:
     [
         *("", " ", "\t\r\n\u2003\u3000", "\u00a0", "\u202f", "\u200b", "\ufeff", "\u2060", "\u00ad", "\u0085", "\x00"),
         *("\u3164", "\u2800", "\u115f", "\ufe0f", "\U000e0100", "\u200e \u00a0"),
+        # Without a character yet, and never to be seen.
+        *("\u2065", "\ufff0", "\U000e0000", "\U000e0fff"),
     ],
     ids=ascii,
 )

@@ -83,12 +83,14 @@ def test_hard_cases_of_free_data_come_back(document: JsonObject) -> None:
 
 
 def test_whole_numbers_are_integers_as_far_as_they_are_exact() -> None:
-    numbers = to_json(struct({"a": 12.0, "b": 12.5, "c": float(2**53), "d": 1e22}))
+    numbers = to_json(struct({"a": 12.0, "b": 12.5, "c": float(2**53), "d": 1e22, "e": 0.0, "f": -0.0}))
     assert {key: repr(number) for key, number in numbers.items()} == {
         "a": "12",
         "b": "12.5",
         "c": "9007199254740992",
         "d": "1e+22",
+        "e": "0",
+        "f": "-0.0",
     }
 
 
@@ -108,7 +110,6 @@ def test_no_text_is_an_empty_object() -> None:
         (12.5, "12.5"),
         (0.1, "0.1"),
         (-0.5, "-0.5"),
-        (-0.0, "0"),
         (2**53 - 1, "9007199254740991"),
     ],
     ids=repr,
@@ -126,6 +127,7 @@ def test_a_leaf_is_indexed_as_its_shortest_text(value: Any, text: str) -> None:
         (1e16, "10000000000000000", "1e+16"),
         (-1.5e300, "-15" + "0" * 299, "-1.5e+300"),
         (0.00005, "0.00005", "5e-05"),
+        (-0.0, "0", "-0"),
         (1.0000000000000002e-7, "0.00000010000000000000002", "1.0000000000000002e-07"),
     ],
     ids=repr,

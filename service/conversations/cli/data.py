@@ -1,0 +1,181 @@
+"""Commands about what is in Redis: in, out, looked after."""
+
+import logging
+import sys
+from collections.abc import Coroutine, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import click
+
+from conversations.cli.options import checked, data_dir, redis_settings, redis_url
+from conversations.cli.program import main
+from conversations.errors import ServiceError, StoreUnavailableError
+from conversations.output import discard_output
+from conversations.settings import Settings
+from conversations.signals import run_until_stopped
+
+__all__: list[str] = []
+
+
+@main.command("import")
+@click.argument("file", metavar="FILE")
+@click.option(
+    "--target",
+    default="127.0.0.1:50051",
+    show_default=True,
+    callback=checked("importer", "read_target"),
+    help="gRPC address of a running server, as its ready line has it.",
+)
+def import_(file: str, target: str) -> None:
+    """Send the event log FILE to a running server; `-` is standard input.
+
+    An event log is JSON lines. A line that is bad is named with its number and the rest goes on; the exit code is 1
+    then. It is safe to import a log again.
+    """
+    from conversations.importer import run_import
+
+    sys.exit(run_import(file, target))
+
+
+@main.command()
+@redis_url
+@data_dir
+@click.option(
+    "--output",
+    "-o",
+    type=click.File("w", "utf-8", lazy=True),
+    default="-",
+    show_default="standard output",
+    help="File to write.",
+)
+def export(redis_url: str | None, data_dir: Path, output: Any) -> None:
+    """Write everything as an event log that `import` restores.
+
+    A record that is damaged is named and the rest goes on; the exit code is 1 then.
+    """
+    _run(_export(redis_settings(redis_url, data_dir), output))
+
+
+async def _export(settings: Settings, output: Any) -> None:
+    from conversations.store import open_store
+
+    left_out = 0
+
+    def leave_out(kind: str, id: str) -> None:
+        nonlocal left_out
+        left_out += 1
+        click.echo(f"left out, as it is damaged: {kind} {ascii(id)[1:-1]}", err=True)
+
+    store = await open_store(settings)
+    try:
+        count = await store.export.count()
+        # A file is there even if nothing comes; and not before Redis has answered, since it may be an older export.
+        _write(output, [])
+        with _progress(count, "exporting") as bar:
+            async for conversations, lines in store.export.batches(leave_out):
+                _write(output, lines)
+                bar.update(conversations)
+    finally:
+        await store.close()
+    if left_out:
+        click.echo(f"records left out: {left_out}; `conversations doctor` tells more", err=True)
+        sys.exit(1)
+
+
+def _write(output: Any, lines: Sequence[str]) -> None:
+    try:
+        output.writelines(f"{line}\n" for line in lines)
+        # What cannot be written is said, and not found out when the program has ended.
+        output.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        discard_output()
+        name = output.name
+        if name in ("-", "<stdout>"):
+            name = "standard output"
+        else:
+            # Otherwise click tries once more to write what is left, and fails in other words.
+            with suppress(OSError):
+                output.close()
+        raise click.ClickException(f"cannot write {name}: {error.strerror}; the export is not whole") from error
+
+
+@main.command()
+@redis_url
+@data_dir
+def reindex(redis_url: str | None, data_dir: Path) -> None:
+    """Build a fresh index beside the live one and swap it in, while the service runs."""
+    _run(_reindex(redis_settings(redis_url, data_dir)))
+    click.echo("the fresh index is live")
+
+
+async def _reindex(settings: Settings) -> None:
+    from conversations.store import open_store
+
+    store = await open_store(settings, any_schema=True)
+    try:
+        with _progress(1000, "indexing") as bar:
+            async for part in store.rebuild_index():
+                bar.update(int(1000 * part) - bar.pos)
+    finally:
+        await store.close()
+
+
+@main.command()
+@redis_url
+@data_dir
+@click.option("--repair", is_flag=True, help="Mend what is wrong; what cannot be mended is set aside, and named.")
+@click.option("--verbose", is_flag=True, help="Name everything that is wrong, not only a few of each kind.")
+def doctor(redis_url: str | None, data_dir: Path, repair: bool, verbose: bool) -> None:
+    """Compare everything in Redis with what it follows from, and say what is wrong.
+
+    It works while the service runs. The exit code is 0 where all is well, with --repair also where it is now, and 1
+    otherwise. What is set aside stays in Redis, under keys that begin with `damaged:`.
+    """
+    _run(_doctor(redis_settings(redis_url, data_dir), repair=repair, verbose=verbose))
+
+
+async def _doctor(settings: Settings, *, repair: bool, verbose: bool) -> None:
+    from conversations.store.doctor import Doctor, Findings
+
+    doctor = await Doctor.open(settings)
+    mended, left = Findings(), Findings()
+    try:
+        with _progress(await doctor.key_count(), "examining") as bar:
+            if repair:
+                mended, left = await doctor.repair(bar.update)
+            else:
+                left = await doctor.examine(advance=bar.update)
+    finally:
+        await doctor.close()
+    for sentence in mended.sentences(mended=True, verbose=verbose):
+        click.echo(f"mended: {sentence}")
+    for sentence in left.sentences(verbose=verbose):
+        click.echo(sentence)
+    if left:
+        if not repair:
+            click.echo("`conversations doctor --repair` mends what can be mended")
+        sys.exit(1)
+    click.echo("everything is as it should be now" if mended else "everything is as it should be")
+
+
+def _progress(length: int, label: str) -> Any:
+    """A bar on a terminal, nothing elsewhere."""
+    return click.progressbar(length=length, label=label, file=sys.stderr, hidden=not sys.stderr.isatty())
+
+
+def _run(task: Coroutine[Any, Any, None]) -> None:
+    """Run a task; an error of ours ends in one sentence."""
+    # Where the store is away the command ends, and says so itself.
+    logging.getLogger("conversations.store.redis_errors").setLevel(logging.ERROR)
+    try:
+        run_until_stopped(task)
+    except StoreUnavailableError as error:
+        from conversations.store.outages import explain_outage
+
+        raise click.ClickException(explain_outage(error)) from error
+    except ServiceError as error:
+        raise click.ClickException(error.message) from error

@@ -1,0 +1,60 @@
+"""The program: its group of commands, each of which ends without a traceback."""
+
+import errno
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+from conversations.output import discard_output
+from conversations.signals import StoppedError, exit_code
+
+__all__ = ["main"]
+
+_SIGINT, _SIGPIPE = 2, 13
+# What a write fails with that names no file.
+_NOT_WRITTEN = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF}
+
+
+@contextmanager
+def _without_traceback() -> Iterator[None]:
+    """End in one sentence, or in silence, where it is no defect of ours."""
+    try:
+        yield
+    except StoppedError as stopped:
+        sys.exit(stopped.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(exit_code(_SIGINT))
+    except BrokenPipeError:
+        # Whoever reads the output has read enough, as `head` does.
+        discard_output()
+        sys.exit(exit_code(_SIGPIPE))
+    except OSError as error:
+        if error.filename is None and error.errno not in _NOT_WRITTEN:
+            raise
+        discard_output()
+        raise click.ClickException(f"{error.filename or 'cannot write the output'}: {error.strerror}") from error
+
+
+class _Program(click.Group):
+    """All commands; each ends without a traceback."""
+
+    def make_context(self, *args: Any, **more: Any) -> click.Context:
+        # Here the help is printed.
+        with _without_traceback():
+            return super().make_context(*args, **more)
+
+    def invoke(self, context: click.Context) -> Any:
+        with _without_traceback():
+            return super().invoke(context)
+
+
+@click.group(cls=_Program, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="conversation-service", prog_name="conversations")
+def main() -> None:
+    """The inbox of a messaging platform as one service.
+
+    Start with `conversations up --demo`, then ask http://127.0.0.1:8080/conversations.list.
+    """

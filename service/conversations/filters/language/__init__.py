@@ -1,0 +1,40 @@
+"""The language of filters: from text to a syntax tree, by the classic grammar of Lucene."""
+
+from conversations.filters.language.lexer import syntax_error
+from conversations.filters.language.parser import MAX_CLAUSES, MAX_FILTER_BYTES, MAX_LEVELS, parse
+from conversations.filters.language.syntax import (
+    Clause,
+    Conjunction,
+    Expression,
+    FieldName,
+    Fuzzy,
+    Group,
+    Modifier,
+    Phrase,
+    Prefix,
+    Range,
+    Regex,
+    Wildcard,
+    Word,
+)
+
+__all__ = [
+    "MAX_CLAUSES",
+    "MAX_FILTER_BYTES",
+    "MAX_LEVELS",
+    "Clause",
+    "Conjunction",
+    "Expression",
+    "FieldName",
+    "Fuzzy",
+    "Group",
+    "Modifier",
+    "Phrase",
+    "Prefix",
+    "Range",
+    "Regex",
+    "Wildcard",
+    "Word",
+    "parse",
+    "syntax_error",
+]

@@ -1,0 +1,138 @@
+"""The plan of a query: what the search engine is asked, in the form in which it is asked.
+
+Query text, cost and predicate are each derived from it by one walk. A plan has the words that patterns match, as the
+index has them, and the negations of a group as one part, since each takes the engine a walk over all documents.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from conversations.filters.expressions import Exists, IdPrefix, Pattern, Term, WordPhrase
+from conversations.filters.patterns import WordPattern
+from conversations.filters.simplify import Atom, Junction, Node, Numbers, join
+from conversations.schema import Field
+from conversations.terms import index_term
+
+__all__ = ["AnyOf", "Group", "Leaf", "Negation", "Phrase", "Plan", "make_plan"]
+
+
+@dataclass(frozen=True, slots=True)
+class AnyOf:
+    """Documents that have any of some words."""
+
+    field: Field
+    values: tuple[str, ...]
+    """As the index has them: tags, or index terms. At least one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Phrase:
+    """Documents that have a phrase."""
+
+    field: Field
+    terms: tuple[str, ...]
+    """Index terms in its order: two or more."""
+    slop: int
+
+    @property
+    def is_native(self) -> bool:
+        """Whether the engine can say it."""
+        if len(self.terms) == 2:
+            return True
+        if self.slop == 0:
+            return all(term != following for term, following in pairwise(self.terms))
+        return self.slop == 1 and len(set(self.terms)) == len(self.terms)
+
+
+Leaf = AnyOf | Phrase | IdPrefix | Exists | Numbers
+
+
+@dataclass(frozen=True, slots=True)
+class Negation:
+    """Documents that are not in a part."""
+
+    part: "Leaf | Group"
+    is_doubled: bool
+    """Whether it stands in an intersection, where it is written twice."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """An intersection or a union of at least two parts; of a union, one at most has words of the same field."""
+
+    is_intersection: bool
+    parts: tuple["Leaf | Negation | Group", ...]
+
+
+Plan = bool | Leaf | Negation | Group
+"""True matches everything, False nothing."""
+
+
+def make_plan(node: Node, words: Mapping[WordPattern, Sequence[str]]) -> Plan:
+    """Return the plan of an expression.
+
+    Args:
+        node: What a filter asks.
+        words: The words that each of its patterns matches.
+    """
+    node = _without_empty(node, words)
+    # Whoever runs the query may put it into an intersection.
+    return node if isinstance(node, bool) else _plan(node, words, in_intersection=True)
+
+
+def _without_empty(node: Node, words: Mapping[WordPattern, Sequence[str]]) -> Node:
+    """Return a node without the patterns that match no word."""
+    match node:
+        case Atom(Pattern(pattern=pattern), negated) if not words[pattern]:
+            return negated
+        case Junction(is_intersection, parts):
+            return join([_without_empty(part, words) for part in parts], is_intersection)
+        case _:
+            return node
+
+
+def _plan(
+    node: Atom | Junction, words: Mapping[WordPattern, Sequence[str]], *, in_intersection: bool
+) -> Leaf | Negation | Group:
+    parts = node.parts if isinstance(node, Junction) else (node,)
+    both = node.is_intersection if isinstance(node, Junction) else in_intersection
+    planned: list[Leaf | Negation | Group] = [
+        _plan(part, words, in_intersection=both) for part in parts if isinstance(part, Junction)
+    ]
+    atoms = [part for part in parts if isinstance(part, Atom)]
+    planned += _leaves((atom for atom in atoms if not atom.negated), words, is_intersection=both)
+    negated = _leaves((atom for atom in atoms if atom.negated), words, is_intersection=not both)
+    if negated:
+        part = negated[0] if len(negated) == 1 else Group(not both, tuple(negated))
+        planned.append(Negation(part, is_doubled=both or (in_intersection and not planned)))
+    return planned[0] if len(planned) == 1 else Group(both, tuple(planned))
+
+
+def _leaves(atoms: Iterable[Atom], words: Mapping[WordPattern, Sequence[str]], *, is_intersection: bool) -> list[Leaf]:
+    """Return the leaves of an intersection or a union; a union has one for all words of a field."""
+    leaves: list[Leaf] = []
+    united: dict[Field, dict[str, None]] = {}
+    for leaf in _planned(atoms, words):
+        if isinstance(leaf, AnyOf) and not is_intersection:
+            united.setdefault(leaf.field, {}).update(dict.fromkeys(leaf.values))
+        else:
+            leaves.append(leaf)
+    return leaves + [AnyOf(field, tuple(values)) for field, values in united.items()]
+
+
+def _planned(atoms: Iterable[Atom], words: Mapping[WordPattern, Sequence[str]]) -> Iterator[Leaf]:
+    for atom in atoms:
+        match atom.leaf:
+            case Term(field, word):
+                yield AnyOf(field, (_value(field, word),))
+            case Pattern(field, pattern):
+                yield AnyOf(field, tuple(_value(field, word) for word in words[pattern]))
+            case WordPhrase(field, phrase, slop):
+                yield Phrase(field, tuple(_value(field, word) for word in phrase), slop)
+            case leaf:
+                yield leaf
+
+
+def _value(field: Field, word: str) -> str:
+    return word if field.is_tag else index_term(field.prefix, word)

@@ -1,0 +1,69 @@
+"""Writes a plan as a predicate: what a query asks, to be asked of one document.
+
+A predicate is JSON, arrays whose first value tells the kind:
+
+    ["and", predicate...], ["or", predicate...], ["not", predicate]
+    ["values", field, value...]         the field has any of the values, in lower case
+    ["words", term...]                  the text has any of the index terms
+    ["phrase", slop, term...]           the text has the terms as a phrase, as in query.PhraseCheck
+    ["numbers", field, low, high...]    the number lies in any of the ranges, ends included
+    ["start", text]                     the id begins with the text
+
+`is_match` in lua/lib/predicate.lua is its reader.
+"""
+
+import json
+from typing import Any
+
+from conversations.filters.expressions import Exists, IdPrefix
+from conversations.filters.plan import AnyOf, Group, Negation, Phrase, Plan
+from conversations.filters.simplify import Numbers
+
+__all__ = ["predicate_of"]
+
+_MAX_CHARACTERS = 16384
+"""Room for every filter without patterns. To read a longer one takes Redis longer than many a search that it saves."""
+
+_OPEN = 1e300
+"""Stands for infinity, which JSON does not have."""
+
+
+def predicate_of(plan: Plan) -> str:
+    """Return the predicate of a plan, or nothing for one that would be too long."""
+    # Each word takes a character at least: that much need not be written to be seen.
+    if _word_count(plan) > _MAX_CHARACTERS:
+        return ""
+    text = json.dumps(_predicate(plan), separators=(",", ":"))
+    return text if len(text) <= _MAX_CHARACTERS else ""
+
+
+def _word_count(plan: Plan) -> int:
+    match plan:
+        case Group(_, parts):
+            return sum(map(_word_count, parts))
+        case Negation(part):
+            return _word_count(part)
+        case AnyOf(_, values):
+            return len(values)
+        case _:
+            return 0
+
+
+def _predicate(plan: Plan) -> list[Any]:
+    match plan:
+        case bool():
+            return ["and"] if plan else ["or"]
+        case Group(is_intersection, parts):
+            return ["and" if is_intersection else "or", *map(_predicate, parts)]
+        case Negation(part):
+            return ["not", _predicate(part)]
+        case Numbers(key, spans):
+            return ["numbers", key, *(min(max(bound, -_OPEN), _OPEN) for span in spans for bound in span)]
+        case Phrase(_, terms, slop):
+            return ["phrase", slop, *terms]
+        case IdPrefix(_, text):
+            return ["start", text]
+        case Exists(field):
+            return ["words", field.exists]
+        case AnyOf(field, values):
+            return ["values", field.key, *values] if field.is_tag else ["words", *values]

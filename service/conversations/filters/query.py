@@ -1,0 +1,203 @@
+"""Writes a plan as a query of RediSearch, dialect 2.
+
+Four rules keep the engine exact:
+
+- Negation stands at single parts only, and inside an intersection it is doubled, `((-(a))|(-(a)))`: the engine loses
+  and invents hits where an intersection has a bare negation as a child.
+- A union with a negation anywhere in it is written as unions of a few parts: from 21 parts on the engine takes them
+  from a heap, and loses hits.
+- Everything is in parentheses, and of the parts of a group the most deeply nested comes first: the engine's parser
+  keeps what it has read on a stack of limited height, and this order needs the least of it.
+- Text goes into the query as index terms, which are ASCII letters and digits, or as tag values with every other
+  character escaped. Nothing that a filter says can become syntax.
+
+Source:
+    https://redis.io/docs/latest/develop/ai/search-and-query/advanced-concepts/query_syntax/
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from math import inf
+
+from conversations.filters.expressions import Exists, IdPrefix
+from conversations.filters.plan import AnyOf, Group, Leaf, Negation, Phrase, Plan
+from conversations.filters.simplify import Numbers
+from conversations.filters.spans import Span
+from conversations.schema import ID, TERMS_KEY
+
+__all__ = ["PhraseCheck", "write_query"]
+
+
+@dataclass(frozen=True, slots=True)
+class PhraseCheck:
+    """A phrase that the engine cannot say: whoever runs the query looks for the documents that have it.
+
+    A document has it if its text holds the terms at different positions p0, p1, ... for which the largest p_i - i
+    less the smallest is `slop` at most.
+    """
+
+    candidates: str
+    """Query for documents that may have it: all that do, and others."""
+    terms: tuple[str, ...]
+    """Index terms in the order of the phrase, repeated where a word is."""
+    slop: int
+
+
+_NOTHING = f"(@{ID.key}:{{none}})"
+
+
+def write_query(plan: Plan) -> tuple[str, tuple[PhraseCheck, ...]]:
+    """Return a plan as text, and the phrase checks of which `<<0>>`, `<<1>>` ... stand in it.
+
+    The text is `*` for every document; otherwise it is in parentheses and fit to be a part of a larger query.
+    """
+    if isinstance(plan, bool):
+        return "*" if plan else _NOTHING, ()
+    writer = _Writer()
+    text = writer.write(plan).text
+    return text, tuple(writer.checks)
+
+
+_LEAF_HEIGHT = 4
+"""What a part without parts of its own takes of the engine's stack, doubled negation included."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A part of a query."""
+
+    text: str
+    height: int
+    """How high the engine's stack gets over it."""
+    negates: bool
+    """Whether there is a negation in it."""
+
+
+class _Writer:
+    """Writes one query and gathers its phrase checks."""
+
+    def __init__(self) -> None:
+        self.checks: dict[PhraseCheck, int] = {}
+
+    def write(self, plan: Leaf | Negation | Group) -> _Part:
+        match plan:
+            case Group(is_intersection, parts):
+                written = [self.write(part) for part in parts] if is_intersection else self._union(parts)
+                return _group(written, is_intersection=is_intersection)
+            case Negation(part, is_doubled):
+                inner = self.write(part)
+                negation = f"(-{inner.text})"
+                return _Part(f"({negation}|{negation})" if is_doubled else negation, inner.height, True)
+            case Numbers(key, spans):
+                return _group([_range(key, span) for span in spans], is_intersection=False)
+            case Phrase():
+                return _leaf(self._phrase(plan))
+            case AnyOf() | Exists() | IdPrefix():
+                return _any_word(*_values(plan))
+
+    def _union(self, parts: Iterable[Leaf | Negation | Group]) -> list[_Part]:
+        """Return the parts of a union: all words of one kind are one, each span of numbers is another."""
+        written: list[_Part] = []
+        negations: list[_Part] = []
+        words: dict[str, dict[str, None]] = {}
+        for part in parts:
+            match part:
+                case Negation():
+                    negations.append(self.write(part))
+                case AnyOf() | Exists() | IdPrefix():
+                    key, values = _values(part)
+                    words.setdefault(key, {}).update(dict.fromkeys(values))
+                case Numbers(key, spans):
+                    written += [_range(key, span) for span in spans]
+                case _:
+                    written.append(self.write(part))
+        return written + [_any_word(key, values) for key, values in words.items()] + negations
+
+    def _phrase(self, phrase: Phrase) -> str:
+        """Return a phrase as the engine says it exactly, or else the mark of a phrase check."""
+        words = phrase.terms
+        slop = min(phrase.slop, _MAX_SLOP)
+        if not phrase.is_native:
+            check = PhraseCheck(_candidates(words, slop), words, slop)
+            return f"<<{self.checks.setdefault(check, len(self.checks))}>>"
+        if len(words) == 2 and words[0] == words[1]:
+            return f"@x:({words[0]} {words[1]})=>{{$slop:{slop}}}"
+        if slop == 0:
+            return f'@x:("{" ".join(words)}")'
+        if slop == 1:
+            return f"@x:({' '.join(words)})=>{{$slop:1;$inorder:true}}"
+        first, second = words
+        ordered = f"@x:({first} {second})=>{{$slop:{slop};$inorder:true}}"
+        return f"({ordered})|(@x:({second} {first})=>{{$slop:{slop - 2};$inorder:true}})"
+
+
+_MAX_SLOP = 2**30
+"""More positions than any text has; the engine reads a slop as a 32-bit number."""
+
+
+def _candidates(words: Sequence[str], slop: int) -> str:
+    """Return a query for what has the words, in any order, as near to each other as they are in the phrase."""
+    distinct = list(dict.fromkeys(words))
+    together = f"@x:({' '.join(distinct)})"
+    if len(distinct) == 1:
+        return together
+    return f"{together}=>{{$slop:{slop + len(words) - len(distinct)}}}"
+
+
+def _values(leaf: AnyOf | Exists | IdPrefix) -> tuple[str, Sequence[str]]:
+    """Return a field of the index, and values as they are written, of which a document has any."""
+    match leaf:
+        case Exists(field):
+            return TERMS_KEY, [field.exists or ""]
+        case IdPrefix(field, text):
+            return field.key, [f"{_escape(text)}*"]
+        case AnyOf(field, values):
+            return field.key, [_escape(value) for value in values] if field.is_tag else values
+
+
+def _leaf(text: str) -> _Part:
+    return _Part(f"({text})", _LEAF_HEIGHT, False)
+
+
+def _range(key: str, span: Span) -> _Part:
+    low, high = span
+    return _leaf(f"@{key}:[{low} {'+inf' if high == inf else high}]")
+
+
+def _any_word(key: str, words: Iterable[str]) -> _Part:
+    either = "|".join(words)
+    return _leaf(f"@{key}:({either})" if key == TERMS_KEY else f"@{key}:{{{either}}}")
+
+
+_FEW = 5
+"""Parts of a union with a negation. The engine makes a first part that is a union, and the first part of that one,
+parts of the whole again: 5, then 4 for each level, which stays below 21 for 625 parts."""
+
+
+def _group(parts: list[_Part], *, is_intersection: bool) -> _Part:
+    parts.sort(key=lambda part: -part.height)
+    if not is_intersection and any(part.negates for part in parts):
+        while len(parts) > _FEW:
+            parts = [_joined(parts[i : i + _FEW], "|") for i in range(0, len(parts), _FEW)]
+    return _joined(parts, " " if is_intersection else "|")
+
+
+def _joined(parts: Sequence[_Part], separator: str) -> _Part:
+    if len(parts) == 1:
+        return parts[0]
+    text = separator.join(part.text for part in parts)
+    height = max(parts[0].height + 1, parts[1].height + 4)
+    return _Part(f"({text})", height, any(part.negates for part in parts))
+
+
+_TO_ESCAPE = re.compile(r"[\x01-/:-@\[-`{-\x7f]")
+
+
+def _escape(value: str) -> str:
+    """Return a tag value as the engine reads it back: a backslash before all of ASCII but letters and digits.
+
+    Source:
+        https://redis.io/docs/latest/develop/ai/search-and-query/advanced-concepts/escaping/
+    """
+    return _TO_ESCAPE.sub(r"\\\g<0>", value)

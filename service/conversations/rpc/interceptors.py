@@ -1,0 +1,95 @@
+"""What surrounds every call, one subject each. The first of a list is the outermost."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from functools import reduce
+from typing import Any
+
+import grpc
+from google.protobuf.message import Message
+
+from conversations import errors
+from conversations.errors import ServiceError
+from conversations.rpc.calls import Answer, Call, Interceptor, Method
+from conversations.rpc.statuses import shortened, to_status
+
+__all__ = ["INTERCEPTORS", "abort", "keep_deadline", "log_failure", "send_status", "surround"]
+
+logger = logging.getLogger(__name__)
+
+_MARGIN_SECONDS = 0.02
+_CODES = {code.value[0]: code for code in grpc.StatusCode}
+
+
+def surround(method: Method, answer: Answer, interceptors: Sequence[Interceptor]) -> Answer:
+    """Put interceptors around what answers the calls of a method."""
+    return reduce(lambda inner, interceptor: interceptor(method, inner), reversed(interceptors), answer)
+
+
+def send_status(_method: Method, answer: Answer) -> Answer:
+    """Tell the caller of an error; of a defect no more than that it is one."""
+
+    async def answer_or_abort(call: Call) -> Message | bytes | None:
+        try:
+            return await answer(call)
+        except ServiceError as error:
+            await abort(call.transport, error)
+            raise
+        except Exception:
+            # Where the caller has gone there is nobody to be told.
+            if not call.transport.cancelled():
+                await abort(call.transport, ServiceError("internal error"))
+            raise
+
+    return answer_or_abort
+
+
+def log_failure(_method: Method, answer: Answer) -> Answer:
+    """Write a line for a call that fails; a defect's has its traceback."""
+
+    async def answer_and_log(call: Call) -> Message | bytes | None:
+        try:
+            return await answer(call)
+        except errors.OverloadedError:
+            raise
+        except ServiceError as error:
+            # Texts may quote a caller: no line feed or control character of theirs goes into the log.
+            logger.info("%s failed: %s", call.method, ascii(shortened(error.message)))
+            raise
+        except Exception:
+            if not call.transport.cancelled():
+                logger.exception("%s failed by a defect", call.method)
+            raise
+
+    return answer_and_log
+
+
+def keep_deadline(_method: Method, answer: Answer) -> Answer:
+    """End a call a little before its deadline: gRPC ends it then too, but does not say why."""
+
+    async def answer_in_time(call: Call) -> Message | bytes | None:
+        remaining = call.time_remaining()
+        if remaining is None:
+            return await answer(call)
+        try:
+            async with asyncio.timeout(remaining - min(remaining / 10, _MARGIN_SECONDS)):
+                return await answer(call)
+        except TimeoutError:
+            raise errors.OutOfTimeError("the call ran out of time") from None
+
+    return answer_in_time
+
+
+INTERCEPTORS: Sequence[Interceptor] = (send_status, keep_deadline, log_failure)
+"""Around every call of the service."""
+
+
+async def abort(transport: Any, error: ServiceError) -> None:
+    """End a call with the status of an error."""
+    status = to_status(error)
+    trailers = [("grpc-status-details-bin", status.SerializeToString())]
+    if isinstance(error, errors.OverloadedError | errors.StoreUnavailableError):
+        trailers.append(("retry-after", "1"))
+    transport.set_trailing_metadata(trailers)
+    await transport.abort(_CODES[status.code], status.message)

@@ -1,0 +1,122 @@
+"""Lucene's regular expressions."""
+
+import re
+from random import Random
+
+import pytest
+
+from conversations.errors import FilterSyntaxError, FilterTooLargeError
+from conversations.filters.patterns.regexes import compile_regex
+
+
+def matches(expression: str, words: list[str]) -> list[str]:
+    return compile_regex(expression, 0).search("\n" + "".join(word + "\n" for word in words))
+
+
+@pytest.mark.parametrize(
+    ("expression", "matching", "others"),
+    [
+        ("ad[ae]", ["ada", "ade"], ["adi", "adaa", "xada"]),
+        ("[^a-c]", ["d", "🦊"], ["a", "b", "c", "dd"]),
+        (".", ["a", "🦊", "é"], ["ab"]),
+        ("a{2}", ["aa"], ["a", "aaa"]),
+        ("a{2,}", ["aa", "aaaaa"], ["a"]),
+        ("a{1,2}b?", ["a", "aab"], ["aaa", "b"]),
+        ("a{2,1}", [], ["a", "aa"]),
+        ("(a|bc)+", ["a", "bc", "abca"], ["b", "ab"]),
+        ("ab&.b", ["ab"], ["bb"]),
+        (".*a.*&.*b.*", ["ab", "ba", "xaxbx"], ["a", "b"]),
+        ("~a", ["b", "aa"], ["a"]),
+        ("~(.*b.*)", ["a", "ac"], ["b", "abc"]),
+        ("~a*", ["b", "aa", "bbb"], []),
+        ("<10-99>", ["10", "42", "99"], ["9", "100", "010", "a"]),
+        ("<7-120>", ["7", "007", "45", "120"], ["6", "121", "a7"]),
+        ("<007-120>", ["007", "045", "120"], ["7", "45", "121"]),
+        ("<99-10>", ["10", "50"], ["9", "100"]),
+        ("<0-10>", ["0", "00", "10"], ["11"]),
+        ("@", ["a", "🦊x"], []),
+        ("a@", ["a", "abc"], ["b"]),
+        ("#", [], ["a", "#"]),
+        ("a#*", [], ["a"]),
+        ("a#?", ["a"], ["a#"]),
+        ("a(b&c)*", [], ["a", "ab"]),
+        ('"a.*"', ["a.*"], ["ab"]),
+        ("a()b", ["ab"], ["a()b"]),
+        ("\\.\\d", [".d"], [".1", "xd"]),
+        ("\\/", ["/"], ["\\/"]),
+        ("^a$", ["^a$"], ["a"]),
+        ("[a\\]b]", ["a", "]", "b"], ["\\"]),
+        ("[]a]", ["]", "a"], ["b"]),
+        ("*a", ["*a"], ["a", "aa"]),
+        ("a||b", ["a", "|b"], ["b"]),
+        ("]}", ["]}"], []),
+        ("(a*)*b", ["b", "aaab"], ["a" * 60]),
+        ("(x+x+)+y", ["xxxy"], ["x" * 60]),
+        ("(a?){50}a{50}", ["a" * 50, "a" * 100], ["a" * 49, "a" * 101]),
+        (".*a.{6}", ["a123456"], ["a12345", "b123456"]),
+        ("", [], ["a"]),
+    ],
+)
+def test_match(expression: str, matching: list[str], others: list[str]) -> None:
+    assert matches(expression, matching + others) == matching
+
+
+@pytest.mark.parametrize(
+    ("expression", "position"),
+    [
+        ("ad[ae", 12),
+        ("a(b", 11),
+        ("ab)", 12),
+        ("a{x}", 11),
+        ("a{2", 11),
+        ("a{99999999999}", 12),
+        ("[b-a]", 11),
+        ("<5>", 10),
+        ("<a-b>", 10),
+        ("<1-2", 10),
+        ('a"b', 11),
+        ("a\\", 12),
+        ("a|", 12),
+    ],
+)
+def test_malformed(expression: str, position: int) -> None:
+    with pytest.raises(FilterSyntaxError) as caught:
+        compile_regex(expression, 10)
+    assert caught.value.position == position
+
+
+@pytest.mark.parametrize("expression", ["(" * 2000 + "a" + ")" * 2000, "a" + "{2}?" * 500])
+def test_nested_too_deeply(expression: str) -> None:
+    with pytest.raises(FilterTooLargeError):
+        compile_regex(expression, 0)
+
+
+def test_too_many_states() -> None:
+    automaton = compile_regex(".*a.{30}", 5)
+    random = Random(1)
+    block = "\n" + "".join("".join(random.choices("ab", k=200)) + "\n" for _ in range(2000))
+    with pytest.raises(FilterTooLargeError) as caught:
+        automaton.search(block)
+    assert caught.value.position == 5
+
+
+def test_agrees_with_a_backtracking_engine() -> None:
+    random = Random(7)
+
+    def expression(level: int) -> str:
+        if level == 0 or random.random() < 0.3:
+            return random.choice(["a", "b", ".", "[ab]", "[^a]", "é", "[b-é]"])
+        inner = [expression(level - 1) for _ in range(random.randint(1, 3))]
+        joined = random.choice(["", "|"]).join(inner)
+        return f"({joined})" + random.choice(["", "", "*", "+", "?", "{2}", "{1,2}"])
+
+    words = sorted({"".join(random.choices("abcé", k=random.randint(1, 5))) for _ in range(200)})
+    for _ in range(200):
+        pattern = expression(3)
+        assert matches(pattern, words) == [word for word in words if re.fullmatch(pattern, word)], pattern
+
+
+def test_what_an_alphabet_allows() -> None:
+    hexadecimal = "-0123456789abcdef"
+    assert compile_regex("5[0-9]{2}.*", 0).can_match(hexadecimal, most_states=100)
+    assert not compile_regex(".*ly", 0).can_match(hexadecimal, most_states=100)
