@@ -10,17 +10,20 @@ from conversations.settings import Settings
 from conversations.store import index
 from conversations.store.channels import Channels
 from conversations.store.client import Client, connect
-from conversations.store.conversations import ConversationPage, Conversations
+from conversations.store.conversations import Conversations
 from conversations.store.documents import EVERY_TAG, ConversationPatch, IncomingMessage, to_json
 from conversations.store.export import Export
 from conversations.store.functions import Steps
 from conversations.store.ingest import ConversationChanged, Happening, Ingest, Patched, Read
+from conversations.store.listing import ConversationPage, Listing
 from conversations.store.messages import MessagePage, Messages
 from conversations.store.partitions import Partitions
 from conversations.store.redis_errors import translated_errors
 from conversations.store.requirements import check_server
+from conversations.store.search import Search
 from conversations.store.setup import LAYOUT, SETUP_KEY, claim, partition_count, write_once
 from conversations.store.tags import Tags
+from conversations.store.validation import SoundAnswers
 from conversations.store.versions import has_library, load_library, note_version, remove_unused
 
 __all__ = [
@@ -55,7 +58,10 @@ class Store:
         self._noted_at = monotonic()
         self.slices = client.slices
         """For long work of one call."""
-        self.conversations = Conversations(client, partitions, settings)
+        sound_answers = SoundAnswers()
+        self.conversations = Conversations(client, partitions, sound_answers)
+        self.search = Search(client, partitions, settings)
+        self.listing = Listing(self.search, len(partitions), sound_answers)
         self.messages = Messages(client, partitions)
         self.channels = Channels(client, partitions)
         self.tags = Tags(client, partitions)
