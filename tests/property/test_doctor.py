@@ -139,7 +139,7 @@ async def agree(store: Store, model: Model) -> None:
     facts = {id: fields(model.facts(id)) for id in model.ids()}
     for filters in ("", *FILTERS):
         wanted = [id for id in facts if not filters or matches(filters, facts[id])]
-        page = await store.conversations.list_page(compile_filter(filters), "", 100)
+        page = await store.listing.page(compile_filter(filters), "", 100)
         listed = to_json(ListConversationsResponse.FromString(page.conversations)).get("data", [])
         same(listed, [model.conversation(id) for id in wanted])
         assert (page.filtered_total, page.total, page.unread) == (len(wanted), len(facts), model.badge())

@@ -1,7 +1,6 @@
 """The client of Redis: from a call to its reply, from a Redis error to one of ours."""
 
-import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Any, TypeVar
 
 from redis.asyncio import Redis
@@ -103,13 +102,10 @@ class Client:
                 replies += await self.call_all(calls[start : start + _CALLS_AT_ONCE])
             pending = list(zip(waiting, replies, strict=True))
 
-    async def guard(self, exchange: Coroutine[Any, Any, _T]) -> _T:
-        """Wait for another exchange, shielded from the caller's end, and translate what Redis says of errors."""
-        task = asyncio.ensure_future(exchange)
-        # Nobody asks for the outcome when the caller has gone; asyncio would log an error that was not looked at.
-        task.add_done_callback(lambda done: done.cancelled() or done.exception())
+    async def guard(self, exchange: Awaitable[_T]) -> _T:
+        """Wait for an exchange that is not a call, and translate what Redis says of errors."""
         with translated_errors():
-            return await asyncio.shield(task)
+            return await exchange
 
     async def close(self) -> None:
         """Close all connections."""

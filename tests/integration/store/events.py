@@ -94,7 +94,7 @@ async def apply(store: Store, *happenings: Happening) -> None:
 
 
 async def page(store: Store, filters: str = "", cursor: str = "", limit: int = 100) -> ConversationPage:
-    return await store.conversations.list_page(compile_filter(filters), cursor, limit)
+    return await store.listing.page(compile_filter(filters), cursor, limit)
 
 
 def ids_of(page: ConversationPage) -> list[str]:
