@@ -187,7 +187,8 @@ async def test_a_method_knows_its_call(start: Start, name: str) -> None:
     assert set(metadata) <= set(context.metadata)
     remaining = context.time_remaining()
     assert remaining is not None
-    assert 20 < remaining <= 30
+    # gRPC rounds up what it sends.
+    assert 20 < remaining < 31
     assert context.identity is None
 
 
