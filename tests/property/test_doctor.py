@@ -27,7 +27,7 @@ from conversations.errors import InvalidFieldError
 from conversations.filters import compile_filter
 from conversations.servicers.events import read_event
 from conversations.settings import Settings
-from conversations.store import Happening, Store, open_store
+from conversations.store import Change, Store, open_store
 from conversations.store.client import Client, connect
 from conversations.store.doctor import Doctor
 from conversations.v1 import conversation_pb2, event_pb2
@@ -37,7 +37,7 @@ from conversations.v1.message_service_pb2 import ListMessagesResponse
 EXAMPLES = int(os.environ.get("FUZZ_DOCTOR", "15"))
 
 
-def happenings(log: list[Json]) -> list[Happening]:
+def changes(log: list[Json]) -> list[Change]:
     """What is valid of a log."""
     found = []
     for event in log:
@@ -82,7 +82,7 @@ async def damage_and_mend(
     try:
         await until_set_up(store)
         tags = [{"tag": {"id": tag, "name": "t", "color": "tag-red"}} for tag in TAGS]
-        await store.ingest.apply(happenings([*tags, *log]))
+        await store.ingest.apply(changes([*tags, *log]))
         if deleted:
             await store.tags.delete(TAGS[0])
         assert list((await doctor.examine()).sentences()) == []

@@ -8,13 +8,25 @@ from typing import Any
 from conversations.errors import ConfigurationError, DamagedRecordError, StoreUnavailableError
 from conversations.settings import Settings
 from conversations.store import index
+from conversations.store.changes import (
+    EVERY_TAG,
+    Change,
+    ConversationPatch,
+    MarkRead,
+    PatchChannel,
+    PatchConversation,
+    PatchMessage,
+    PutChannel,
+    PutMessage,
+    PutTag,
+)
 from conversations.store.channels import Channels
 from conversations.store.client import Client, connect
 from conversations.store.conversations import Conversations
-from conversations.store.documents import EVERY_TAG, ConversationPatch, IncomingMessage, to_json
+from conversations.store.documents import to_json
 from conversations.store.export import Export
 from conversations.store.functions import Steps
-from conversations.store.ingest import ConversationChanged, Happening, Ingest, Patched, Read
+from conversations.store.ingest import Ingest
 from conversations.store.listing import ConversationPage, Listing
 from conversations.store.messages import MessagePage, Messages
 from conversations.store.partitions import Partitions
@@ -28,14 +40,17 @@ from conversations.store.versions import has_library, load_library, note_version
 
 __all__ = [
     "EVERY_TAG",
-    "ConversationChanged",
+    "Change",
     "ConversationPage",
     "ConversationPatch",
-    "Happening",
-    "IncomingMessage",
+    "MarkRead",
     "MessagePage",
-    "Patched",
-    "Read",
+    "PatchChannel",
+    "PatchConversation",
+    "PatchMessage",
+    "PutChannel",
+    "PutMessage",
+    "PutTag",
     "Store",
     "open_store",
     "to_json",

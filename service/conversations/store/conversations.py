@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 
 from conversations.errors import ConversationNotFoundError, TagNotFoundError
+from conversations.store.changes import ConversationPatch, PutMessage
 from conversations.store.client import Client
 from conversations.store.damage import checked, damaged, read_changes, read_document
 from conversations.store.documents import (
-    ConversationPatch,
-    IncomingMessage,
     document_parts,
     dump_document,
     message_bytes,
@@ -90,19 +89,19 @@ class Conversations:
             if checked((yield Call(partition, "commit_document", (id, version, packed(change)))))[0] == b"ok":
                 return
 
-    def message_steps(self, incoming: IncomingMessage) -> Steps[None]:
+    def message_steps(self, put: PutMessage) -> Steps[None]:
         """Add a message or replace the one with its id."""
-        partition = self._partitions.of(incoming.conversation_id)
-        message = incoming.message
+        partition = self._partitions.of(put.conversation_id)
+        message = put.message
         stored, version = message.SerializeToString(), b"0"
         for _ in tries():
-            facts = (incoming.conversation_id, incoming.id, incoming.sent_at_ms, int(message.from_contact))
-            args = (*facts, incoming.channel_id, incoming.source, stored, version)
+            facts = (put.conversation_id, put.id, put.sent_at_ms, int(message.from_contact))
+            args = (*facts, put.channel_id, put.source, stored, version)
             reply = checked((yield Call(partition, "add_message", args)))
             if reply[0] == b"ok":
                 return
             version = reply[1]
-            metadata = apply_changes(to_json(message.metadata), read_changes("message", incoming.id, reply[2]))
+            metadata = apply_changes(to_json(message.metadata), read_changes("message", put.id, reply[2]))
             stored = message_bytes(message, to_struct(metadata))
 
     def receipt_steps(self, id: str, read_at_ms: int, now_ms: int) -> Steps[None]:

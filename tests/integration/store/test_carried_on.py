@@ -18,7 +18,7 @@ from tests.integration.store.events import (
     uuid,
 )
 
-from conversations.store import Happening, Store
+from conversations.store import Change, Store
 from conversations.store.client import Client
 
 FILTERS = [
@@ -52,7 +52,7 @@ FILTERS = [
 ]
 
 
-def change(chance: random.Random) -> Happening:
+def change(chance: random.Random) -> Change:
     number, second = chance.randint(1, 40), chance.randint(0, 30)
     return chance.choice(
         [
