@@ -1,7 +1,6 @@
 """Searches in all partitions: a partition answers once the words that a filter's query stands on are known."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from conversations.errors import FilterTooBroadError
@@ -25,12 +24,8 @@ _MAX_COST_AT_ONCE = 30
 _MAX_EXCHANGES = 2_000
 
 
-@dataclass(frozen=True, slots=True)
-class _SearchCall:
-    """A search as one partition is asked for it."""
-
-    cached: CachedQuery
-    call: Call
+# A search as one partition is asked for it, and the query that it is of.
+_SearchCall = tuple[CachedQuery, Call]
 
 
 class Search:
@@ -63,19 +58,17 @@ class Search:
                 for partition in self._partitions
                 if partition not in replies
             ]
-            answers = await self._client.call_all([one.call for one in asked])
-            for cached, partition, flat in (
-                (s.cached, s.call.partition, a) for s, a in zip(asked, answers, strict=True)
-            ):
+            answers = await self._client.call_all([call for _, call in asked])
+            for (cached, call), flat in zip(asked, answers, strict=True):
                 outcome, reply = checked(flat)[0], by_name(flat)
                 if outcome == b"stale":
-                    self.cache.learn(partition, cached, reply)
+                    self.cache.learn(call.partition, cached, reply)
                     continue
                 self._check(outcome, reply, cached)
                 if outcome == b"counted":
-                    counted.add(partition)
+                    counted.add(call.partition)
                 else:
-                    replies[partition] = reply
+                    replies[call.partition] = reply
                 cached.search_known = reply.get(b"known") or cached.search_known
             if len(replies) == len(self._partitions):
                 return [replies[p] for p in self._partitions]
@@ -119,7 +112,7 @@ class Search:
         query = cached.query
         # Words may have gone since a filter was too broad: Redis is asked whether what is known is still true.
         if query is None or isinstance(query, FilterTooBroadError):
-            return _SearchCall(cached, Call(partition, function, (packed(args), "", "", "")))
+            return cached, Call(partition, function, (packed(args), "", "", ""))
         args |= {"cost": query.cost, "max_cost": self._settings.max_filter_cost}
         if may_split:
             args["max_cost_at_once"] = _MAX_COST_AT_ONCE
@@ -131,7 +124,7 @@ class Search:
             ]
         known = cached.search_known
         texts = (packed(args), query.text, query.predicate, known)
-        return _SearchCall(cached, Call(partition, function, texts, 0 if known else query.cost))
+        return cached, Call(partition, function, texts, 0 if known else query.cost)
 
     def _check(self, outcome: bytes, reply: Reply, cached: CachedQuery) -> None:
         """Raise FilterTooBroadError where a search asks too much."""
