@@ -22,7 +22,8 @@ from conversations.filters.simplify import Numbers
 __all__ = ["predicate_of"]
 
 _MAX_CHARACTERS = 16384
-"""Room for every filter without patterns. To read a longer one takes Redis longer than many a search that it saves."""
+"""Room for as many words as a filter has clauses. To read a longer one takes Redis longer than many a search that it
+saves."""
 
 _OPEN = 1e300
 """Stands for infinity, which JSON does not have."""
