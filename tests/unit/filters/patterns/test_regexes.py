@@ -4,6 +4,8 @@ import re
 from random import Random
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from conversations.errors import FilterSyntaxError, FilterTooLargeError
 from conversations.filters.patterns.regexes import compile_regex
@@ -41,6 +43,9 @@ def matches(expression: str, words: list[str]) -> list[str]:
         ("a#?", ["a"], ["a#"]),
         ("a(b&c)*", [], ["a", "ab"]),
         ('"a.*"', ["a.*"], ["ab"]),
+        ('"a."b"."', ["a.b."], ['a."b".', "a.bx"]),
+        ("<1-2>a<3-4>", ["1a3", "2a4"], ["1a", "1a5", "13"]),
+        ("<0-2147483647>", ["2147483647"], ["2147483648"]),
         ("a()b", ["ab"], ["a()b"]),
         ("\\.\\d", [".d"], [".1", "xd"]),
         ("\\/", ["/"], ["\\/"]),
@@ -74,6 +79,8 @@ def test_match(expression: str, matching: list[str], others: list[str]) -> None:
         ("<5>", 10),
         ("<a-b>", 10),
         ("<1-2", 10),
+        ("a<5>", 11),
+        ("<0-2147483648>", 10),
         ('a"b', 11),
         ("a\\", 12),
         ("a|", 12),
@@ -114,6 +121,16 @@ def test_agrees_with_a_backtracking_engine() -> None:
     for _ in range(200):
         pattern = expression(3)
         assert matches(pattern, words) == [word for word in words if re.fullmatch(pattern, word)], pattern
+
+
+@given(st.integers(0, 1300), st.integers(0, 1300), st.integers(1, 4), st.booleans())
+def test_an_interval_has_the_numbers_between_its_ends(first: int, last: int, digits: int, is_padded: bool) -> None:
+    """Ends of the same length give the length of every number; otherwise zeros may stand before it."""
+    low, high = (str(number).zfill(digits if is_padded else 1) for number in (first, last))
+    words = [str(number).zfill(width) for number in range(1320) for width in range(len(str(number)), 6)]
+    between = range(min(first, last), max(first, last) + 1)
+    expected = [w for w in words if int(w) in between and (len(low) != len(high) or len(w) == len(low))]
+    assert matches(f"<{low}-{high}>", words) == expected
 
 
 def test_what_an_alphabet_allows() -> None:
