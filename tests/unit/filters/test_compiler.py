@@ -3,7 +3,7 @@
 import pytest
 
 from conversations.errors import FilterError, FilterSyntaxError, FilterTooLargeError
-from conversations.filters import MAX_FILTER_BYTES, CompiledFilter, compile_filter
+from conversations.filters import MAX_FILTER_BYTES, CompiledFilter, compile_filter, metadata_fields
 
 
 @pytest.mark.parametrize("text", ["", " ", " \t\n\r\u3000", "*:*", "id:*", "a OR *"])
@@ -68,6 +68,13 @@ def outcome(text: str) -> CompiledFilter | FilterError:
         return compile_filter(text)
     except FilterError as error:
         return error
+
+
+def test_which_metadata_are_asked() -> None:
+    text = 'a *:* metadata.l:"" metadata.k:(b OR [1 TO 2]) -(metadata.l:* metadata.k:c) metadata.tags.x:* "" state:open'
+    found = metadata_fields(compile_filter(text).expression)
+    assert found == {"metadata.k": text.index("b OR"), "metadata.l": text.index("* metadata.k:c")}
+    assert metadata_fields(compile_filter('""').expression) == {}
 
 
 @pytest.mark.parametrize(

@@ -17,10 +17,10 @@ NOTHING = "(@id:{none})"
 LOW, HIGH = 0xA688D36C0000, 0xA688D36CFFFF
 
 
-def query(text: str, words: Sequence[str] = ("w1", "w2")) -> Query:
+def query(text: str, words: Sequence[str] = ("w1", "w2"), max_words: int = 5000) -> Query:
     """Return the query for a filter, of which every pattern matches the same words."""
     compiled = compile_filter(text)
-    return compiled.query(dict.fromkeys(compiled.patterns, words), 5000)
+    return compiled.query(dict.fromkeys(compiled.patterns, words), max_words)
 
 
 def m(word: str) -> str:
@@ -85,6 +85,7 @@ def m(word: str) -> str:
         ("id:a688d36ca*", NOTHING),
         ("NOT id:a688d36ca*", "*"),
         ("id:a688d36c-a85e-4*", r"(@id:{a688d36c\-a85e\-4*})"),
+        ("id:[* TO a688d36c-a85e]", f"(@ih:[-inf {0xA688D36CA85D}])"),
         ("id:[* TO a688d36d}", f"(@ih:[-inf {HIGH}])"),
         ("id:{a688d36c TO a688d36c-z]", f"(@ih:[{LOW} {HIGH}])"),
         ("id:{a688d36c-- TO f]", f"(@ih:[{LOW} 263882790666239])"),
@@ -235,6 +236,9 @@ def test_breadth_is_counted_wherever_a_pattern_stands() -> None:
     with pytest.raises(FilterTooBroadError) as caught:
         compiled.query(words, 100)
     assert caught.value.metadata == {"position": "13", "words": "101", "limit": "100"}
+    assert "at position 13: the patterns match 101 together, this one 40 different words of 100" in caught.value.message
+    with pytest.raises(FilterTooBroadError, match="this pattern matches 40 different words of 39 at most"):
+        query("display_name:x*", words=["w"] * 40, max_words=39)
 
 
 def test_patterns_that_change_nothing_are_not_looked_up() -> None:
