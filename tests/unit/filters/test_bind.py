@@ -321,6 +321,7 @@ def test_phrase() -> None:
         ("unread_count:{2 TO *}", 3, None),
         ("unread_count:[* TO 99999999999999999999]", None, None),
         ("unread_count:[2 TO 99999999999999999999]", 2, None),
+        ("unread_count:[-99999999999999999999 TO 2]", None, 2),
         ("created_at:1000", 1000, 1000),
         ("created_at:1970-01-02", DAY_MS, 2 * DAY_MS - 1),
         ('createdAt:"1970-01-01T01:00:00.005+01:00"', 5, 5),

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conversations.errors import FilterSyntaxError, FilterTooLargeError
+from conversations.filters.patterns.automata import MAX_DEPTH
 from conversations.filters.patterns.regexes import compile_regex
 
 
@@ -20,7 +21,8 @@ def matches(expression: str, words: list[str]) -> list[str]:
     [
         ("ad[ae]", ["ada", "ade"], ["adi", "adaa", "xada"]),
         ("[^a-c]", ["d", "🦊"], ["a", "b", "c", "dd"]),
-        (".", ["a", "🦊", "é"], ["ab"]),
+        (".", ["a", "🦊", "é", "\0", "\U0010ffff"], ["ab"]),
+        ("[^a]", ["\0", "b", "\U0010ffff"], ["a"]),
         ("a{2}", ["aa"], ["a", "aaa"]),
         ("a{2,}", ["aa", "aaaaa"], ["a"]),
         ("a{1,2}b?", ["a", "aab"], ["aaa", "b"]),
@@ -41,6 +43,7 @@ def matches(expression: str, words: list[str]) -> list[str]:
         ("#", [], ["a", "#"]),
         ("a#*", [], ["a"]),
         ("a#?", ["a"], ["a#"]),
+        ("a#{0,2}", ["a"], ["a#"]),
         ("a(b&c)*", [], ["a", "ab"]),
         ('"a.*"', ["a.*"], ["ab"]),
         ('"a."b"."', ["a.b."], ['a."b".', "a.bx"]),
@@ -94,8 +97,22 @@ def test_malformed(expression: str, position: int) -> None:
 
 @pytest.mark.parametrize("expression", ["(" * 2000 + "a" + ")" * 2000, "a" + "{2}?" * 500])
 def test_nested_too_deeply(expression: str) -> None:
+    with pytest.raises(FilterTooLargeError) as caught:
+        compile_regex(expression, 5)
+    assert caught.value.metadata == {"position": "5", "limit": str(MAX_DEPTH)}
+
+
+def test_the_deepest_nesting() -> None:
+    def nested(levels: int) -> str:
+        return "(" * levels + "a" + "*b)" * levels
+
+    most = (MAX_DEPTH - 1) // 2
+    compile_regex(nested(most), 0)
     with pytest.raises(FilterTooLargeError):
-        compile_regex(expression, 0)
+        compile_regex(nested(most + 1), 0)
+    assert matches("(" * MAX_DEPTH + "a" + ")" * MAX_DEPTH + "(b)", ["ab"]) == ["ab"]
+    with pytest.raises(FilterTooLargeError):
+        compile_regex("(" * (MAX_DEPTH + 1) + "a" + ")" * (MAX_DEPTH + 1), 0)
 
 
 def test_too_many_states() -> None:
