@@ -225,6 +225,9 @@ def test_deepest_part_comes_first() -> None:
     for level in range(18):
         text = f"(b{level} {'AND' if level % 2 else 'OR'} {text})"
     assert query(text).text.startswith("(" * 18)
+    shallow = "(c OR (d AND (e OR (f AND g))))"
+    assert query(f"{shallow} AND {text}").text.startswith("(" * 18)
+    assert query(f"{shallow} OR {text}").text.startswith("(" * 19)
 
 
 def test_breadth_is_counted_wherever_a_pattern_stands() -> None:
@@ -292,3 +295,4 @@ def test_every_pattern_is_asked_for_once() -> None:
     compiled = compile_filter("display_name:x* OR display_name:x* OR display_name:y*")
     assert [pattern.position for pattern in compiled.patterns] == [13, 51]
     assert all(isinstance(pattern, WordPattern) for pattern in compiled.patterns)
+    assert [pattern.position for pattern in compile_filter(f"a OR id:[{UUID} TO *]").patterns] == [8]
