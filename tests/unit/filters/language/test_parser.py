@@ -98,6 +98,10 @@ def test_clauses() -> None:
     )
 
 
+def test_a_boost_changes_nothing() -> None:
+    assert parse("(a OR b)^2  c").clauses == parse("(a OR b)    c").clauses
+
+
 def test_nothing_between_clauses() -> None:
     assert [clause.expression for clause in parse('(a)"b"c').clauses] == [
         Group((Clause(None, None, None, Word("a", 1)),), 1),
@@ -157,6 +161,16 @@ def test_levels() -> None:
     with pytest.raises(FilterTooLargeError) as caught:
         parse("(" * 1300 + "a" + ")" * 1300)
     assert caught.value.metadata == {"position": str(MAX_LEVELS), "limit": str(MAX_LEVELS)}
+    assert "levels of parentheses" in caught.value.message
+
+
+@pytest.mark.parametrize("level", [1, 2, MAX_LEVELS])
+def test_levels_end_with_their_parentheses(level: int) -> None:
+    opened, closed = "(" * (level - 1) + "(a) " * (MAX_LEVELS + 1), ")" * (level - 1)
+    most = MAX_LEVELS - level + 1
+    parse(f"{opened} {'(' * most}b{')' * most} {closed}")
+    with pytest.raises(FilterTooLargeError):
+        parse(f"{opened} {'(' * (most + 1)}b{')' * (most + 1)} {closed}")
 
 
 def test_clauses_are_counted() -> None:
@@ -164,3 +178,4 @@ def test_clauses_are_counted() -> None:
     with pytest.raises(FilterTooLargeError) as caught:
         parse("(a) " * (MAX_CLAUSES + 1))
     assert caught.value.metadata["limit"] == str(MAX_CLAUSES)
+    assert "words, phrases, patterns and ranges" in caught.value.message

@@ -33,6 +33,8 @@ def search(predicate: Predicate, words: list[str]) -> list[str]:
         (Glob(("", "a")), ["ada", "anna", "bada", "éa"]),
         (Glob(("", "da", "")), ["ada", "adam", "bada"]),
         (Glob(("", "d", "")), ["ada", "adam", "bada"]),
+        (Glob(("", "a\n", "")), ["ada", "adam", "a*b", "anna", "bada", "a.c", "abc"]),
+        (Glob(("", "\na")), ["ada", "anna", "bada", "éa"]),
         (Glob(("a", "a")), ["ada", "anna"]),
         (Glob(("\n",)), ["b", "é", "🦊", "\\"]),
         (Glob(("\n\n\n",)), ["ada", "a*b", "👩\u200d💻", "a.c", "abc"]),
