@@ -9,7 +9,7 @@ import pytest
 
 from conversations import terms
 from conversations.errors import FilterTooBroadError
-from conversations.filters import PhraseCheck, Query, WordPattern, compile_filter
+from conversations.filters import MAX_CLAUSES, PhraseCheck, Query, WordPattern, compile_filter
 
 UUID = "a688d36c-a85e-44af-bc02-4248c2c97622"
 ESCAPED_UUID = UUID.replace("-", "\\-")
@@ -104,6 +104,7 @@ def m(word: str) -> str:
         ("a OR b", "(@x:(na|nb))"),
         ("a OR metadata.k:b OR display_name:*", f"(@x:({terms.NAME_EXISTS}|na|{m('b')}))"),
         ("a a OR a", "(@x:(na))"),
+        ("a AND a AND a", "(@x:(na))"),
         ("a AND (b AND (c AND d))", "((@x:(na)) (@x:(nb)) (@x:(nc)) (@x:(nd)))"),
         ("a AND (b OR c)", "((@x:(nb|nc)) (@x:(na)))"),
         ("NOT a", "((-(@x:(na)))|(-(@x:(na))))"),
@@ -154,9 +155,10 @@ def test_patterns_without_words(text: str, expected: str) -> None:
 )
 def test_unions_with_a_negation_are_small(text: str) -> None:
     """The engine loses hits of a union with a negation from 21 parts on."""
-    counts = " OR ".join(f"unread_count:{2 * i}" for i in range(200))
+    count = MAX_CLAUSES - 4
+    counts = f"unread_count:({' '.join(str(2 * i) for i in range(count))})"
     written = query(text.format(counts)).text
-    assert written.count("@un") == 200
+    assert written.count("@un") == count
     assert max(union_sizes(written)) <= 20
 
 
@@ -217,6 +219,12 @@ def test_phrase_checks() -> None:
         PhraseCheck("@x:(nc nd ne)=>{$slop:3}", ("nc", "nd", "ne"), 3),
     )
     assert found.text == "(((@x:(nx)) (<<0>>))|(<<0>>)|(<<1>>)|(-(<<2>>)))"
+
+
+def test_a_phrase_with_a_word_twice_is_checked_whatever_its_slop() -> None:
+    for slop in (1, 2, 7):
+        (check,) = query(f'"a b a"~{slop}').phrase_checks
+        assert check == PhraseCheck(f"@x:(na nb)=>{{$slop:{slop + 1}}}", ("na", "nb", "na"), slop)
 
 
 def test_deepest_part_comes_first() -> None:

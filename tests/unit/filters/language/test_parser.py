@@ -80,6 +80,11 @@ def test_leaf(text: str, expected: Expression) -> None:
         ("🦊~0.1", 0),
         ("abc~NaN", 0),
         ("abc~0x1p0", 1),
+        ("abc~0X.8P1", 1),
+        ("ab~0x.9p0", 0),
+        ("ab~0x0.9ap0", 0),
+        ("ab~1x5", 2),
+        ("ab~0x1x5p0", 2),
     ],
 )
 def test_fuzzy(text: str, edits: int) -> None:
