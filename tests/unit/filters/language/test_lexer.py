@@ -92,6 +92,8 @@ def test_tokens_before_an_error_come_first() -> None:
         (r"\ud83ea", "\ufffda"),
         (r"\udd8a\ud83e", "\ufffd\ufffd"),
         (r"\A", "A"),
+        (r"\u00AF\u00fa\u0CdE", "\u00af\u00fa\u0cde"),
+        ("a\\\n", "a\n"),
     ],
 )
 def test_unescape(text: str, expected: str) -> None:
