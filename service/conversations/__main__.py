@@ -7,27 +7,27 @@ import sys
 
 def main() -> None:
     """Run the command."""
-    # What is imported takes a moment, in which Ctrl-C would end in a traceback of some library.
+    # Imports take a moment, during which Ctrl-C would end in some library's traceback.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     _open_standard_files()
-    from conversations.signals import end_at_once
+    from conversations.signals import exit_immediately
 
-    signal.signal(signal.SIGINT, end_at_once)
+    signal.signal(signal.SIGINT, exit_immediately)
     from conversations.cli import main as run
 
     run()
 
 
 def _open_standard_files() -> None:
-    """Open what is closed, as in `command >&-`: otherwise a connection would get its number, and what is printed.
+    """Open closed standard files, as in `command >&-`: otherwise a connection would get their numbers, and the output.
 
-    Output that is closed still fails, as it does for other programs; errors go nowhere.
+    Closed output still fails, as it does for other programs; errors are discarded.
     """
     for number, flags in enumerate((os.O_RDONLY, os.O_RDONLY, os.O_WRONLY)):
         try:
             os.fstat(number)
         except OSError:
-            # It gets the lowest number that is free, which is this one.
+            # It gets the lowest free number, which is this one.
             os.open(os.devnull, flags)
     sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115 - to the end of the program
     sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115

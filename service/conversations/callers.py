@@ -1,4 +1,4 @@
-"""Who calls, and fair turns between those who do."""
+"""Callers, and fair turns between them."""
 
 from collections.abc import Iterator
 from contextvars import ContextVar
@@ -23,11 +23,12 @@ NOBODY = Caller("", "")
 """The service itself."""
 
 CALLER: ContextVar[Caller] = ContextVar("caller", default=NOBODY)
-"""Who is served by the task that asks."""
+"""The caller that the current task serves."""
 
 
 class FairQueue(Generic[_T]):
-    """Items of callers. Each address has its turn, of an address each connection, of a connection the oldest item."""
+    """Items of callers. Addresses take turns, then the connections of an address; of a connection the oldest item is
+    first."""
 
     __slots__ = ("_addresses", "_size", "_sizes")
 
@@ -44,7 +45,7 @@ class FairQueue(Generic[_T]):
         return (item for connections in self._addresses.values() for items in connections.values() for item in items)
 
     def push(self, caller: Caller, item: _T) -> None:
-        """Append an item. It has to be another than those that are there."""
+        """Append an item, which must not be in the queue yet."""
         connections = self._addresses.get(caller.address)
         if connections is None:
             connections = self._addresses[caller.address] = {}
@@ -64,7 +65,7 @@ class FairQueue(Generic[_T]):
         """
         address = next(iter(self._addresses), None)
         if address is None:
-            raise KeyError("nobody waits")
+            raise KeyError("the queue is empty")
         connections = self._addresses[address]
         connection = next(iter(connections))
         item = next(iter(connections[connection]))
@@ -84,7 +85,7 @@ class FairQueue(Generic[_T]):
         return True
 
     def heaviest(self, caller: Caller = NOBODY) -> _T:
-        """Return the newest item of whoever has the most; of `caller` where its share is no smaller than the others'.
+        """Return the newest item of the caller with the most; of `caller` if its share isn't smaller than the others'.
 
         Raises:
             ValueError: There is none.

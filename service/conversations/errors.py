@@ -1,4 +1,4 @@
-"""What can go wrong, in the words of the service: no gRPC status, no Redis exception.
+"""The service's own errors: neither gRPC statuses nor Redis exceptions.
 
     ServiceError
     ├── MalformedRequestError
@@ -35,12 +35,12 @@ from difflib import get_close_matches
 
 
 def _encodable(text: str) -> str:
-    """Return a text as it can be sent: what it quotes of a caller may have halves of surrogate pairs."""
+    """Return a text that can be sent: what it quotes from a caller may have lone surrogates."""
     return text.encode("utf-8", "replace").decode()
 
 
 class ServiceError(Exception):
-    """Base of everything that a caller may be told."""
+    """Base of all errors that callers see."""
 
     def __init__(self, message: str, **metadata: str) -> None:
         super().__init__(_encodable(message))
@@ -66,11 +66,11 @@ class InvalidFieldError(ServiceError):
 
     @classmethod
     def unknown(cls, field: str, known: Sequence[str]) -> "InvalidFieldError":
-        """Return the error for a field that there is not, with the nearest name of those that there are.
+        """Return the error for an unknown field, with the nearest known name.
 
         Args:
             field: Its path.
-            known: The names that may stand in its place.
+            known: The names that are allowed in its place.
         """
         near = get_close_matches(field.rpartition(".")[2], known, 1)
         if near:
@@ -79,9 +79,9 @@ class InvalidFieldError(ServiceError):
 
     @classmethod
     def rounded(cls, field: str, number: str) -> "InvalidFieldError":
-        """Return the error for a number, as it is written, that would not be kept so."""
+        """Return the error for a number, as written, that would lose digits."""
         shown = number if len(number) <= 40 else f"{number[:20]}..."
-        return cls(field, f"has a number that JSON's readers would round: {shown}; send it as a string")
+        return cls(field, f"has a number that JSON parsers would round: {shown}; send it as a string")
 
 
 class CursorError(InvalidFieldError):
@@ -98,7 +98,7 @@ class FilterError(ServiceError):
     def __init__(self, message: str, position: int, **metadata: str) -> None:
         super().__init__(message, position=str(position), **metadata)
         self.position = position
-        """Where in the filter, in code points from 0."""
+        """Its place in the filter, in code points from 0."""
 
 
 class FilterSyntaxError(FilterError):
@@ -114,7 +114,7 @@ class FilterValueError(FilterError):
 
 
 class UnsupportedFilterError(FilterError):
-    """Raised when a filter uses what the service does not have."""
+    """Raised when a filter uses syntax that the service does not support."""
 
 
 class FilterTooLargeError(FilterError):
@@ -126,7 +126,7 @@ class FilterTooBroadError(FilterError):
 
 
 class NotFoundError(ServiceError):
-    """Base of the errors for something that is not there."""
+    """Base of the errors for something that does not exist."""
 
     kind = "resource"
 
@@ -159,7 +159,7 @@ class ChannelNotFoundError(NotFoundError):
 
 
 class UnknownServiceError(NotFoundError):
-    """Raised when the health of a service is asked for that the server does not have."""
+    """Raised when a health check names a service that the server does not have."""
 
     kind = "service"
 
@@ -180,28 +180,28 @@ class RequestTooLargeError(ServiceError):
 
 
 class UnknownMethodError(ServiceError):
-    """Raised when a method is called that no service has."""
+    """Raised when an unknown method is called."""
 
 
 class OverloadedError(ServiceError):
-    """Raised when more calls wait than can be answered soon."""
+    """Raised when more calls are waiting than can be answered soon."""
 
 
 class StoreUnavailableError(ServiceError):
-    """Raised when Redis cannot be reached, is loading, or builds its index."""
+    """Raised when Redis cannot be reached, is loading, or is building its index."""
 
 
 class DamagedRecordError(ServiceError):
     """Raised when what Redis holds of a resource is not what the service wrote."""
 
     def __init__(self, kind: str, id: str) -> None:
-        super().__init__(f"what is stored of the {kind} {id} is damaged", id=id)
+        super().__init__(f"the stored {kind} {id} is damaged", id=id)
         self.kind = kind
         self.id = id
 
 
 class OutOfTimeError(ServiceError):
-    """Raised when a call, or the search inside it, ran out of time."""
+    """Raised when a call, or its search, ran out of time."""
 
 
 class ConfigurationError(ServiceError):

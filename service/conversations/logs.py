@@ -1,4 +1,4 @@
-"""Lines that would come with every call, told now and then."""
+"""Log filters for lines that would come with every call."""
 
 import logging
 from time import monotonic
@@ -9,7 +9,8 @@ _MAX_KEPT = 256
 
 
 class NotOfCallers(logging.Filter):
-    """Keeps out what gRPC's library logs of callers as errors: a header that is not UTF-8, and who did not wait."""
+    """Drops what gRPC's library logs as errors although callers cause it: headers that are not UTF-8, cancelled
+    calls."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Return whether a line passes."""
@@ -17,12 +18,12 @@ class NotOfCallers(logging.Filter):
 
 
 class OncePerInterval(logging.Filter):
-    """Lets a line pass once in an interval, and tells how many like it were left out since."""
+    """Lets a line pass once per interval, with the number of equal lines left out since."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__()
         self._seconds = seconds
-        # By text: when it passed last, and how many have not since.
+        # By text: when it last passed, and how many were left out since.
         self._passed: dict[str, tuple[float, int]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:

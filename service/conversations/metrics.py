@@ -1,4 +1,4 @@
-"""What a worker counts of itself, for Prometheus: one registry in each process."""
+"""A worker's metrics, for Prometheus: one registry per process."""
 
 from prometheus_client import Counter, start_http_server
 
@@ -6,14 +6,14 @@ __all__ = ["DAMAGED_RECORDS", "SHED_CALLS", "serve_metrics"]
 
 DAMAGED_RECORDS = Counter(
     "conversations_damaged_records",
-    "Times that a record of Redis was passed over, or failed a call, because it is not what the service wrote.",
+    "Times that a record in Redis was skipped, or failed a call, because it is not what the service wrote.",
     ["kind"],
 )
 """`kind`: conversation, message, channel or tag, a set of them, or the dictionary of a field."""
 
 SHED_CALLS = Counter(
     "conversations_shed_calls",
-    "Calls that were refused because more of them arrived, waited or streamed than the worker takes on.",
+    "Calls refused because too many were arriving, waiting or streaming.",
 )
 
 

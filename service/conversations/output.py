@@ -1,4 +1,4 @@
-"""Standard output that cannot be written."""
+"""Standard output that cannot be written to."""
 
 import os
 import sys
@@ -8,7 +8,7 @@ __all__ = ["discard_output"]
 
 
 def discard_output() -> None:
-    """Send nowhere what could not be written, or Python would try it again when it ends."""
+    """Discard what could not be written: otherwise Python tries again at exit."""
     with suppress(OSError, ValueError, AttributeError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())

@@ -1,8 +1,8 @@
 """The table of fields: what a filter may ask of a conversation, and how each field is stored and indexed.
 
-A field is a row here. The schema of the index, the tables of the Lua functions, how filters are bound, written, costed
-and explained, and what `/filters.fields` answers all follow from the rows. What is left for a new field is whatever
-writes it, and the answer that shows it.
+A field is a row here. The index schema, the tables of the Lua functions, how filters are bound, written, costed and
+explained, and the answer of `/filters.fields` all follow from the rows. A new field also needs code that writes it, and
+a message that shows it.
 """
 
 from dataclasses import dataclass, replace
@@ -28,18 +28,18 @@ __all__ = [
 ]
 
 TERMS_KEY = "x"
-"""Where a conversation's hash has the index terms of all text: the same term in two TEXT fields makes RediSearch 2.10
-lose documents under negation."""
+"""Key of the index terms of all text in a conversation's hash. It is one for all fields, because the same term in two
+TEXT fields makes RediSearch 2.10 lose documents under negation."""
 
 ID_START_KEY = "ih"
-"""Where it has the first 48 bits of its id as a number, for prefixes and ranges of ids."""
+"""Key of the first 48 bits of its id as a number, for prefixes and ranges of ids."""
 
 METADATA_PREFIX = "metadata."
-"""What the name of every metadata field starts with; the dotted path of a leaf follows."""
+"""Prefix of every metadata field's name; the dotted path of a leaf follows."""
 
 
 class FieldKind(Enum):
-    """What a field holds, which says how it may be asked."""
+    """What a field holds; it decides how filters may use the field."""
 
     TEXT = "text"
     """Words."""
@@ -58,28 +58,28 @@ class Field:
     name: str
     kind: FieldKind
     key: str
-    """Field of the conversation's hash: TERMS_KEY for words that are index terms, otherwise its own."""
+    """Key in the conversation's hash: TERMS_KEY for words that are index terms, otherwise its own."""
     example: str
-    """A filter that asks it."""
+    """A filter that uses it."""
     description: str
     """One sentence for a person."""
     aliases: tuple[str, ...] = ()
     is_time: bool = False
-    """Whether its number is a time in milliseconds since 1970 UTC, and may be given as a date."""
+    """Whether its number is a time in milliseconds since 1970 UTC, which may also be given as a date."""
     has_few_values: bool = False
-    """Whether there are few different numbers, so that a range of them costs less."""
+    """Whether there are few distinct numbers, so that a range of them costs less."""
     has_many: bool = False
-    """Whether a conversation may have several values; they are stored with commas between."""
+    """Whether a conversation may have several values; they are stored separated by commas."""
     ignores_case: bool = False
-    """Whether the stored value may have upper case; it is indexed, and stands in the dictionary, in lower case."""
+    """Whether the stored value may have upper case; in the index and the dictionary it is in lower case."""
     exists: str | None = None
-    """Index term of every conversation that has a value; None where all have one."""
+    """Index term of every conversation that has a value; None if all have one."""
     prefix: str = ""
-    """What its index terms begin with."""
+    """Prefix of its index terms."""
 
     @property
     def is_tag(self) -> bool:
-        """Whether its values are tags of the index, whole and as they are, rather than index terms or a number."""
+        """Whether its values are indexed as tags, unchanged, rather than as index terms or a number."""
         return self.key != TERMS_KEY and self.kind is not FieldKind.NUMBER
 
 
@@ -99,7 +99,7 @@ STATE = Field(
     FieldKind.KEYWORD,
     "st",
     "state:open",
-    "`open` or `closed`; nothing where no state is set.",
+    "`open` or `closed`; nothing if no state is set.",
     ignores_case=True,
     exists=terms.metadata_exists("state"),
 )
@@ -118,7 +118,7 @@ METADATA = Field(
     FieldKind.METADATA,
     TERMS_KEY,
     "metadata.user_data.erp.id:abc",
-    "A leaf of the metadata document, the keys on the way to it joined by dots.",
+    "A leaf of the metadata document; the keys of its path are joined by dots.",
 )
 
 FIELDS = (
@@ -128,7 +128,7 @@ FIELDS = (
         FieldKind.KEYWORD,
         "ch",
         "channel_id:318efa04-7cc1-4200-988e-50699d0dd6e3",
-        "The id of the channel that the conversation came by.",
+        "The id of the conversation's channel.",
         ("channelId",),
     ),
     Field(
@@ -165,24 +165,24 @@ FIELDS = (
         FieldKind.NUMBER,
         "un",
         "unread_count:[2 TO *]",
-        "How many messages of the contact are later than the last read.",
+        "How many of the contact's messages were sent after the last read.",
         ("unreadCount", "unread_message_count", "unreadMessageCount", "metadata.unread_count"),
         has_few_values=True,
     ),
     METADATA,
 )
-"""Every field, in the order in which a person would want to read them."""
+"""Every field, in the order in which people want to read them."""
 
 DEFAULT_FIELDS = (ID, DISPLAY_NAME)
 """Where a word without a field is searched."""
 
 
 def metadata_field(name: str) -> Field:
-    """Return the field of a leaf of the metadata, by its name, METADATA_PREFIX and all."""
+    """Return the field of a metadata leaf, by its full name, METADATA_PREFIX included."""
     path = name.removeprefix(METADATA_PREFIX)
     return replace(METADATA, name=name, exists=terms.metadata_exists(path), prefix=terms.metadata_prefix(path))
 
 
 def stored_fields() -> tuple[Field, ...]:
-    """Return the fields that have a place of their own in a conversation's hash."""
+    """Return the fields that have their own key in a conversation's hash."""
     return tuple(field for field in FIELDS if field.key != TERMS_KEY)

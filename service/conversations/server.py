@@ -24,7 +24,7 @@ from conversations.rpc import (
     reflection_methods,
 )
 from conversations.settings import Settings
-from conversations.signals import end_at_once
+from conversations.signals import exit_immediately
 from conversations.store import Store, open_store
 from conversations.store.outages import explain_outage
 from conversations.v1 import (
@@ -219,7 +219,7 @@ async def serve(settings: Settings, stop: asyncio.Event | None = None) -> None:
     def stop_gently() -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)
-            signal.signal(number, end_at_once)
+            signal.signal(number, exit_immediately)
         stop.set()
 
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -8,19 +8,19 @@ from urllib.parse import unquote
 from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-__all__ = ["Settings", "shown", "variable"]
+__all__ = ["Settings", "display_value", "variable"]
 
 _PREFIX = "CONVERSATIONS_"
 _MAX_PORT = 65535
 _MAX_COUNT = 10_000_000
 _DAY_SECONDS = 86_400
 
-# An empty variable is none.
+# An empty variable counts as unset.
 _OptionalPort = Annotated[int | None, BeforeValidator(lambda value: None if value == "" else value)]
 
 
 class Settings(BaseSettings):
-    """Settings of a worker. Each is read from its name in upper case behind `CONVERSATIONS_`."""
+    """Settings of a worker. The variable of each is `CONVERSATIONS_` and its name in upper case."""
 
     model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True, extra="forbid", use_attribute_docstrings=True)
 
@@ -35,61 +35,63 @@ class Settings(BaseSettings):
     """Port that the gRPC server listens on; several workers may share it. 0 picks a free one."""
 
     own_port: _OptionalPort = Field(default=None, ge=0, le=_MAX_PORT)
-    """A second port that no other worker shares, for a proxy that balances the load itself."""
+    """A second port that no other worker shares, for a proxy that balances the load itself; none by default."""
 
     partitions: int = Field(default=1, ge=1, le=64)
-    """Partitions of an empty Redis; one that holds data keeps the number it was made with."""
+    """Partitions of an empty Redis; a Redis that holds data keeps its number."""
 
     redis_timeout_ms: int = Field(default=5_000, ge=100, le=1000 * _DAY_SECONDS)
-    """The longest wait for an answer of Redis where the call has no earlier deadline, in milliseconds."""
+    """The longest wait for Redis if the call has no earlier deadline, in milliseconds."""
 
     search_timeout_ms: int = Field(default=2_000, ge=10, le=1000 * _DAY_SECONDS)
-    """The longest that one search may take inside Redis, in milliseconds; then the call fails."""
+    """The longest search inside Redis, in milliseconds; after that the call fails."""
 
     max_filter_words: int = Field(default=5_000, ge=1, le=_MAX_COUNT)
-    """The most words that the patterns of one filter may match."""
+    """Maximum words matched by the patterns of one filter."""
 
     max_phrase_candidates: int = Field(default=2_000, ge=1, le=_MAX_COUNT)
-    """The most conversations that are checked one by one for the loose phrases of one filter."""
+    """Maximum conversations checked one by one for the loose phrases of one filter."""
 
     max_filter_cost: int = Field(default=70, ge=1, le=_MAX_COUNT)
-    """The most that one filter may cost, about the milliseconds that it may keep Redis busy: what it asks, by the
-    number of conversations, or by 100,000 where there are more."""
+    """Maximum estimated Redis time per filter, in milliseconds. It grows with the number of conversations, up to
+    100,000."""
 
     max_request_bytes: int = Field(default=16 * 1024 * 1024, ge=1024, le=2**30 - 1)
-    """The largest request of events, in bytes, as JSON and as protobuf; other requests may have 256 KiB. A worker holds
-    16 requests that take more than a second to arrive, and 128 MiB of those above 64 KiB, however far they are."""
+    """Maximum size of a request with events, in bytes, as JSON and as protobuf; other requests may have 256 KiB. A
+    worker holds at most 16 requests that take more than a second to arrive, and at most 128 MiB of requests above 64
+    KiB."""
 
     request_timeout_seconds: float = Field(default=30.0, gt=0, le=_DAY_SECONDS)
-    """The longest that a request may take to arrive, in seconds."""
+    """The longest time for a request to arrive, in seconds."""
 
     max_running_calls: int = Field(default=100, ge=1, le=_MAX_COUNT)
-    """Calls that a worker works on at the same time."""
+    """Maximum concurrent calls of a worker."""
 
     max_waiting_calls: int = Field(default=400, ge=0, le=_MAX_COUNT)
-    """Calls that wait for their turn. When there are more, the newest of whoever has the most is refused."""
+    """Maximum calls waiting for their turn. Beyond that, the newest call of the caller with the most is refused."""
 
     max_arriving_calls: int = Field(default=1_000, ge=1, le=_MAX_COUNT)
-    """Calls whose request is still to come. When there are more, the newest of whoever has the most is refused."""
+    """Maximum calls whose request is still arriving. Beyond that, the newest call of the caller with the most is
+    refused."""
 
     max_streams: int = Field(default=1_000, ge=1, le=_MAX_COUNT)
-    """Streams that a worker keeps open: those who watch its health."""
+    """Maximum open streams of a worker, such as health watches."""
 
     trusted_proxies: str = "127.0.0.1 ::1"
-    """Addresses and networks of the proxies that say in `x-conversations-caller` for whom they call, with blanks
-    between. Callers share a worker fairly; to others the header does not matter."""
+    """Addresses and networks of the proxies whose `x-conversations-caller` header names the caller, separated by
+    blanks. Callers share a worker fairly; from other peers the header is ignored."""
 
     metrics_port: _OptionalPort = Field(default=None, ge=0, le=_MAX_PORT)
     """Port of `/metrics`, for Prometheus; none by default."""
 
     drain_seconds: float = Field(default=3.0, ge=0, le=_DAY_SECONDS)
-    """How long a stopping server says NOT_SERVING before it refuses new calls, in seconds."""
+    """How long a stopping server reports NOT_SERVING before it refuses new calls, in seconds."""
 
     grace_seconds: float = Field(default=5.0, ge=0, le=_DAY_SECONDS)
-    """How long a stopping server lets running calls go on, in seconds."""
+    """How long a stopping server lets running calls continue, in seconds."""
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
-    """The least severe log lines to write: DEBUG, INFO, WARNING or ERROR."""
+    """Minimum log level: DEBUG, INFO, WARNING or ERROR."""
 
     @field_validator("trusted_proxies")
     @classmethod
@@ -119,12 +121,12 @@ def _networks(text: str) -> list[IPv4Network | IPv6Network]:
 
 
 def variable(name: str) -> str:
-    """Return the environment's name of a setting."""
+    """Return the environment variable of a setting."""
     return _PREFIX + name.upper()
 
 
-def shown(settings: Settings, name: str) -> str:
-    """Return a setting as its variable would have it, without a password; nothing for none."""
+def display_value(settings: Settings, name: str) -> str:
+    """Return a setting as in its variable, without a password; an empty text if it is unset."""
     value: Any = getattr(settings, name)
     if isinstance(value, SecretStr):
         return _without_password(value.get_secret_value())
@@ -134,8 +136,8 @@ def shown(settings: Settings, name: str) -> str:
 def _without_password(url: str) -> str:
     """Put `***` where a URL has a password, or may have one.
 
-    The text is looked at and not its parts: with special characters that are not escaped, a password is not where it
-    should be.
+    This works on the text and not on the parsed URL: with unescaped special characters a password isn't where a parser
+    looks for it.
     """
     head, mark, options = url.partition("?")
     # Whatever is before the last @ may be part of it; a user without a password may have been meant as one.

@@ -1,4 +1,4 @@
-"""What Ctrl-C and SIGTERM do to a command: the first lets it clean up, a second one ends it at once."""
+"""Ctrl-C and SIGTERM: the first lets a command clean up, the second ends it at once."""
 
 import os
 import signal
@@ -7,7 +7,7 @@ from collections.abc import Coroutine
 from types import FrameType
 from typing import Any, NoReturn, TypeVar
 
-__all__ = ["StoppedError", "end_at_once", "exit_code", "run_until_stopped"]
+__all__ = ["StoppedError", "exit_code", "exit_immediately", "run_until_stopped"]
 
 _T = TypeVar("_T")
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -19,16 +19,16 @@ class StoppedError(Exception):
     def __init__(self, number: int) -> None:
         super().__init__(f"stopped by {signal.Signals(number).name}")
         self.exit_code = exit_code(number)
-        """What a shell expects of a program that a signal has ended."""
+        """The shell's exit code for a program ended by this signal."""
 
 
 def exit_code(number: int) -> int:
-    """Return what a shell says of a program that a signal has ended: 130 for Ctrl-C."""
+    """Return the shell's exit code for a program ended by a signal: 130 for Ctrl-C."""
     return 128 + number
 
 
-def end_at_once(number: int, _: FrameType | None = None) -> NoReturn:
-    """End the process without a word; a handler for signals."""
+def exit_immediately(number: int, _: FrameType | None = None) -> NoReturn:
+    """End the process silently; a signal handler."""
     os._exit(exit_code(number))
 
 
@@ -38,7 +38,7 @@ def run_until_stopped(task: Coroutine[Any, Any, _T]) -> _T:
     Raises:
         StoppedError: A signal came, and the task has ended.
     """
-    # Here, since whoever only wants the handler above wants it at once.
+    # Imported here, so that the handler above is available at once.
     import asyncio
 
     stopped: list[int] = []
@@ -50,10 +50,10 @@ def run_until_stopped(task: Coroutine[Any, Any, _T]) -> _T:
         def stop(number: int, _: FrameType | None) -> None:
             stopped.append(number)
             for each in _SIGNALS:
-                signal.signal(each, end_at_once)
+                signal.signal(each, exit_immediately)
             loop.call_soon_threadsafe(this.cancel)
 
-        # Not as handlers of the loop: it does not get to them while a write to a full pipe waits.
+        # Not as handlers of the loop: it does not run them while a write to a full pipe blocks.
         for each in _SIGNALS:
             signal.signal(each, stop)
         return await task

@@ -1,4 +1,4 @@
-"""Long work of one call, cut into slices, so that the calls beside it hardly notice."""
+"""Long work of one call, cut into slices, so that concurrent calls hardly notice."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
@@ -12,17 +12,17 @@ __all__ = ["Slices"]
 _T = TypeVar("_T")
 _SHORT_SECONDS = 0.0005
 _SLICE_SECONDS = 0.002
-# A turn of the loop in which nobody else had anything to do.
+# A turn of the loop in which nothing else ran.
 _ALONE_SECONDS = 0.0001
 _MAX_PAUSE_SECONDS = 0.005
 
 
 class Slices:
-    """Shares one event loop: one slice of work at a time, and after it a pause for all that is not in slices.
+    """Shares one event loop: one slice of work at a time, then a pause for all work that isn't sliced.
 
-    A call takes about ten turns of the loop from its arrival to its answer. With a slice in each of them, it would take
-    ten slices longer. So a pause is as long as the slice before it, a few milliseconds at most; where nobody has
-    anything to do, there is none. Slices are shared fairly between callers.
+    A call takes about ten turns of the loop from its arrival to its answer. With a slice in each turn it would take
+    ten slices longer. So a pause is as long as the slice before it, a few milliseconds at most; if the loop is idle,
+    there is none. Slices are shared fairly between callers.
     """
 
     def __init__(self) -> None:
@@ -30,7 +30,7 @@ class Slices:
         self._waiting: FairQueue[asyncio.Future[None]] = FairQueue()
 
     async def over(self, items: Iterable[_T]) -> AsyncIterator[_T]:
-        """Yield the items, working on them in slices. The first half millisecond waits for nobody."""
+        """Yield the items, working on them in slices. The first half millisecond does not wait."""
         began, allowed, is_taken = monotonic(), _SHORT_SECONDS, False
         try:
             for item in items:
@@ -46,7 +46,7 @@ class Slices:
                 self.give(began)
 
     async def take(self) -> float:
-        """Wait for a slice; return when it began. `give` has to follow."""
+        """Wait for a slice; return when it began. The caller then has to call `give`."""
         if self._is_taken:
             turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             caller = CALLER.get()
@@ -61,7 +61,7 @@ class Slices:
         return monotonic()
 
     def give(self, began: float) -> None:
-        """Give up a slice; the next one may begin after a pause, if this one was not short."""
+        """End a slice; the next one begins after a pause, or at once if this one was short."""
         now = monotonic()
         if now - began < _SHORT_SECONDS:
             self._next()

@@ -1,9 +1,9 @@
 """How text becomes index terms.
 
-Both sides use it: `store` when it writes a document, `filters` when it looks for one. Text is split into words and
-lower-cased as Lucene's WhitespaceTokenizer and LowerCaseFilter do in Java. A word becomes one ASCII term that the
-search engine neither splits, folds, stems nor reads as syntax, behind a prefix for its field: one TEXT field of the
-index holds the terms of all text fields.
+Both `store`, which writes documents, and `filters`, which searches them, use it. Text is split into words and
+lower-cased as by Lucene's WhitespaceTokenizer and LowerCaseFilter in Java. A word becomes one ASCII term that the
+search engine neither splits, folds, stems nor reads as syntax, with a prefix for its field: one TEXT field of the index
+holds the terms of all text fields.
 """
 
 import hashlib
@@ -26,14 +26,14 @@ __all__ = [
     "split_words",
 ]
 
-# Java's Character.isWhitespace: no-break spaces (U+00A0, U+2007, U+202F) and U+0085 belong to a word.
+# Java's Character.isWhitespace: no-break spaces (U+00A0, U+2007, U+202F) and U+0085 are part of a word.
 _WORD = re.compile("[^\t-\r\x1c-\x20\u1680\u2000-\u2006\u2008-\u200a\u2028\u2029\u205f\u3000]+")
 
-# RediSearch cuts terms at 128 bytes without a word; a longer term is replaced by its hash.
+# RediSearch silently truncates terms at 128 bytes; a longer term is replaced by its hash.
 _MAX_ENCODED_BYTES = 100
 
 NAME_PREFIX = "n"
-"""What the index terms of the display name begin with."""
+"""Prefix of the index terms of the display name."""
 
 NAME_EXISTS = "xn"
 """Term of every document whose display name has a word."""
@@ -63,19 +63,19 @@ def split_words(text: str) -> list[str]:
 
 
 def is_blank(text: str) -> bool:
-    """Whether nothing of a text can be seen.
+    """Whether a text has no visible character.
 
     Source:
         https://www.unicode.org/reports/tr44/#Default_Ignorable_Code_Point, and U+2800, a Braille cell without a dot.
     """
     return all(
-        unicodedata.category(character) in _UNSEEN_CATEGORIES or _UNSEEN.fullmatch(character) for character in text
+        unicodedata.category(character) in _BLANK_CATEGORIES or _BLANK.fullmatch(character) for character in text
     )
 
 
-_UNSEEN_CATEGORIES = frozenset(("Zs", "Zl", "Zp", "Cc", "Cf", "Cs"))
+_BLANK_CATEGORIES = frozenset(("Zs", "Zl", "Zp", "Cc", "Cf", "Cs"))
 # Of other categories.
-_UNSEEN = re.compile(
+_BLANK = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2065\u2800\u3164\ufe00-\ufe0f\uffa0\ufff0-\ufff8\U000e0000-\U000e0fff]"
 )
 
@@ -91,7 +91,7 @@ def metadata_term(path: str, word: str) -> str:
 
 
 def metadata_prefix(path: str) -> str:
-    """Return what the index terms of the metadata leaf at a dotted path begin with."""
+    """Return the prefix of the index terms of the metadata leaf at a dotted path."""
     return f"m{_path_hash(path)}"
 
 
@@ -105,7 +105,7 @@ def index_term(prefix: str, word: str) -> str:
     if word.isascii() and word.isalnum():
         encoded = word
     else:
-        # A lone surrogate can stand in a filter only, where it matches nothing.
+        # Only a filter can hold a lone surrogate; it matches nothing.
         encoded = "_" + word.encode("utf-8", "surrogatepass").hex()
     if len(encoded) > _MAX_ENCODED_BYTES:
         digest = hashlib.sha1(word.encode("utf-8", "surrogatepass"), usedforsecurity=False)
@@ -115,6 +115,6 @@ def index_term(prefix: str, word: str) -> str:
 
 @lru_cache(maxsize=65536)
 def _path_hash(path: str) -> str:
-    """60 bits as 12 characters: a fixed length, so that no path's terms can be taken for another's."""
+    """60 bits as 12 characters: with a fixed length no path's terms can be mistaken for another's."""
     digest = hashlib.sha1(path.encode("utf-8", "surrogatepass"), usedforsecurity=False).digest()
     return b32encode(digest)[:12].decode("ascii").lower()

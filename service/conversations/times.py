@@ -1,4 +1,4 @@
-"""Times: RFC 3339 text on the outside, milliseconds since 1970 UTC on the inside."""
+"""Times: RFC 3339 text outside, milliseconds since 1970 UTC inside."""
 
 import re
 import time
@@ -11,12 +11,12 @@ _RFC3339 = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d):(\d\d)(?:\.(\d+))?([Zz
 
 
 def now_ms() -> int:
-    """Return the time of the clock in milliseconds since 1970 UTC."""
+    """Return the current time in milliseconds since 1970 UTC."""
     return time.time_ns() // 1_000_000
 
 
 def parse_time(text: str) -> int:
-    """Return the milliseconds of an RFC 3339 time; finer fractions are cut, a leap second is the next second.
+    """Return the milliseconds of an RFC 3339 time; finer fractions are truncated, a leap second is the next second.
 
     Raises:
         ValueError: It is not an RFC 3339 time of the years 1 to 9999.
@@ -34,7 +34,7 @@ def parse_time(text: str) -> int:
     ms = (moment - _EPOCH) // timedelta(milliseconds=1)
     ms += 1000 if leap else int((fraction or "")[:3].ljust(3, "0"))
     if not _MIN_MS <= ms <= _MAX_MS:
-        raise ValueError("not a time of the years 1 to 9999 in UTC")
+        raise ValueError("not a time in the years 1 to 9999 in UTC")
     return ms
 
 

@@ -664,7 +664,7 @@ def test_no_events_are_none(rest: Rest, body: Json) -> None:
         (b'{"message": {"content": {"a": 1e400}}}', "message.content.a: has a number that is not finite: 1e400"),
         (
             b'{"message": {"content": {"token": 4912661846655238145}}}',
-            "message.content.token: has a number that JSON's readers would round: 4912661846655238145; "
+            "message.content.token: has a number that JSON parsers would round: 4912661846655238145; "
             "send it as a string",
         ),
         (
@@ -728,7 +728,7 @@ def test_a_large_integer_in_metadata_is_refused_and_not_rounded(rest: Rest, ids:
     body = f'{{"subject": "conversation", "id": "{ids("conversation")}", "data": {{"a": [{{"token": {number}}}]}}}}'
     answer = rest.post("/metadata.upsert", body.encode())
     assert (answer.status, answer.json["details"][0]["reason"]) == (400, "INVALID_FIELD")
-    assert answer.json["message"].startswith("data: has a number that JSON's readers would round: ")
+    assert answer.json["message"].startswith("data: has a number that JSON parsers would round: ")
     assert "user_data" not in ask(rest, "/conversations.info", {"conversation_id": ids("conversation")})["metadata"]
 
 
@@ -928,7 +928,7 @@ def test_times_are_shown_in_utc_with_three_digits(rest: Rest, ids: Ids, given: s
     ],
 )
 def test_what_is_no_time_is_refused_in_our_own_words(rest: Rest, ids: Ids, time: str) -> None:
-    own = r"not (an RFC 3339 time|a time of the years 1 to 9999 in UTC); an example: 2019-01-07T09:01:44\.000Z"
+    own = r"not (an RFC 3339 time|a time in the years 1 to 9999 in UTC); an example: 2019-01-07T09:01:44\.000Z"
     assert re.fullmatch(f"message.sent_at: {own}", rejected(rest, message(ids, "conversation", 1, sent_at=time)))
 
 

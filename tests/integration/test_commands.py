@@ -137,7 +137,7 @@ def test_output_that_cannot_be_written_is_said(arguments: list[str]) -> None:
 
 @has_full_device
 def test_an_export_that_cannot_be_written_is_said(filled: str) -> None:
-    reason = "No space left on device; the export is not whole\n"
+    reason = "No space left on device; the export is incomplete\n"
     with FULL.open("wb") as full:
         code, error = run("export", "--redis-url", filled, stdout=full)
     assert (code, error) == (1, f"Error: cannot write standard output: {reason}")
@@ -287,7 +287,7 @@ def test_a_second_ctrl_c_ends_serve_at_once(redis_url: str, tmp_path: Path) -> N
     ("descriptors", "code", "error"),
     [
         ("0", 0, ""),
-        ("1", 1, "Error: cannot write standard output: Bad file descriptor; the export is not whole\n"),
+        ("1", 1, "Error: cannot write standard output: Bad file descriptor; the export is incomplete\n"),
         ("2", 0, ""),
         ("02", 0, ""),
         ("012", 1, ""),

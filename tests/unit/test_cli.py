@@ -84,12 +84,12 @@ def test_version() -> None:
         (("envoy-config", "--worker", "a:1", "--call-timeout", "0"), "0 is not in the range x>=0.1."),
         (("up", "--partitions", "65"), "65 is not in the range 1<=x<=64."),
         (("up", "--max-log-bytes", "1"), "1 is not in the range x>=4096."),
-        (("up", "--data-dir", ""), "Invalid value for '--data-dir': it has no name"),
+        (("up", "--data-dir", ""), "Invalid value for '--data-dir': the name is empty"),
         (("up", "--redis-url", "http://host"), "The Redis URL has to start with redis://"),
         (("export", "--redis-url", "redis://host:99999"), "The Redis URL cannot be read"),
         (("doctor", "--redis-url", "redis://host?nothing=1"), "has an option behind its `?` that there is not"),
         (("reindex", "--redis-url", "redis://host/1"), "names a database other than 0"),
-        (("export", "--data-dir", ""), "it has no name"),
+        (("export", "--data-dir", ""), "the name is empty"),
         (("import", "-", "--target", "http://127.0.0.1:50051"), "is not a gRPC address: it looks like 127.0.0.1:50051"),
         (("import",), "Missing argument 'FILE'."),
         (("explain",), "Missing argument 'FILTER'."),
@@ -153,7 +153,7 @@ def test_wrong_settings_are_said_in_one_line(command: str, monkeypatch: pytest.M
     assert result.exit_code == 1
     assert result.stdout == ""
     assert result.stderr == (
-        "Error: settings are wrong: CONVERSATIONS_PORT: has to be 65535 or less; "
+        "Error: invalid settings: CONVERSATIONS_PORT: has to be 65535 or less; "
         "CONVERSATIONS_LOG_LEVEL: has to be 'DEBUG', 'INFO', 'WARNING' or 'ERROR'\n"
     )
 
@@ -167,7 +167,7 @@ def test_a_wrong_setting_is_said_in_our_words(value: str, monkeypatch: pytest.Mo
             patch.setenv(f"CONVERSATIONS_{name.upper()}", value)
             result = run("settings")
         if result.exit_code:
-            said = result.stderr.removeprefix(f"Error: settings are wrong: CONVERSATIONS_{name.upper()}: ")
+            said = result.stderr.removeprefix(f"Error: invalid settings: CONVERSATIONS_{name.upper()}: ")
             assert said.startswith("has to be "), (name, result.stderr)
             assert "{" not in said
 

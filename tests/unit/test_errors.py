@@ -46,7 +46,7 @@ def test_every_error_says_when_it_is_raised() -> None:
         (errors.ChannelNotFoundError(ID), f"no channel has the id {ID}", {"id": ID}),
         (
             errors.DamagedRecordError("tag", ID),
-            f"what is stored of the tag {ID} is damaged",
+            f"the stored tag {ID} is damaged",
             {"id": ID},
         ),
     ],

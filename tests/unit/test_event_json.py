@@ -100,16 +100,16 @@ def test_free_data_is_what_protobuf_reads(content: Any, metadata: dict[str, Any]
         (b'{"message": {"content": {"a": {"b": 1, "b": 2}}}}', "message.content.a.b: is there twice"),
         (
             message(content={"token": [4912661846655238145]}),
-            "message.content.token: has a number that JSON's readers would round: 4912661846655238145; "
+            "message.content.token: has a number that JSON parsers would round: 4912661846655238145; "
             "send it as a string",
         ),
         (
             message(content={"n": 9007199254740993.0}).replace(b"992.0", b"993.0"),
-            "message.content.n: has a number that JSON's readers would round: 9007199254740993.0; send it as a string",
+            "message.content.n: has a number that JSON parsers would round: 9007199254740993.0; send it as a string",
         ),
         (
             b'{"message": {"content": {"n": -9007199254740992}}}',
-            "message.content.n: has a number that JSON's readers would round: -9007199254740992; send it as a string",
+            "message.content.n: has a number that JSON parsers would round: -9007199254740992; send it as a string",
         ),
         (
             b'{"message": {"content": {"n": ' + b"9" * 5000 + b"}}}",

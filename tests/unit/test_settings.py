@@ -3,7 +3,7 @@
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from conversations.settings import Settings, shown, variable
+from conversations.settings import Settings, display_value, variable
 from conversations.store.redis_url import open_redis
 
 
@@ -147,7 +147,7 @@ def test_ports_that_are_picked_do_not_clash() -> None:
 def test_what_is_shown_is_taken_again(monkeypatch: pytest.MonkeyPatch) -> None:
     before = Settings(own_port=7001, drain_seconds=0.5, trusted_proxies="10.0.0.0/8")
     for name in Settings.model_fields:
-        monkeypatch.setenv(variable(name), shown(before, name))
+        monkeypatch.setenv(variable(name), display_value(before, name))
     assert Settings() == before
 
 
@@ -176,11 +176,11 @@ def test_what_is_shown_is_taken_again(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_a_url_is_shown_without_its_password(url: str, text: str) -> None:
-    assert shown(Settings(redis_url=SecretStr(url)), "redis_url") == text
+    assert display_value(Settings(redis_url=SecretStr(url)), "redis_url") == text
 
 
 @pytest.mark.parametrize(
     "url", ["redis://u:secret@host:1/0?protocol=3&password=x", "redis+sentinel://u:secret@a:1,b:2/name", "redis://host"]
 )
 def test_a_url_that_is_shown_is_one_that_can_be_read(url: str) -> None:
-    open_redis(shown(Settings(redis_url=SecretStr(url)), "redis_url"), 1, 1)
+    open_redis(display_value(Settings(redis_url=SecretStr(url)), "redis_url"), 1, 1)

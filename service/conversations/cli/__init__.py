@@ -1,4 +1,4 @@
-"""The `conversations` command: reads arguments, calls a room, prints."""
+"""The `conversations` command: reads arguments, calls other packages, prints."""
 
 from conversations.cli import data, edge, filters, running  # noqa: F401 - each adds its commands
 from conversations.cli.program import main

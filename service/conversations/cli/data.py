@@ -1,4 +1,4 @@
-"""Commands about what is in Redis: in, out, looked after."""
+"""Commands for the data in Redis: import, export, index, repair."""
 
 import logging
 import sys
@@ -26,13 +26,13 @@ __all__: list[str] = []
     default="127.0.0.1:50051",
     show_default=True,
     callback=checked("importer", "read_target"),
-    help="gRPC address of a running server, as its ready line has it.",
+    help="gRPC address of a running server, as in its ready line.",
 )
 def import_(file: str, target: str) -> None:
     """Send the event log FILE to a running server; `-` is standard input.
 
-    An event log is JSON lines. A line that is bad is named with its number and the rest goes on; the exit code is 1
-    then. It is safe to import a log again.
+    An event log is JSON lines. Bad lines are reported by number and the rest is imported; the exit code is then 1. It
+    is safe to import a log again.
     """
     from conversations.importer import run_import
 
@@ -53,7 +53,7 @@ def import_(file: str, target: str) -> None:
 def export(redis_url: str | None, data_dir: Path, output: Any) -> None:
     """Write everything as an event log that `import` restores.
 
-    A record that is damaged is named and the rest goes on; the exit code is 1 then.
+    Damaged records are reported and the rest is exported; the exit code is then 1.
     """
     _run(_export(redis_settings(redis_url, data_dir), output))
 
@@ -66,12 +66,12 @@ async def _export(settings: Settings, output: Any) -> None:
     def leave_out(kind: str, id: str) -> None:
         nonlocal left_out
         left_out += 1
-        click.echo(f"left out, as it is damaged: {kind} {ascii(id)[1:-1]}", err=True)
+        click.echo(f"left out because it is damaged: {kind} {ascii(id)[1:-1]}", err=True)
 
     store = await open_store(settings)
     try:
         count = await store.export.count()
-        # A file is there even if nothing comes; and not before Redis has answered, since it may be an older export.
+        # The file is created even if there is no data; but only after Redis has answered, as it may be an older export.
         _write(output, [])
         with _progress(count, "exporting") as bar:
             async for conversations, lines in store.export.batches(leave_out):
@@ -80,14 +80,14 @@ async def _export(settings: Settings, output: Any) -> None:
     finally:
         await store.close()
     if left_out:
-        click.echo(f"records left out: {left_out}; `conversations doctor` tells more", err=True)
+        click.echo(f"records left out: {left_out}; see `conversations doctor`", err=True)
         sys.exit(1)
 
 
 def _write(output: Any, lines: Sequence[str]) -> None:
     try:
         output.writelines(f"{line}\n" for line in lines)
-        # What cannot be written is said, and not found out when the program has ended.
+        # Write errors are reported here, and not when the program exits.
         output.flush()
     except BrokenPipeError:
         raise
@@ -97,10 +97,10 @@ def _write(output: Any, lines: Sequence[str]) -> None:
         if name in ("-", "<stdout>"):
             name = "standard output"
         else:
-            # Otherwise click tries once more to write what is left, and fails in other words.
+            # Otherwise click tries again to write the rest, and fails with another message.
             with suppress(OSError):
                 output.close()
-        raise click.ClickException(f"cannot write {name}: {error.strerror}; the export is not whole") from error
+        raise click.ClickException(f"cannot write {name}: {error.strerror}; the export is incomplete") from error
 
 
 @main.command()
@@ -109,7 +109,7 @@ def _write(output: Any, lines: Sequence[str]) -> None:
 def reindex(redis_url: str | None, data_dir: Path) -> None:
     """Build a fresh index beside the live one and swap it in, while the service runs."""
     _run(_reindex(redis_settings(redis_url, data_dir)))
-    click.echo("the fresh index is live")
+    click.echo("the new index is live")
 
 
 async def _reindex(settings: Settings) -> None:
@@ -127,13 +127,13 @@ async def _reindex(settings: Settings) -> None:
 @main.command()
 @redis_url
 @data_dir
-@click.option("--repair", is_flag=True, help="Mend what is wrong; what cannot be mended is set aside, and named.")
-@click.option("--verbose", is_flag=True, help="Name everything that is wrong, not only a few of each kind.")
+@click.option("--repair", is_flag=True, help="Repair what is wrong; set aside and name what cannot be repaired.")
+@click.option("--verbose", is_flag=True, help="List everything that is wrong, not only a few of each kind.")
 def doctor(redis_url: str | None, data_dir: Path, repair: bool, verbose: bool) -> None:
-    """Compare everything in Redis with what it follows from, and say what is wrong.
+    """Compare everything in Redis with what it is derived from, and report what is wrong.
 
-    It works while the service runs. The exit code is 0 where all is well, with --repair also where it is now, and 1
-    otherwise. What is set aside stays in Redis, under keys that begin with `damaged:`.
+    It works while the service runs. The exit code is 0 if all is well, or is after --repair, and 1 otherwise. What is
+    set aside stays in Redis, under keys that begin with `damaged:`.
     """
     _run(_doctor(redis_settings(redis_url, data_dir), repair=repair, verbose=verbose))
 
@@ -152,24 +152,24 @@ async def _doctor(settings: Settings, *, repair: bool, verbose: bool) -> None:
     finally:
         await doctor.close()
     for sentence in mended.sentences(mended=True, verbose=verbose):
-        click.echo(f"mended: {sentence}")
+        click.echo(f"repaired: {sentence}")
     for sentence in left.sentences(verbose=verbose):
         click.echo(sentence)
     if left:
         if not repair:
-            click.echo("`conversations doctor --repair` mends what can be mended")
+            click.echo("`conversations doctor --repair` repairs what can be repaired")
         sys.exit(1)
     click.echo("everything is as it should be now" if mended else "everything is as it should be")
 
 
 def _progress(length: int, label: str) -> Any:
-    """A bar on a terminal, nothing elsewhere."""
+    """Return a progress bar, which is shown on a terminal only."""
     return click.progressbar(length=length, label=label, file=sys.stderr, hidden=not sys.stderr.isatty())
 
 
 def _run(task: Coroutine[Any, Any, None]) -> None:
-    """Run a task; an error of ours ends in one sentence."""
-    # Where the store is away the command ends, and says so itself.
+    """Run a task; a ServiceError ends the command with one sentence."""
+    # If the store is unavailable, the command itself says so.
     logging.getLogger("conversations.store.redis_errors").setLevel(logging.ERROR)
     try:
         run_until_stopped(task)

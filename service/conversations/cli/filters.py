@@ -1,4 +1,4 @@
-"""Commands about filters."""
+"""Commands for filters."""
 
 import click
 

@@ -1,4 +1,4 @@
-"""Options that several commands have, and what is read from them."""
+"""Options that several commands share, and the settings read from them."""
 
 from collections.abc import Callable, Mapping
 from importlib import import_module
@@ -15,10 +15,10 @@ __all__ = [
     "FOLDER",
     "PORT",
     "Command",
+    "check_redis_url",
     "checked",
     "data_dir",
     "read_settings",
-    "readable_url",
     "redis_settings",
     "redis_url",
     "web_options",
@@ -28,7 +28,7 @@ Command = Callable[..., Any]
 
 
 def checked(module: str, function: str) -> Callable[[click.Context, click.Parameter, Any], Any]:
-    """Return a callback that puts the value of an option, or each of them, through a function of a module."""
+    """Return a callback that converts an option's value, or each of them, with a function of a module."""
 
     def check(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
         convert = getattr(import_module(f"conversations.{module}"), function)
@@ -40,8 +40,8 @@ def checked(module: str, function: str) -> Callable[[click.Context, click.Parame
     return check
 
 
-def readable_url(context: click.Context, parameter: click.Parameter, url: str | None) -> str | None:
-    """Return the URL of a Redis, if it can be read; a callback."""
+def check_redis_url(context: click.Context, parameter: click.Parameter, url: str | None) -> str | None:
+    """Return the URL of a Redis if it is valid; a callback."""
     if url is not None:
         from conversations.store.redis_url import open_redis
 
@@ -53,14 +53,14 @@ def readable_url(context: click.Context, parameter: click.Parameter, url: str | 
 
 
 class _Folder(click.Path):
-    """A folder that has a name: an empty one is that of the working directory, which nobody means."""
+    """A folder with a name: an empty one would be the working directory, which nobody means."""
 
     def __init__(self) -> None:
         super().__init__(path_type=Path, file_okay=False)
 
     def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> Any:
         if value == "":
-            self.fail("it has no name", parameter, context)
+            self.fail("the name is empty", parameter, context)
         return super().convert(value, parameter, context)
 
 
@@ -81,8 +81,8 @@ redis_url = click.option(
     "--redis-url",
     envvar="CONVERSATIONS_REDIS_URL",
     show_envvar=True,
-    callback=readable_url,
-    help="The Redis; without it, the one that runs under --data-dir.",
+    callback=check_redis_url,
+    help="The Redis to use; by default the one that runs under --data-dir.",
 )
 data_dir = click.option(
     "--data-dir",
@@ -97,8 +97,8 @@ _WEB_OPTIONS = (
         "cors_origins",
         multiple=True,
         callback=checked("edge.names", "canonical_origin"),
-        help="Origin whose web pages may call, as https://inbox.example.org; `*` for all, without credentials. May be "
-        "repeated.",
+        help="Origin whose web pages may call, such as https://inbox.example.org; `*` for all, without credentials. "
+        "May be repeated.",
     ),
     click.option(
         "--cors-header",
@@ -106,7 +106,7 @@ _WEB_OPTIONS = (
         multiple=True,
         callback=checked("edge.names", "header_name"),
         metavar="NAME",
-        help="Request header that these pages may send beside the usual ones, as x-tenant. May be repeated.",
+        help="Request header that these pages may send besides the usual ones, such as x-tenant. May be repeated.",
     ),
     click.option(
         "--allow-host",
@@ -114,29 +114,29 @@ _WEB_OPTIONS = (
         multiple=True,
         callback=checked("edge.names", "host_name"),
         metavar="NAME",
-        help="Name of the service beside localhost, 127.0.0.1 and [::1], as inbox.example.org: requests for any other "
-        "are refused. May be repeated.",
+        help="Host name of the service besides localhost, 127.0.0.1 and [::1], such as inbox.example.org; requests for "
+        "any other are refused. May be repeated.",
     ),
 )
 
 
 def web_options(command: Command) -> Command:
-    """Give a command the options of who may call."""
+    """Add the options for who may call to a command."""
     for option in reversed(_WEB_OPTIONS):
         command = option(command)
     return command
 
 
 def read_settings(**values: Any) -> Settings:
-    """Return settings from values and the environment; what is wrong with them ends the command in one sentence."""
+    """Return settings from values and the environment; invalid ones end the command with one sentence."""
     try:
         return Settings(**values)
     except ValidationError as error:
-        wrong = "; ".join(_what_is_wrong(**found) for found in error.errors())
-        raise click.ClickException(f"settings are wrong: {wrong}") from error
+        wrong = "; ".join(_describe_error(**found) for found in error.errors())
+        raise click.ClickException(f"invalid settings: {wrong}") from error
 
 
-# What pydantic says, in other words.
+# pydantic's messages, in our words.
 _WRONG_SETTINGS = {
     "int_parsing": "has to be a whole number",
     "int_parsing_size": "has to be a whole number",
@@ -145,12 +145,12 @@ _WRONG_SETTINGS = {
     "greater_than_equal": "has to be {ge} or more",
     "less_than_equal": "has to be {le} or less",
     "literal_error": "has to be {expected}",
-    # Of `host` alone.
+    # Only `host` has a pattern.
     "string_pattern_mismatch": "has to be a name or an address, without blanks and slashes",
 }
 
 
-def _what_is_wrong(
+def _describe_error(
     *, type: str, loc: tuple[int | str, ...], msg: str, ctx: Mapping[str, Any] | None = None, **_: Any
 ) -> str:
     ours = _WRONG_SETTINGS.get(type)
@@ -159,7 +159,7 @@ def _what_is_wrong(
 
 
 def redis_settings(url: str | None, folder: Path) -> Settings:
-    """Return settings for the Redis that a command is to work on."""
+    """Return settings for the Redis that a command works on."""
     if url is None:
         from conversations.local.redis import running_url
 

@@ -1,4 +1,4 @@
-"""The program: its group of commands, each of which ends without a traceback."""
+"""The program: its group of commands, none of which ends in a traceback."""
 
 import errno
 import sys
@@ -14,13 +14,13 @@ from conversations.signals import StoppedError, exit_code
 __all__ = ["main"]
 
 _SIGINT, _SIGPIPE = 2, 13
-# What a write fails with that names no file.
-_NOT_WRITTEN = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF}
+# Errors of writing that do not name a file.
+_WRITE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF}
 
 
 @contextmanager
 def _without_traceback() -> Iterator[None]:
-    """End in one sentence, or in silence, where it is no defect of ours."""
+    """End with one sentence, or silently, unless the error is a defect."""
     try:
         yield
     except StoppedError as stopped:
@@ -28,21 +28,21 @@ def _without_traceback() -> Iterator[None]:
     except KeyboardInterrupt:
         sys.exit(exit_code(_SIGINT))
     except BrokenPipeError:
-        # Whoever reads the output has read enough, as `head` does.
+        # The reader of the output has read enough, as `head` does.
         discard_output()
         sys.exit(exit_code(_SIGPIPE))
     except OSError as error:
-        if error.filename is None and error.errno not in _NOT_WRITTEN:
+        if error.filename is None and error.errno not in _WRITE_ERRORS:
             raise
         discard_output()
         raise click.ClickException(f"{error.filename or 'cannot write the output'}: {error.strerror}") from error
 
 
 class _Program(click.Group):
-    """All commands; each ends without a traceback."""
+    """All commands; none ends in a traceback."""
 
     def make_context(self, *args: Any, **more: Any) -> click.Context:
-        # Here the help is printed.
+        # This prints the help.
         with _without_traceback():
             return super().make_context(*args, **more)
 

@@ -1,4 +1,4 @@
-"""Commands that run something: everything on one machine, or one worker; and what a worker is told."""
+"""Commands that run everything on one machine, or one worker; and a worker's settings."""
 
 import logging
 import os
@@ -7,10 +7,10 @@ from typing import Any
 
 import click
 
-from conversations.cli.options import FOLDER, PORT, read_settings, readable_url, web_options
+from conversations.cli.options import FOLDER, PORT, check_redis_url, read_settings, web_options
 from conversations.cli.program import main
 from conversations.errors import ServiceError
-from conversations.settings import Settings, shown, variable
+from conversations.settings import Settings, display_value, variable
 from conversations.signals import run_until_stopped
 
 __all__: list[str] = []
@@ -22,25 +22,25 @@ __all__: list[str] = []
     default=8080,
     show_default=True,
     type=PORT,
-    help="Port of Envoy: JSON, gRPC and gRPC-Web. 0: any free.",
+    help="Port of Envoy: JSON, gRPC and gRPC-Web. 0 picks a free one.",
 )
 @click.option(
-    "--grpc-port", default=50051, show_default=True, type=PORT, help="Port that all workers share. 0: any free."
+    "--grpc-port", default=50051, show_default=True, type=PORT, help="Port that all workers share. 0 picks a free one."
 )
 @click.option(
     "--redis-url",
     envvar="CONVERSATIONS_REDIS_URL",
     show_envvar=True,
-    callback=readable_url,
-    help="An existing Redis with the search module; without it one is started. Give a URL with a password in the "
-    "variable: options stand in the list of processes.",
+    callback=check_redis_url,
+    help="An existing Redis with the search module; by default one is started. Pass a URL with a password in the "
+    "variable: options are visible in the process list.",
 )
 @click.option(
     "--data-dir",
     default=".data",
     show_default=True,
     type=FOLDER,
-    help="Where the started Redis keeps its data, and all their logs; for this user alone.",
+    help="Where the started Redis keeps its data, and all processes their logs; private to this user.",
 )
 @click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 64), help="gRPC worker processes.")
 @click.option(
@@ -48,7 +48,7 @@ __all__: list[str] = []
     default=1,
     show_default=True,
     type=click.IntRange(1, 64),
-    help="Partitions of an empty Redis; one with data keeps its own.",
+    help="Partitions of an empty Redis; a Redis with data keeps its number.",
 )
 @web_options
 @click.option(
@@ -56,7 +56,7 @@ __all__: list[str] = []
     default="everysec",
     show_default=True,
     type=click.Choice(["everysec", "always"]),
-    help="When the started Redis flushes its log to the disk: once a second, or before each answer.",
+    help="When the started Redis flushes its append-only file: once a second, or before each answer.",
 )
 @click.option(
     "--max-log-bytes",
@@ -65,13 +65,13 @@ __all__: list[str] = []
     type=click.IntRange(4096),
     help="Size above which a log is rotated; one older file of each is kept.",
 )
-@click.option("--demo", is_flag=True, help="Load a small demo data set into an empty store, and print how to ask it.")
+@click.option("--demo", is_flag=True, help="Load a small demo data set into an empty store, and print example calls.")
 def up(**options: Any) -> None:
     """Run everything on this machine: Redis with RediSearch, gRPC workers, Envoy.
 
-    Prints `ready http://... grpc://...` once all of them answer. Ctrl-C stops what was started, a second one at once.
+    Prints `ready http://... grpc://...` once all of them answer. Ctrl-C stops them gracefully, a second Ctrl-C at once.
     """
-    # Workers read the same variables: what is wrong with one is said here, and at once.
+    # Workers read the same variables: an invalid one is reported here, at once.
     read_settings()
     from conversations.local.up import UpOptions
     from conversations.local.up import up as run
@@ -83,14 +83,14 @@ def up(**options: Any) -> None:
 def serve() -> None:
     """Run one gRPC server, for production.
 
-    Settings come from CONVERSATIONS_* variables; see `conversations settings`. SIGTERM stops it gracefully: it says
-    NOT_SERVING, waits, and lets running calls finish; a second one ends it at once.
+    Settings come from CONVERSATIONS_* variables; see `conversations settings`. SIGTERM stops it gracefully: it reports
+    NOT_SERVING, waits, and lets running calls finish; a second SIGTERM ends it at once.
     """
     settings = read_settings()
     logging.basicConfig(
         level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
     )
-    # gRPC's core logs bytes of callers as they came, line feeds too.
+    # gRPC's core logs callers' bytes unescaped, line feeds too.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from conversations.server import serve as run
 
@@ -112,9 +112,9 @@ def settings() -> None:
     try:
         open_redis(current.redis_url.get_secret_value(), 1, 1)
     except ServiceError as error:
-        raise click.ClickException(f"settings are wrong: {variable('redis_url')}: {error.message}") from error
+        raise click.ClickException(f"invalid settings: {variable('redis_url')}: {error.message}") from error
     for name, field in Settings.model_fields.items():
-        click.echo(f"{variable(name)}={shown(current, name)}")
+        click.echo(f"{variable(name)}={display_value(current, name)}")
         click.echo(click.wrap_text(" ".join((field.description or "").split()), 88, "    ", "    "))
-        is_set, default = name in current.model_fields_set, shown(Settings.model_construct(), name)
+        is_set, default = name in current.model_fields_set, display_value(Settings.model_construct(), name)
         click.echo(f"    From the environment; default: {default or 'none'}" if is_set else "    Default")

@@ -1,7 +1,7 @@
-"""Gives the expressions of a filter their fields, types and values.
+"""Binds the expressions of a filter to fields, types and values.
 
-Lucene's rules for clauses are applied here: every clause of a group becomes required, optional or prohibited, and one
-without words is dropped.
+Lucene's rules for clauses are applied here: every clause of a group becomes required, optional or prohibited, and a
+clause without words is dropped.
 """
 
 import re
@@ -62,7 +62,7 @@ def bind(query: Group) -> BoundExpression:
 
     Raises:
         UnknownFieldError: It names a field that does not exist.
-        FilterValueError: It asks a number for something else.
+        FilterValueError: It asks a number field for something else.
         FilterSyntaxError: A regular expression or a slop in it is malformed.
         FilterTooLargeError: A regular expression in it is too complex.
     """
@@ -71,7 +71,7 @@ def bind(query: Group) -> BoundExpression:
 
 
 def _bind_group(group: Group, field: FieldName | None) -> BoundExpression | None:
-    """Return a group as Lucene's addClause makes it; None if none of its clauses has words."""
+    """Return a group as Lucene's addClause would; None if none of its clauses has words."""
     clauses: list[BoundClause] = []
     for clause in group.clauses:
         joined = clause.conjunction is Conjunction.AND
@@ -97,7 +97,7 @@ def _bind_clause(clause: Clause, outer_field: FieldName | None) -> BoundExpressi
     expression = clause.expression
     if isinstance(expression, Group):
         if clause.field is not None and clause.field.text != "*":
-            # An error even where every clause inside names a field of its own.
+            # An unknown field is an error even if every clause inside names its own field.
             find_field(clause.field)
         return _bind_group(expression, field)
     if field is None:
@@ -109,7 +109,7 @@ def _bind_clause(clause: Clause, outer_field: FieldName | None) -> BoundExpressi
     tag = tag_of(found)
     if tag is None or bound is None:
         return bound
-    # The answer has an empty text there for each tag: that it is there is all that can be asked.
+    # The answer has an empty text for each tag: only its existence can be asked.
     if isinstance(bound, Exists):
         return _term(TAG_IDS, tag, expression.position)
     return Nothing(found, f"a tag has no words; ask `{found.name}:*` or `tag_ids:{tag}`", expression.position)
@@ -191,7 +191,7 @@ def _wildcard(field: Field, text: str, position: int) -> BoundExpression:
         if many:
             segments.append("")
         else:
-            # A backslashed letter keeps its case, as in Lucene.
+            # An escaped letter keeps its case, as in Lucene.
             literal = "" if one else escaped or lower(plain)
             literals += literal
             segments[-1] += literal or "\n"
@@ -229,7 +229,7 @@ def _range(field: Field, bounds: Range) -> BoundExpression:
 
 
 def _no_id_between(low: str | None, high: str | None) -> bool:
-    """Ids start with a hexadecimal digit."""
+    """Whether a range excludes all ids, which start with a hexadecimal digit."""
     return (low is not None and low[:1] > "f") or (high is not None and high < "0")
 
 

@@ -1,4 +1,4 @@
-"""From the text of a filter to something that a store can run: parse, bind, simplify, plan, write."""
+"""From a filter's text to a query that the store can run: parse, bind, simplify, plan, write."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,16 +22,16 @@ __all__ = ["CompiledFilter", "Query", "compile_filter"]
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A query of RediSearch, to be run VERBATIM in dialect 2."""
+    """A RediSearch query, to be run VERBATIM in dialect 2."""
 
     text: str
-    """`*` for every document; otherwise in parentheses and fit to be a part of a larger query. `<<i>>` stands for what
-    phrase check i found, as a query."""
+    """`*` for every document; otherwise in parentheses, so that it can be part of a larger query. `<<i>>` stands for
+    what phrase check i found, as a query."""
     phrase_checks: tuple[PhraseCheck, ...] = ()
     cost: int = field(default=0, compare=False)
-    """About how many milliseconds it takes over 100,000 conversations, if most of them match."""
+    """Estimated milliseconds over 100,000 conversations, if most of them match."""
     predicate: str = field(default="", compare=False)
-    """The same of one document, as in predicate.py; empty where that would be too long."""
+    """The same for one document, as in predicate.py; empty if that would be too long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,25 +39,25 @@ class CompiledFilter:
     """A filter that parsed, with names, types and values checked."""
 
     text: str
-    """As it came."""
+    """As it was given."""
     matches_all: bool
-    """Whether it matches every conversation, whatever they are."""
+    """Whether it matches every conversation."""
     patterns: tuple[WordPattern, ...]
-    """What has to be looked up in dictionaries of words before there is a query; each once."""
+    """Patterns to match against dictionaries before there is a query; each once."""
     warnings: tuple[str, ...]
-    """What may not mean what its author thinks, one sentence each."""
+    """Likely mistakes, one sentence each."""
     expression: BoundExpression
-    """What it asks, with fields and types."""
+    """The typed expression."""
     _node: Node
     _fixed: Query | None
-    """The query, where it needs no words."""
+    """The query, if it needs no words."""
 
     def query(self, words: Mapping[WordPattern, Sequence[str]], max_words: int) -> Query:
         """Return the query for the search engine.
 
         Args:
             words: The words that each of `patterns` matches.
-            max_words: The most words that the patterns together may match, counted wherever the filter has them.
+            max_words: Maximum words that the patterns together may match; a pattern counts once for each place.
 
         Raises:
             FilterTooBroadError: They match more.
@@ -92,10 +92,10 @@ def _check_breadth(patterns: Sequence[WordPattern], words: Mapping[WordPattern, 
 
 @lru_cache(maxsize=1024)
 def compile_filter(text: str) -> CompiledFilter:
-    """Return what a filter asks. A blank one matches every conversation.
+    """Return the compiled filter. A blank one matches every conversation.
 
     Raises:
-        FilterError: The filter is wrong, in one of the ways of its subclasses; the error says where and why.
+        FilterError: The filter is invalid, as its subclass says; the error says where and why.
     """
     try:
         size = len(text.encode())

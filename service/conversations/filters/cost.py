@@ -1,9 +1,9 @@
-"""What a query may cost the search engine, which does one thing at a time.
+"""The estimated cost of a query for the search engine, which is single-threaded.
 
 The engine goes through the documents of every word, range and phrase, and through all documents for a negation, and
-each group handles again what its parts give. The costs below are about what that takes in milliseconds over 100,000
-conversations, most of which match. Where few do it takes far less: how many is not known before. A text is taken to
-have a handful of words. Whoever runs a query knows how many conversations there are, and refuses what is too much.
+each group handles again what its parts yield. The costs below are roughly milliseconds over 100,000 conversations, most
+of which match. If few match it takes far less, but that is not known in advance. A text is assumed to have a handful of
+words. The function that runs a query knows how many conversations there are, and refuses what is too expensive.
 """
 
 from collections import Counter
@@ -19,25 +19,25 @@ __all__ = ["cost_of"]
 _WORD = 2.0
 _EXISTS = 3.0
 _MOST_FOR_WORDS = {FieldKind.KEYWORD: 16.0, FieldKind.TEXT: 20.0, FieldKind.METADATA: 30.0}
-"""However many words of a field are asked for at once: a document has some of them only."""
+"""Upper bound for any number of words of a field: a document has only some of them."""
 _RARE_WORD = 1 / 350
-"""What any word adds, and all that an id does."""
+"""What each word adds; for an id this is all."""
 _RANGE = 11.0
 _RANGE_OF_COUNTS = 4.0
-"""There are few different counts, each with a list of its own."""
+"""There are few distinct counts, each with its own list."""
 _SPAN = 0.1
 _GROUP = 2.0
 _NEGATION = 3.0
 _DOUBLED = 1.5
-"""How often a doubled negation costs what it negates: less than twice, as nothing comes of what matches."""
+"""Cost factor of a doubled negation's part: below two, as documents that match the part yield nothing."""
 _PHRASE_WORD = 1.5
 _PHRASE_CHECK = 10.0
-"""Besides the check of each candidate, of which there is a limit elsewhere."""
+"""In addition to the check of each candidate, whose number is limited elsewhere."""
 _FEW_VALUES = frozenset(field.key for field in FIELDS if field.has_few_values)
 
 
 def cost_of(plan: Plan) -> float:
-    """Return what a plan may cost, in milliseconds over 100,000 conversations."""
+    """Return the estimated cost of a plan, in milliseconds over 100,000 conversations."""
     match plan:
         case bool():
             return 0.0
@@ -58,7 +58,7 @@ def cost_of(plan: Plan) -> float:
 
 
 def _costs(parts: Iterable[Leaf | Negation | Group]) -> Iterator[float]:
-    """Yield the costs of a group's parts; its single words of a field cost as one."""
+    """Yield the costs of a group's parts; its single words of one field count as one part."""
     counts: Counter[Field] = Counter()
     for part in parts:
         if isinstance(part, AnyOf) and len(part.values) == 1:

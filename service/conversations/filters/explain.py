@@ -1,4 +1,4 @@
-"""What a filter means, for a person to read."""
+"""Filters explained in text."""
 
 import sys
 from dataclasses import dataclass
@@ -35,9 +35,9 @@ class Explanation:
     occur: str
     """`required`, `optional` or `prohibited` in the part above."""
     position: int
-    """Where the filter has it, in code points from 0."""
+    """Its place in the filter, in code points from 0."""
     field: str = ""
-    """Name of the field; empty where there is none."""
+    """Name of the field; empty if there is none."""
     type: str = ""
     """What the field holds: `text`, `keyword`, `number` or `metadata`."""
     value: str = ""
@@ -47,24 +47,24 @@ class Explanation:
 
 
 def explain(compiled: CompiledFilter) -> Explanation:
-    """Return the tree of what a filter asks, with fields, types and values."""
+    """Return a filter's tree, with fields, types and values."""
     return _explain(compiled.expression, Occur.REQUIRED)
 
 
 def render(explanation: Explanation) -> str:
-    """Return a tree as lines, two blanks deeper for each level."""
+    """Return a tree as lines, indented by two blanks per level."""
     return "\n".join(_lines(explanation, 0))
 
 
 def explain_text(compiled: CompiledFilter) -> str:
-    """Return all that can be said of a filter without a store: the tree, the warnings, and the query.
+    """Return what is known of a filter without a store: the tree, the warnings, and the query.
 
-    In the query each pattern has one word that stands for those it matches.
+    In the query one word stands for all words that a pattern matches.
     """
     parts = [render(explain(compiled))]
     parts += [f"warning: {warning}" for warning in compiled.warnings]
     words = {pattern: (f"pattern{number}",) for number, pattern in enumerate(compiled.patterns, 1)}
-    # A pattern counts wherever the filter has it.
+    # A pattern counts once for each place.
     query = compiled.query(words, sys.maxsize)
     parts.append(f"query: {query.text}")
     for number, check in enumerate(query.phrase_checks):

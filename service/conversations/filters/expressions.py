@@ -1,4 +1,4 @@
-"""Typed expressions: what a filter asks, with its fields, types and values."""
+"""Typed expressions: a filter with its fields, types and values."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ __all__ = [
 
 
 class Occur(Enum):
-    """What a clause does in its group."""
+    """The role of a clause in its group."""
 
     REQUIRED = "required"
     OPTIONAL = "optional"
@@ -44,7 +44,7 @@ class Term:
 
 @dataclass(frozen=True, slots=True)
 class WordPhrase:
-    """Conversations with words after one another in a field: two or more."""
+    """Conversations with two or more words in order in a field."""
 
     field: Field
     words: tuple[str, ...]
@@ -81,7 +81,7 @@ class IdRange:
 
 @dataclass(frozen=True, slots=True)
 class NumberRange:
-    """Conversations whose number lies between two, both included; a bound that is None is open."""
+    """Conversations whose number lies between two bounds, inclusive; None is open."""
 
     field: Field
     low: int | None
@@ -110,7 +110,7 @@ class Nothing:
 
     field: Field | None
     reason: str
-    """Why, for a person."""
+    """Why nothing matches, in words."""
     position: int = dataclasses.field(compare=False)
 
 
@@ -124,7 +124,7 @@ class BoundClause:
 
 @dataclass(frozen=True, slots=True)
 class Boolean:
-    """What all required clauses match, or any optional one where none is required, less what is prohibited."""
+    """What all required clauses match, or any optional one if none is required, except what is prohibited."""
 
     clauses: tuple[BoundClause, ...]
     """At least one."""
@@ -137,7 +137,7 @@ BoundExpression = (
 
 
 def any_of(parts: list[BoundExpression], position: int) -> BoundExpression | None:
-    """Return what any of some parts matches; None if there are none."""
+    """Return the union of parts; None if there are none."""
     if len(parts) < 2:
         return parts[0] if parts else None
     return Boolean(tuple(BoundClause(Occur.OPTIONAL, part) for part in parts), position)

@@ -1,4 +1,4 @@
-"""From the name in a filter to its field, or to the name that was likely meant."""
+"""From the name in a filter to its field, or to the name that was probably meant."""
 
 from rapidfuzz.distance import JaroWinkler
 
@@ -13,7 +13,7 @@ _TAG_PREFIX = "metadata.tags."
 
 
 def tag_of(field: Field) -> str | None:
-    """Return the id of the tag whose place in the metadata a field is; None for any other field."""
+    """Return the tag id of a `metadata.tags.<id>` field; None for any other field."""
     return field.name.removeprefix(_TAG_PREFIX).lower() if field.name.startswith(_TAG_PREFIX) else None
 
 
@@ -49,7 +49,7 @@ def _unknown_field(name: FieldName) -> UnknownFieldError:
 
 
 def _nearest(name: str) -> tuple[str, bool]:
-    """Return the field name most like another one, and whether it is likely to be meant."""
+    """Return the field name most similar to another name, and whether it was probably meant."""
     for prefix in ("user_data.", "contact.", "tags."):
         if name.startswith(prefix):
             return METADATA_PREFIX + name, True
@@ -58,6 +58,6 @@ def _nearest(name: str) -> tuple[str, bool]:
 
 
 def _likeness(name: str, known: str) -> float:
-    """Return 1 for the same name down to 0; a part of a name comes close to it."""
+    """Return the similarity of two names, from 0 to 1; a part of a name has at least 0.9."""
     likeness = JaroWinkler.normalized_similarity(name, known)
     return max(likeness, 0.9) if len(name) > 2 and name in known else likeness

@@ -1,4 +1,4 @@
-"""Prefixes and ranges of conversation ids as numbers: the index has the start of each id, its first 48 bits, as one."""
+"""Prefixes and ranges of conversation ids as numbers: the index holds the first 48 bits of each id, its start."""
 
 from bisect import bisect_left
 from math import inf
@@ -9,19 +9,19 @@ from conversations.filters.spans import Span
 __all__ = ["START_LENGTH", "split_range", "starts_with"]
 
 START_LENGTH = 13
-"""How many characters of an id, `01234567-89ab`, are its start."""
+"""Length of an id's start, `01234567-89ab`, in characters."""
 
 _STARTS = 1 << 48
 _AFTER_ALL = "\U0010ffff"
 
 
 def starts_with(text: str) -> list[Span]:
-    """Return the starts of the ids that begin with a text of START_LENGTH characters at most."""
+    """Return the starts of the ids that begin with a text of at most START_LENGTH characters."""
     return _starts_between(text, text + _AFTER_ALL)
 
 
 def split_range(between: Between) -> tuple[list[Span], list[Between]]:
-    """Return the starts of the ids in a range, and ranges for the ids that start as a longer bound does."""
+    """Return the starts of the ids in a range, and ranges for the ids with the start of a longer bound."""
     low, high = between.low, between.high
     edges = []
     if low is not None and len(low) > START_LENGTH:
@@ -40,9 +40,9 @@ def _start(number: int) -> str:
 
 
 def _first_start(bound: str) -> int:
-    """Return the number of the first start of an id that is not below a bound, by code point.
+    """Return the number of the first start that is not below a bound, by code point.
 
-    No id equals a bound that is no longer than a start, so an id is above such a bound if its start is not below it.
+    No id equals a bound that is at most as long as a start, so an id is above such a bound if its start isn't below it.
     """
     return bisect_left(range(_STARTS), bound, key=_start)
 
@@ -53,14 +53,14 @@ def _is_start(text: str) -> bool:
 
 
 def _starts_between(low: str | None, high: str | None) -> list[Span]:
-    """Return the starts that are not below `low`, and below `high`."""
+    """Return the starts from `low` on and below `high`."""
     first = 0 if low is None else _first_start(low)
     end = _STARTS if high is None else _first_start(high)
     return [(first or -inf, inf if end == _STARTS else end - 1)] if first < end else []
 
 
 def _edge(between: Between, start: str) -> Between:
-    """Return the part of a range that begins with a start."""
+    """Return the part of a range whose ids begin with a start."""
     low, low_inclusive, high, high_inclusive = start, True, start + _AFTER_ALL, False
     if between.low is not None and between.low > low:
         low, low_inclusive = between.low, between.low_inclusive

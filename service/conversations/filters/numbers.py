@@ -14,14 +14,14 @@ __all__ = ["bind_number", "compared"]
 _NUMBER = re.compile("[+-]?[0-9]+")
 
 _MOST_EXACT = 2**53
-"""The search engine compares doubles: whole numbers are exact up to here, and no value of ours is above."""
+"""The search engine compares doubles: whole numbers are exact up to here, and no stored value is larger."""
 
 
 def bind_number(expression: Expression, field: Field) -> BoundExpression | None:
-    """Return the typed expression of what a filter asks of a number; None if there is no word in it.
+    """Return the typed expression for a number field; None if the expression has no word.
 
     Raises:
-        FilterValueError: It is no number, and no date or time of a field that takes them.
+        FilterValueError: It isn't a number, nor a date or time if the field takes them.
     """
     position = expression.position
     match expression:
@@ -98,7 +98,7 @@ _INTERVAL = re.compile(r"([0-9]+)(?:-|\.\.+)([0-9]+)")
 
 
 def _suggestion(field: Field, text: str) -> str | None:
-    """Return what the author of a value that is no number may have meant."""
+    """Return what the author of a value that isn't a number may have meant."""
     interval = _INTERVAL.fullmatch(text)
     if interval is not None and not field.is_time:
         return f"{field.name}:[{interval[1]} TO {interval[2]}]"
@@ -107,6 +107,6 @@ def _suggestion(field: Field, text: str) -> str | None:
 
 
 def compared(sign: str, value: str) -> str:
-    """Return how a filter says `=`, `<`, `<=`, `>` or `>=` before a value."""
+    """Return the filter syntax for `=`, `<`, `<=`, `>` or `>=` before a value."""
     ranges = {">=": f"[{value} TO *]", ">": f"{{{value} TO *]", "<=": f"[* TO {value}]", "<": f"[* TO {value}}}"}
     return ranges.get(sign, value)

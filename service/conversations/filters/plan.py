@@ -1,7 +1,7 @@
-"""The plan of a query: what the search engine is asked, in the form in which it is asked.
+"""The plan of a query: its structure as the search engine gets it.
 
-Query text, cost and predicate are each derived from it by one walk. A plan has the words that patterns match, as the
-index has them, and the negations of a group as one part, since each takes the engine a walk over all documents.
+Query text, cost and predicate are each derived from it in one walk. A plan holds the words that patterns match, as they
+are indexed, and the negations of a group as one part, since each makes the engine walk over all documents.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,11 +19,11 @@ __all__ = ["AnyOf", "Group", "Leaf", "Negation", "Phrase", "Plan", "make_plan"]
 
 @dataclass(frozen=True, slots=True)
 class AnyOf:
-    """Documents that have any of some words."""
+    """Documents that have any of several words."""
 
     field: Field
     values: tuple[str, ...]
-    """As the index has them: tags, or index terms. At least one."""
+    """As they are indexed: tags, or index terms. At least one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +32,12 @@ class Phrase:
 
     field: Field
     terms: tuple[str, ...]
-    """Index terms in its order: two or more."""
+    """Index terms in the order of the phrase: two or more."""
     slop: int
 
     @property
     def is_native(self) -> bool:
-        """Whether the engine can say it."""
+        """Whether the engine can express it."""
         if len(self.terms) == 2:
             return True
         if self.slop == 0:
@@ -50,16 +50,16 @@ Leaf = AnyOf | Phrase | IdPrefix | Exists | Numbers
 
 @dataclass(frozen=True, slots=True)
 class Negation:
-    """Documents that are not in a part."""
+    """Documents that a part does not match."""
 
     part: "Leaf | Group"
     is_doubled: bool
-    """Whether it stands in an intersection, where it is written twice."""
+    """Whether it is in an intersection, where it is written twice."""
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """An intersection or a union of at least two parts; of a union, one at most has words of the same field."""
+    """An intersection or a union of at least two parts; at most one part of a union has words of a given field."""
 
     is_intersection: bool
     parts: tuple["Leaf | Negation | Group", ...]
@@ -73,16 +73,16 @@ def make_plan(node: Node, words: Mapping[WordPattern, Sequence[str]]) -> Plan:
     """Return the plan of an expression.
 
     Args:
-        node: What a filter asks.
+        node: The simplified expression.
         words: The words that each of its patterns matches.
     """
     node = _without_empty(node, words)
-    # Whoever runs the query may put it into an intersection.
+    # The query may become part of an intersection.
     return node if isinstance(node, bool) else _plan(node, words, in_intersection=True)
 
 
 def _without_empty(node: Node, words: Mapping[WordPattern, Sequence[str]]) -> Node:
-    """Return a node without the patterns that match no word."""
+    """Return a node without the patterns that match no words."""
     match node:
         case Atom(Pattern(pattern=pattern), negated) if not words[pattern]:
             return negated

@@ -1,6 +1,6 @@
-"""Writes a plan as a predicate: what a query asks, to be asked of one document.
+"""Writes a plan as a predicate: the query in a form that is evaluated on one document.
 
-A predicate is JSON, arrays whose first value tells the kind:
+A predicate is JSON, arrays whose first value is the kind:
 
     ["and", predicate...], ["or", predicate...], ["not", predicate]
     ["values", field, value...]         the field has any of the values, in lower case
@@ -9,7 +9,7 @@ A predicate is JSON, arrays whose first value tells the kind:
     ["numbers", field, low, high...]    the number lies in any of the ranges, ends included
     ["start", text]                     the id begins with the text
 
-`is_match` in lua/lib/predicate.lua is its reader.
+`is_match` in lua/lib/predicate.lua evaluates it.
 """
 
 import json
@@ -22,15 +22,15 @@ from conversations.filters.simplify import Numbers
 __all__ = ["predicate_of"]
 
 _MAX_CHARACTERS = 16384
-"""Room for as many words as a filter has clauses. To read a longer one takes Redis longer than many a search that it
+"""Room for as many words as a filter has clauses. Parsing a longer one takes Redis longer than many a search that it
 saves."""
 
 _OPEN = 1e300
-"""Stands for infinity, which JSON does not have."""
+"""Infinity, which JSON does not have."""
 
 
 def predicate_of(plan: Plan) -> str:
-    """Return the predicate of a plan, or nothing for one that would be too long."""
+    """Return the predicate of a plan; empty if it would be too long."""
     text = json.dumps(_predicate(plan), separators=(",", ":"))
     return text if len(text) <= _MAX_CHARACTERS else ""
 

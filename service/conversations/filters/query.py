@@ -2,14 +2,14 @@
 
 Four rules keep the engine exact:
 
-- Negation stands at single parts only, and inside an intersection it is doubled, `((-(a))|(-(a)))`: the engine loses
-  and invents hits where an intersection has a bare negation as a child.
-- A union with a negation anywhere in it is written as unions of a few parts: from 21 parts on the engine takes them
-  from a heap, and loses hits.
-- Everything is in parentheses, and of the parts of a group the most deeply nested comes first: the engine's parser
-  keeps what it has read on a stack of limited height, and this order needs the least of it.
+- Only single parts are negated, and inside an intersection a negation is doubled, `((-(a))|(-(a)))`: the engine loses
+  and invents hits if an intersection has a bare negation as a child.
+- A union that contains a negation is written as nested unions of a few parts: from 21 parts on the engine merges them
+  with a heap, and loses hits.
+- Everything is in parentheses, and the most deeply nested part of a group comes first: the engine's parser has a stack
+  of limited height, and this order needs the least of it.
 - Text goes into the query as index terms, which are ASCII letters and digits, or as tag values with every other
-  character escaped. Nothing that a filter says can become syntax.
+  character escaped. No text of a filter can become syntax.
 
 Source:
     https://redis.io/docs/latest/develop/ai/search-and-query/advanced-concepts/query_syntax/
@@ -31,14 +31,14 @@ __all__ = ["PhraseCheck", "write_query"]
 
 @dataclass(frozen=True, slots=True)
 class PhraseCheck:
-    """A phrase that the engine cannot say: whoever runs the query looks for the documents that have it.
+    """A phrase that the engine cannot express: the function that runs the query finds the documents that have it.
 
     A document has it if its text holds the terms at different positions p0, p1, ... for which the largest p_i - i
-    less the smallest is `slop` at most.
+    minus the smallest is at most `slop`.
     """
 
     candidates: str
-    """Query for documents that may have it: all that do, and others."""
+    """Query for a superset of the documents that have it."""
     terms: tuple[str, ...]
     """Index terms in the order of the phrase, repeated where a word is."""
     slop: int
@@ -48,9 +48,9 @@ _NOTHING = f"(@{ID.key}:{{none}})"
 
 
 def write_query(plan: Plan) -> tuple[str, tuple[PhraseCheck, ...]]:
-    """Return a plan as text, and the phrase checks of which `<<0>>`, `<<1>>` ... stand in it.
+    """Return a plan as text, and the phrase checks that `<<0>>`, `<<1>>` ... in it stand for.
 
-    The text is `*` for every document; otherwise it is in parentheses and fit to be a part of a larger query.
+    The text is `*` for every document; otherwise it is in parentheses, so that it can be part of a larger query.
     """
     if isinstance(plan, bool):
         return "*" if plan else _NOTHING, ()
@@ -60,7 +60,7 @@ def write_query(plan: Plan) -> tuple[str, tuple[PhraseCheck, ...]]:
 
 
 _LEAF_HEIGHT = 4
-"""What a part without parts of its own takes of the engine's stack, doubled negation included."""
+"""Height on the engine's stack of a part without subparts, doubled negation included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +69,9 @@ class _Part:
 
     text: str
     height: int
-    """How high the engine's stack gets over it."""
+    """How much of the engine's stack it needs."""
     negates: bool
-    """Whether there is a negation in it."""
+    """Whether it contains a negation."""
 
 
 class _Writer:
@@ -97,7 +97,7 @@ class _Writer:
                 return _any_word(*_values(plan))
 
     def _union(self, parts: Iterable[Leaf | Negation | Group]) -> list[_Part]:
-        """Return the parts of a union: all words of one kind are one, each span of numbers is another."""
+        """Return the parts of a union: all words of one field are one part, each span of numbers is another."""
         written: list[_Part] = []
         negations: list[_Part] = []
         words: dict[str, dict[str, None]] = {}
@@ -115,7 +115,7 @@ class _Writer:
         return written + [_any_word(key, values) for key, values in words.items()] + negations
 
     def _phrase(self, phrase: Phrase) -> str:
-        """Return a phrase as the engine says it exactly, or else the mark of a phrase check."""
+        """Return a phrase as an exact query, or else the placeholder of a phrase check."""
         words = phrase.terms
         slop = min(phrase.slop, _MAX_SLOP)
         if not phrase.is_native:
@@ -137,7 +137,7 @@ _MAX_SLOP = 2**30
 
 
 def _candidates(words: Sequence[str], slop: int) -> str:
-    """Return a query for what has the words, in any order, as near to each other as they are in the phrase."""
+    """Return a query for documents with the words, in any order, as close to each other as in the phrase."""
     distinct = list(dict.fromkeys(words))
     together = f"@x:({' '.join(distinct)})"
     if len(distinct) == 1:
@@ -146,7 +146,7 @@ def _candidates(words: Sequence[str], slop: int) -> str:
 
 
 def _values(leaf: AnyOf | Exists | IdPrefix) -> tuple[str, Sequence[str]]:
-    """Return a field of the index, and values as they are written, of which a document has any."""
+    """Return a field of the index, and the values, as written in a query, of which a document has any."""
     match leaf:
         case Exists(field):
             return TERMS_KEY, [field.exists or ""]
@@ -171,8 +171,8 @@ def _any_word(key: str, words: Iterable[str]) -> _Part:
 
 
 _FEW = 5
-"""Parts of a union with a negation. The engine makes a first part that is a union, and the first part of that one,
-parts of the whole again: 5, then 4 for each level, which stays below 21 for 625 parts."""
+"""Parts of a union with a negation. The engine flattens a first part that is a union, and the first part of that one
+again: 5, then 4 for each level, which stays below 21 for 625 parts."""
 
 
 def _group(parts: list[_Part], *, is_intersection: bool) -> _Part:
@@ -195,7 +195,7 @@ _TO_ESCAPE = re.compile(r"[\x01-/:-@\[-`{-\x7f]")
 
 
 def _escape(value: str) -> str:
-    """Return a tag value as the engine reads it back: a backslash before all of ASCII but letters and digits.
+    """Return an escaped tag value: a backslash before all of ASCII except letters and digits.
 
     Source:
         https://redis.io/docs/latest/develop/ai/search-and-query/advanced-concepts/escaping/

@@ -1,7 +1,8 @@
-"""Brings a typed expression into the form from which it is planned.
+"""Simplifies a typed expression for planning.
 
-Negation moves to the leaves, groups of the same kind become one, constants go. Whole numbers are sets of spans: in a
-group there is one set for each field, and its negation is another set. The start of an id is such a number too.
+Negation moves to the leaves, nested groups of the same kind are merged, constants are removed. Whole numbers are sets
+of spans: a group has one set per field, and the negation of a set is another set. The start of an id is such a number
+too.
 """
 
 from collections.abc import Iterable
@@ -33,21 +34,21 @@ __all__ = ["Atom", "Junction", "Node", "Numbers", "join", "patterns_of", "simpli
 
 @dataclass(frozen=True, slots=True)
 class Numbers:
-    """Documents whose number lies in one of some spans."""
+    """Documents whose number lies in one of several spans."""
 
     key: str
-    """A number of the index that every document has."""
+    """Key of a number that every document has."""
     spans: tuple[Span, ...]
     """At least one, and not all numbers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Atom:
-    """A leaf, or what it does not match."""
+    """A leaf, or its negation."""
 
     leaf: Term | WordPhrase | Pattern | IdPrefix | Exists | Numbers
     negated: bool
-    """Never so for numbers."""
+    """Always False for numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +57,15 @@ class Junction:
 
     is_intersection: bool
     parts: tuple["Atom | Junction", ...]
-    """At least two, none of them a junction of the same kind, and no two of them numbers of the same field."""
+    """At least two, no junction of the same kind among them, and no two numbers of the same field."""
 
 
 Node = bool | Atom | Junction
-"""An expression with negation at its leaves and without constants inside; True matches everything, False nothing."""
+"""An expression with negations at its leaves and no constants inside; True matches everything, False nothing."""
 
 
 def simplify(expression: BoundExpression) -> Node:
-    """Return an expression in this form, its patterns still open."""
+    """Return a simplified expression, its patterns not yet matched."""
     return _simplify(expression, negated=False)
 
 
@@ -114,8 +115,8 @@ def _numbers(key: str, some: Iterable[Span], *, negated: bool = False) -> Node:
 
 
 def join(parts: Iterable[Node], is_intersection: bool) -> Node:
-    """Return the intersection or the union of parts, flat and without what makes no difference."""
-    # Junctions are told apart by identity: to hash them at every level takes quadratic time.
+    """Return the intersection or the union of parts, flattened and without neutral parts."""
+    # Junctions are compared by identity: hashing them at every level takes quadratic time.
     joined: dict[Atom | int, Atom | Junction] = {}
     numbers: dict[str, list[tuple[Span, ...]]] = {}
     for part in parts:
@@ -150,7 +151,7 @@ def _flat(part: Atom | Junction, is_intersection: bool) -> tuple[Atom | Junction
 
 
 def patterns_of(node: Node) -> list[WordPattern]:
-    """Return the patterns in a node, one for each place where it has one."""
+    """Return the patterns in a node, one for each place."""
     match node:
         case Atom(Pattern(pattern=pattern)):
             return [pattern]

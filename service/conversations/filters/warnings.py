@@ -1,4 +1,4 @@
-"""What in a filter may not mean what its author thinks."""
+"""Warnings about likely mistakes in a filter."""
 
 import re
 from collections.abc import Iterator
@@ -15,10 +15,10 @@ __all__ = ["metadata_fields", "warnings_for"]
 
 
 def warnings_for(query: Group, expression: BoundExpression) -> tuple[str, ...]:
-    """Return a sentence for each trap that a filter may have stepped into.
+    """Return a sentence for each likely mistake.
 
     Args:
-        query: The filter as it was parsed.
+        query: The parsed filter.
         expression: The same with fields and types.
     """
     ranges = (part for part in _leaves(expression) if isinstance(part, Pattern) and _is_metadata(part.field))
@@ -32,7 +32,7 @@ def warnings_for(query: Group, expression: BoundExpression) -> tuple[str, ...]:
 
 
 def metadata_fields(expression: BoundExpression) -> dict[str, int]:
-    """Return the names of the metadata's leaves that a filter asks, each with the position where it does so first."""
+    """Return the names of the metadata leaves in a filter, each with its first position."""
     found: dict[str, int] = {}
     for part in _leaves(expression):
         if not isinstance(part, Everything) and part.field is not None and _is_metadata(part.field):
@@ -71,7 +71,7 @@ def _warnings(group: Group) -> Iterator[str]:
 
 
 def _mixes(clauses: tuple[Clause, ...]) -> bool:
-    """Whether there is an AND, and beside it an OR or a clause that is left optional."""
+    """Whether there is an AND and also an OR, or a clause that stays optional."""
     joined = [clause.conjunction is Conjunction.AND for clause in clauses]
     if True not in joined:
         return False

@@ -438,7 +438,7 @@ async def test_a_refused_event_has_its_own_code(store: Store, client: Client) ->
     response = await IngestServicer(store).IngestEvents(request, Context("IngestService/IngestEvents", NOBODY))
     assert response.accepted == 1
     assert [(one.index, one.code) for one in response.rejected] == [(0, "DATA_LOSS"), (2, "INVALID_ARGUMENT")]
-    assert response.rejected[0].message == f"what is stored of the conversation {conversation_id(1)} is damaged"
+    assert response.rejected[0].message == f"the stored conversation {conversation_id(1)} is damaged"
 
 
 async def test_many_damaged_ones_in_a_row(any_store: Store, redis_url: str) -> None:

@@ -434,13 +434,13 @@ def test_the_command(redis_url: str) -> None:
     assert code == 1
     assert sentence.startswith("6 conversations are shown or found otherwise than their facts say: ")
     assert sentence.endswith(" and 1 more")
-    assert hint == "`conversations doctor --repair` mends what can be mended"
+    assert hint == "`conversations doctor --repair` repairs what can be repaired"
     code, [sentence, _] = run("--redis-url", redis_url, "--verbose")
     assert all(f"{conversation_id(number)} (tail)" in sentence for number in range(1, 7))
     code, [sentence, outcome] = run("--redis-url", redis_url, "--repair")
     assert (code, outcome) == (0, "everything is as it should be now")
     assert sentence.startswith(
-        "mended: 6 conversations are shown or found otherwise than their facts say (made again): "
+        "repaired: 6 conversations are shown or found otherwise than their facts say (made again): "
     )
     assert run("--redis-url", redis_url) == (0, ["everything is as it should be"])
     assert run("--nonsense")[0] == 2

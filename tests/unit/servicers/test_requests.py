@@ -137,7 +137,7 @@ def test_a_time_is_read_in_milliseconds() -> None:
     [
         ("", "is missing"),
         ("yesterday", "not an RFC 3339 time; an example: 2019-01-07T09:01:44.000Z"),
-        ("0001-01-01T00:00:00+01:00", "not a time of the years 1 to 9999 in UTC; an example: 2019-01-07T09:01:44.000Z"),
+        ("0001-01-01T00:00:00+01:00", "not a time in the years 1 to 9999 in UTC; an example: 2019-01-07T09:01:44.000Z"),
     ],
 )
 def test_what_is_no_time_is_refused(text: str, description: str) -> None:

@@ -1,4 +1,4 @@
-"""The language of filters: from text to a syntax tree, by the classic grammar of Lucene."""
+"""The filter language: from text to a syntax tree, in Lucene's classic grammar."""
 
 from conversations.filters.language.lexer import syntax_error
 from conversations.filters.language.parser import MAX_CLAUSES, MAX_FILTER_BYTES, MAX_LEVELS, parse

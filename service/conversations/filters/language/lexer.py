@@ -1,4 +1,4 @@
-"""Cuts a filter into tokens, as the classic query parser of Lucene does: the longest token that fits wins.
+"""Splits a filter into tokens, as Lucene's classic query parser does: the longest match wins.
 
 Source:
     https://lucene.apache.org/core/8_8_1/queryparser/org/apache/lucene/queryparser/classic/package-summary.html
@@ -15,7 +15,7 @@ __all__ = ["Token", "TokenKind", "syntax_error", "tokenize", "unescape"]
 
 
 class TokenKind(Enum):
-    """What a token is, as messages call it."""
+    """The kind of a token, as named in messages."""
 
     AND = "`AND`"
     OR = "`OR`"
@@ -42,7 +42,7 @@ class TokenKind(Enum):
 
 
 class Token(NamedTuple):
-    """A token and where it stands."""
+    """A token and its position."""
 
     kind: TokenKind
     text: str
@@ -55,7 +55,7 @@ _BLANKS = " \t\n\r\u3000"
 _CHARACTER = rf'(?:[^{_BLANKS}!():^\[\]"{{}}~*?\\/]|\\.)'
 _NO_SIGN = r"(?![+\-])"
 
-# `+`, `-` and `!` before a blank are words; that token is the longer one, and therefore stands before the sign.
+# `+`, `-` and `!` before a blank are words; that token is longer, so it comes before the sign.
 _DEFAULT = re.compile(
     rf"(?P<word>{_NO_SIGN}(?:{_CHARACTER}|[*?])++)"
     rf"|(?P<blanks>[{_BLANKS}]+)"
@@ -106,7 +106,7 @@ def tokenize(text: str) -> Iterator[Token]:
     """Yield the tokens of a filter, the last of kind END.
 
     Raises:
-        FilterSyntaxError: No token fits; raised once the tokens before that place have been taken.
+        FilterSyntaxError: No token matches; raised after the tokens before that place.
     """
     position = 0
     while position < len(text):
@@ -140,7 +140,7 @@ def _word_kind(text: str) -> TokenKind:
 
 
 def _range_tokens(text: str, start: int) -> Generator[Token, None, int]:
-    """Yield the tokens behind the opening bracket at `start`, and return the position behind the closing one."""
+    """Yield the tokens after the opening bracket at `start`, and return the position after the closing one."""
     position = start + 1
     while position < len(text):
         if text[position] == " ":
@@ -197,7 +197,7 @@ def unescape(text: str, position: int) -> str:
         position: Where it starts, for the error.
 
     Raises:
-        FilterSyntaxError: A `\\u` has no four hexadecimal digits after it.
+        FilterSyntaxError: A `\\u` isn't followed by four hexadecimal digits.
     """
     if "\\" not in text:
         return text

@@ -1,9 +1,9 @@
-"""Reads a filter by the classic grammar of Lucene; knows no fields.
+"""Parses a filter in Lucene's classic grammar; knows no fields.
 
     query  := clause { [ AND | OR ] clause }
     clause := [ + | - | NOT ] [ field ":" ] ( leaf | "(" query ")" [ ^number ] )
 
-What a conjunction or a modifier means is left to `bind`: it depends on which clauses have words at all.
+What a conjunction or a modifier means is left to `bind`: it depends on which clauses have words.
 """
 
 import math
@@ -71,7 +71,7 @@ class _Parser:
         self._clauses = 0
 
     def query(self, opened_at: int | None) -> Group:
-        """Read clauses up to the end, or up to the parenthesis that closes the one at `opened_at`."""
+        """Parse clauses up to the end, or up to the parenthesis that closes the one at `opened_at`."""
         position = self._token.position
         clauses = [self._clause(None)]
         while not self._at(TokenKind.END, TokenKind.RIGHT_PAREN):
@@ -165,7 +165,7 @@ class _Parser:
         return Wildcard(token.text, token.position)
 
     def _tilde_and_boost(self) -> Token | None:
-        """Take `~` and `^` in either order, each once at most, and return the `~`."""
+        """Take `~` and `^` in either order, each at most once, and return the `~`."""
         tilde = None
         if self._at(TokenKind.BOOST):
             self._take()
@@ -268,7 +268,7 @@ _JAVA_FLOAT = re.compile(
 
 
 def _float(text: str) -> float | None:
-    """Return what Java's Float.parseFloat makes of text: the nearest 32-bit number, or None."""
+    """Return the 32-bit number that Java's Float.parseFloat returns for a text; None if it fails."""
     match = _JAVA_FLOAT.fullmatch(text)
     if match is None:
         return None

@@ -21,14 +21,14 @@ __all__ = [
 
 
 class Conjunction(Enum):
-    """What stands between a clause and the one before."""
+    """The operator between a clause and the previous one."""
 
     AND = "AND"
     OR = "OR"
 
 
 class Modifier(Enum):
-    """What stands before a clause."""
+    """The operator before a clause."""
 
     REQUIRED = "+"
     PROHIBITED = "-"
@@ -44,7 +44,7 @@ class FieldName:
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """A word without quotes; several, where an escaped blank splits it."""
+    """A word without quotes; several words if it has an escaped blank."""
 
     text: str
     """Unescaped."""
@@ -53,12 +53,12 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class Phrase:
-    """What stands in quotes."""
+    """Words in quotes."""
 
     text: str
     """Unescaped, without the quotes."""
     slop: int
-    """How far the words may be moved in all; below zero where the filter says so."""
+    """How far the words may be moved in total; negative if the filter says so."""
     position: int
 
 
@@ -93,16 +93,16 @@ class Fuzzy:
 
 @dataclass(frozen=True, slots=True)
 class Regex:
-    """A regular expression of Lucene's syntax."""
+    """A regular expression in Lucene's syntax."""
 
     text: str
-    """What stands between the slashes."""
+    """The text between the slashes."""
     position: int
 
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """Everything between two bounds; one that is None is open."""
+    """Everything between two bounds; None is open."""
 
     low: str | None
     high: str | None
@@ -126,7 +126,7 @@ Expression = Word | Phrase | Prefix | Wildcard | Fuzzy | Regex | Range | Group
 
 @dataclass(frozen=True, slots=True)
 class Clause:
-    """One part of a group, with what stands before it."""
+    """One part of a group, with its operators."""
 
     conjunction: Conjunction | None
     modifier: Modifier | None

@@ -1,7 +1,7 @@
 """Regular languages, matched against whole words in linear time.
 
 The states of an automaton are Brzozowski's derivatives, made when a word first needs them: complement and intersection
-come for free, and nothing ever backtracks. What states cost is counted, and a language that costs too much is refused.
+come for free, and nothing backtracks. The work for states is counted, and a language that needs too much is refused.
 
 Source:
     https://doi.org/10.1145/321239.321249
@@ -20,10 +20,10 @@ MAX_DEPTH = 100
 """The deepest nesting of operators and parentheses."""
 
 _MAX_WORK = 100_000
-"""The most node constructions for one expression, parsing and all states together: some 0.2 s."""
+"""Maximum node constructions for one expression, for parsing and all states together: some 0.2 s."""
 
 MAX_CODE_POINT = 0x10FFFF
-"""The last of Unicode."""
+"""The last code point of Unicode."""
 
 _Ranges = tuple[tuple[int, int], ...]
 
@@ -40,7 +40,7 @@ class _Kind(Enum):
 
 
 class Node:
-    """A regular language. Made by `Nodes` alone, which makes equal ones the same object."""
+    """A regular language. Only `Nodes` makes them; equal nodes are the same object."""
 
     __slots__ = ("children", "depth", "derivatives", "high", "is_plain", "kind", "low", "nullable", "ranges")
 
@@ -61,15 +61,15 @@ class Node:
         self.ranges = ranges
         """For CHARACTERS: code points, first and last, ascending and apart."""
         self.low = low
-        """For REPEAT: the fewest times."""
+        """For REPEAT: minimum repetitions."""
         self.high = high
-        """For REPEAT: the most times; None is any number."""
+        """For REPEAT: maximum repetitions; None is any number."""
         self.depth: int = 1 + max((child.depth for child in children), default=0)
         if kind is _Kind.CONCATENATION:
             # Chains are walked in a loop.
             self.depth = max(children[0].depth + 1, children[1].depth)
         self.is_plain: bool = kind not in (_Kind.INTERSECTION, _Kind.COMPLEMENT) and all(c.is_plain for c in children)
-        """Whether there is neither intersection nor complement in it: then it matches something, or is NOTHING."""
+        """Whether it contains neither intersection nor complement: then it matches something, or is NOTHING."""
         self.derivatives: dict[int, Node] = {}
 
 
@@ -193,7 +193,7 @@ class Nodes:
         if high == 0 or node is self.empty:
             return self.empty
         if node is self.nothing:
-            # Lucene's closure of nothing is nothing: it has not even the empty word.
+            # Lucene's closure of nothing is nothing: it lacks even the empty word.
             return self.empty if low == 0 and high is not None else self.nothing
         if low == 1 and high == 1:
             return node
@@ -206,13 +206,13 @@ class Nodes:
         return self._node(_Kind.REPEAT, node, nullable=low == 0 or node.nullable, low=low, high=high)
 
     def matches_nothing(self, node: Node) -> bool:
-        """Say whether no word belongs to a node."""
+        """Return whether no word belongs to a node."""
         if node.kind is not _Kind.NOTHING and not node.is_plain:
             return not Automaton(self, node).can_match(None, most_states=_MAX_WORK)
         return node is self.nothing
 
     def derivative(self, node: Node, point: int) -> Node:
-        """Return what may follow the code point in the words of a node."""
+        """Return the language of what may follow a code point in the words of a node."""
         known = node.derivatives.get(point)
         if known is None:
             self.spend(1)
@@ -251,18 +251,18 @@ class Nodes:
         return self.union([*parts, self.derivative(node, point)])
 
     def _before(self, first: Node, second: Node) -> Node:
-        """Concatenate; a union in front is split, which keeps the number of different states low."""
+        """Concatenate; a union in front is split, which keeps the number of distinct states low."""
         if first.kind is _Kind.UNION:
             return self.union([self._pair(part, second) for part in first.children])
         return self._pair(first, second)
 
 
 _REMEMBERED = 0x800
-"""Code points below have their place in a state's table once seen; others are looked up, which bounds the tables."""
+"""Lower code points are kept in a state's table once seen; others are looked up, which bounds the tables."""
 
 
 class _State(dict[str, "_State"]):
-    """What follows each character; made when first asked for."""
+    """The state after each character; made on first use."""
 
     __slots__ = ("accepting", "automaton", "followers", "node")
 
@@ -288,7 +288,7 @@ class Automaton:
     def __init__(self, nodes: Nodes, root: Node) -> None:
         self._nodes = nodes
         self._first_points = [0, *sorted(_boundaries(root))]
-        """The first code point of each class that the expression does not tell apart."""
+        """The first code point of each class of characters that the expression treats alike."""
         self._states: dict[Node, _State] = {}
         self._start = self._state(root)
         self._dead = self._state(nodes.nothing)
@@ -304,7 +304,7 @@ class Automaton:
         return bisect_right(self._first_points, point) - 1
 
     def follow(self, state: _State, index: int) -> _State:
-        """Return the state behind a character of a class."""
+        """Return the state after a character of a class."""
         following = state.followers.get(index)
         if following is None:
             derivative = self._nodes.derivative(state.node, self._first_points[index])
@@ -333,7 +333,8 @@ class Automaton:
         return found
 
     def can_match(self, alphabet: str | None, most_states: int) -> bool:
-        """Say whether it may match a word of these characters, or any; True if it takes too many states to find out."""
+        """Return whether it may match a word of these characters, or any word; True if that takes too many states to
+        find."""
         classes = range(len(self._first_points)) if alphabet is None else {self.class_of(ord(c)) for c in alphabet}
         seen = {self._start.node}
         waiting = [self._start]
@@ -350,7 +351,7 @@ class Automaton:
 
 
 def _boundaries(root: Node) -> set[int]:
-    """Return the code points from which on the expression may tell characters apart from those before."""
+    """Return the code points at which the expression's treatment of characters may change."""
     points = set()
     seen = {root}
     waiting = [root]

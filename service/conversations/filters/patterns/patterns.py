@@ -1,7 +1,7 @@
 """Patterns over the words of a field: prefix, wildcards, fuzzy word, range, regular expression.
 
-A pattern is matched against a dictionary of words, given as one block of text: a line feed, then each word with a line
-feed after it. No word holds a line feed. Every search takes time in proportion to the block, whatever the pattern.
+A pattern is matched against a dictionary of words, given as one block of text: a line feed, then each word followed by
+a line feed. No word contains a line feed. Every search takes time linear in the block, whatever the pattern.
 """
 
 import dataclasses
@@ -35,7 +35,7 @@ class Glob:
 
 @dataclass(frozen=True, slots=True)
 class Near:
-    """Words within a distance: insertions, deletions, substitutions, and swaps of neighbours, of code points."""
+    """Words within an edit distance: insertions, deletions, substitutions and transpositions of code points."""
 
     text: str
     edits: int
@@ -44,7 +44,7 @@ class Near:
 
 @dataclass(frozen=True, slots=True)
 class Between:
-    """Words between two bounds by code point; a bound that is None is open."""
+    """Words between two bounds by code point; None is open."""
 
     low: str | None
     high: str | None
@@ -54,7 +54,7 @@ class Between:
 
 @dataclass(frozen=True, slots=True)
 class RegularExpression:
-    """Words that a regular expression of Lucene's syntax matches as a whole."""
+    """Words that a regular expression in Lucene's syntax matches as a whole."""
 
     text: str
 
@@ -70,7 +70,7 @@ class WordPattern:
     """Name of the dictionary: `display_name`, `id`, `channel_id`, `source`, `state`, `tag_ids`, `metadata.<path>`."""
     predicate: Predicate
     position: int = dataclasses.field(compare=False)
-    """Where the filter has it, in code points."""
+    """Its place in the filter, in code points from 0."""
 
     def search(self, block: str) -> list[str]:
         """Return the words of a block that match, in its order.

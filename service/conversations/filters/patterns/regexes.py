@@ -16,7 +16,7 @@ def compile_regex(text: str, position: int) -> Automaton:
     """Return the automaton of a regular expression in lower case.
 
     Args:
-        text: What stands between the slashes.
+        text: The text between the slashes.
         position: Where it starts in the filter, for errors.
 
     Raises:
