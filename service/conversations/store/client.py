@@ -1,6 +1,7 @@
 """The client of Redis: from a call to its reply, from a Redis error to one of ours."""
 
-from collections.abc import Awaitable, Sequence
+import asyncio
+from collections.abc import Coroutine, Sequence
 from typing import Any, TypeVar
 
 from redis.asyncio import Redis
@@ -102,10 +103,16 @@ class Client:
                 replies += await self.call_all(calls[start : start + _CALLS_AT_ONCE])
             pending = list(zip(waiting, replies, strict=True))
 
-    async def guard(self, exchange: Awaitable[_T]) -> _T:
-        """Wait for an exchange that is not a call, and translate what Redis says of errors."""
+    async def guard(self, exchange: Coroutine[Any, Any, _T]) -> _T:
+        """Wait for an exchange that is not a call, and translate what Redis says of errors.
+
+        It is shielded from the caller's end: redis-py may pass over a cancellation while it connects, and wait on.
+        """
+        task = asyncio.ensure_future(exchange)
+        # Nobody asks for the outcome when the caller has gone; asyncio would log an error that was not looked at.
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
         with translated_errors():
-            return await exchange
+            return await asyncio.shield(task)
 
     async def close(self) -> None:
         """Close all connections."""
