@@ -27,7 +27,7 @@ from conversations.errors import InvalidFieldError
 from conversations.filters import compile_filter
 from conversations.servicers.events import read_event
 from conversations.settings import Settings
-from conversations.store import Happening, Store, open_store
+from conversations.store import Change, Store, open_store
 from conversations.store.client import Client, connect
 from conversations.store.doctor import Doctor
 from conversations.v1 import conversation_pb2, event_pb2
@@ -37,7 +37,7 @@ from conversations.v1.message_service_pb2 import ListMessagesResponse
 EXAMPLES = int(os.environ.get("FUZZ_DOCTOR", "15"))
 
 
-def happenings(log: list[Json]) -> list[Happening]:
+def changes(log: list[Json]) -> list[Change]:
     """What is valid of a log."""
     found = []
     for event in log:
@@ -82,7 +82,7 @@ async def damage_and_mend(
     try:
         await until_set_up(store)
         tags = [{"tag": {"id": tag, "name": "t", "color": "tag-red"}} for tag in TAGS]
-        await store.ingest.apply(happenings([*tags, *log]))
+        await store.ingest.apply(changes([*tags, *log]))
         if deleted:
             await store.tags.delete(TAGS[0])
         assert list((await doctor.examine()).sentences()) == []
@@ -139,7 +139,7 @@ async def agree(store: Store, model: Model) -> None:
     facts = {id: fields(model.facts(id)) for id in model.ids()}
     for filters in ("", *FILTERS):
         wanted = [id for id in facts if not filters or matches(filters, facts[id])]
-        page = await store.conversations.list_page(compile_filter(filters), "", 100)
+        page = await store.listing.page(compile_filter(filters), "", 100)
         listed = to_json(ListConversationsResponse.FromString(page.conversations)).get("data", [])
         same(listed, [model.conversation(id) for id in wanted])
         assert (page.filtered_total, page.total, page.unread) == (len(wanted), len(facts), model.badge())

@@ -22,7 +22,7 @@ from conversations.filters.simplify import Numbers
 __all__ = ["predicate_of"]
 
 _MAX_CHARACTERS = 16384
-"""Enough for every filter without patterns. Parsing a longer one takes Redis longer than many a search that it
+"""Room for as many words as a filter has clauses. Parsing a longer one takes Redis longer than many a search that it
 saves."""
 
 _OPEN = 1e300
@@ -31,23 +31,8 @@ _OPEN = 1e300
 
 def predicate_of(plan: Plan) -> str:
     """Return the predicate of a plan; empty if it would be too long."""
-    # Each word takes at least one character, so this is known before it is written.
-    if _word_count(plan) > _MAX_CHARACTERS:
-        return ""
     text = json.dumps(_predicate(plan), separators=(",", ":"))
     return text if len(text) <= _MAX_CHARACTERS else ""
-
-
-def _word_count(plan: Plan) -> int:
-    match plan:
-        case Group(_, parts):
-            return sum(map(_word_count, parts))
-        case Negation(part):
-            return _word_count(part)
-        case AnyOf(_, values):
-            return len(values)
-        case _:
-            return 0
 
 
 def _predicate(plan: Plan) -> list[Any]:

@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from time import monotonic
+from typing import Any
 
 from conversations.callers import Caller, FairQueue
 from conversations.errors import OutOfTimeError, OverloadedError, ServiceError
@@ -39,11 +40,16 @@ class Limits:
 
 
 class Admitted:
-    """One call, from its arrival to its end."""
+    """One call, from its arrival to its end: a context, at whose end it leaves.
 
-    __slots__ = ("_task", "began", "caller", "refusal", "runs", "size", "turn")
+    Raises:
+        ServiceError: It was refused meanwhile.
+    """
 
-    def __init__(self, caller: Caller) -> None:
+    __slots__ = ("_admission", "_task", "began", "caller", "refusal", "runs", "size", "turn")
+
+    def __init__(self, admission: "Admission", caller: Caller) -> None:
+        self._admission = admission
         self.caller = caller
         self.began = monotonic()
         self.runs = False
@@ -60,11 +66,14 @@ class Admitted:
             self.refusal = refusal
             self._task.cancel()
 
-    def resume(self) -> ServiceError | None:
-        """Let an interrupted task go on, and return why it was; None where others did it."""
-        if self.refusal is not None and self._task is not None:
+    def __enter__(self) -> "Admitted":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
+        self._admission.leave(self)
+        if kind is asyncio.CancelledError and self.refusal is not None and self._task is not None:
             self._task.uncancel()
-        return self.refusal
+            raise self.refusal from None
 
 
 class Admission:
@@ -81,12 +90,12 @@ class Admission:
         self._watch: asyncio.TimerHandle | None = None
 
     def arrive(self, caller: Caller) -> Admitted:
-        """Take on a call of the current task, whose request is to be read. `leave` follows, whatever happens.
+        """Take on a call of the current task, whose request is to be read, until the end of the context.
 
         The task is interrupted where the request does not arrive in time, or where too many are arriving and this
         caller has the most of them.
         """
-        call = Admitted(caller)
+        call = Admitted(self, caller)
         self._await_request(call)
         return call
 

@@ -4,7 +4,6 @@ Every handler of the server is made here, those of health and reflection too. gR
 they are read here: left to itself, it waits for ever for a request that does not come whole.
 """
 
-import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator, Iterable, Sequence
@@ -99,7 +98,8 @@ def _handler(
     method: Method, admission: Admission, peers: Peers, interceptors: Sequence[Interceptor]
 ) -> "grpc.RpcMethodHandler[bytes, Any]":
     name = method.name
-    answer = surround(method, _Calls(method, admission).answer, interceptors)
+    calls, streams = _Calls(method, admission), method.descriptor.server_streaming
+    answer = surround(method, calls.stream if streams else calls.answer, interceptors)
 
     async def handle(_requests: Any, transport: Any) -> Message | bytes | None:
         metadata, named = _HEADERS.get()
@@ -109,7 +109,7 @@ def _handler(
         deadline = None if remaining is None else monotonic() + remaining
         return await answer(Call(name, caller, deadline, metadata, None, transport))
 
-    if method.descriptor.server_streaming:
+    if streams:
         return grpc.stream_stream_rpc_method_handler(handle, response_serializer=_serialize)
     return grpc.stream_unary_rpc_method_handler(handle, response_serializer=_serialize)
 
@@ -121,42 +121,33 @@ class _Calls:
         self._method = method
         self._parse_message = method.parse or GetMessageClass(method.descriptor.input_type).FromString
         self._admission = admission
-        self._run = self._stream if method.descriptor.server_streaming else self._answer_once
+        self._reads_stream = method.descriptor.client_streaming
 
-    async def answer(self, call: Call) -> Message | bytes | None:
-        """Answer, within the bounds of admission."""
-        place = self._admission.arrive(call.caller)
-        try:
-            return await self._run(call, place)
-        except asyncio.CancelledError:
-            refusal = place.resume()
-            if refusal is None:
-                raise
-            raise refusal from None
-        finally:
-            self._admission.leave(place)
+    async def answer(self, call: Call) -> Message | bytes:
+        """Answer with one message."""
+        with self._admission.arrive(call.caller) as place:
+            if self._reads_stream:
+                data: bytes | list[bytes] = await self._read_all(call, place)
+            else:
+                data = await self._read(call, place)
+            if self._method.takes_turns:
+                await self._admission.wait_for_turn(place)
+            else:
+                self._admission.skip_turn(place)
+            request = self._parse(data) if isinstance(data, bytes) else [self._parse(part) for part in data]
+            answer: Message | bytes = await self._method.call(request, call)
+            return answer
 
-    async def _answer_once(self, call: Call, place: Admitted) -> Message | bytes:
-        if self._method.descriptor.client_streaming:
-            data: bytes | list[bytes] = await self._read_all(call, place)
-        else:
-            data = await self._read(call, place)
-        if self._method.takes_turns:
-            await self._admission.wait_for_turn(place)
-        else:
-            self._admission.skip_turn(place)
-        request = self._parse(data) if isinstance(data, bytes) else [self._parse(part) for part in data]
-        answer: Message | bytes = await self._method.call(request, call)
-        return answer
-
-    async def _stream(self, call: Call, place: Admitted) -> None:
-        request: Any = self._requests(call, place)
-        if not self._method.descriptor.client_streaming:
-            request = self._parse(await self._read(call, place))
-            self._admission.stream(place)
-        async with aclosing(self._method.call(request, call)) as answers:
-            async for answer in answers:
-                await call.transport.write(answer)
+    async def stream(self, call: Call) -> None:
+        """Answer with messages until there are no more."""
+        with self._admission.arrive(call.caller) as place:
+            request: Any = self._requests(call, place)
+            if not self._reads_stream:
+                request = self._parse(await self._read(call, place))
+                self._admission.stream(place)
+            async with aclosing(self._method.call(request, call)) as answers:
+                async for answer in answers:
+                    await call.transport.write(answer)
 
     async def _requests(self, call: Call, place: Admitted) -> AsyncIterator[Any]:
         while (data := await call.transport.read()) is not grpc.aio.EOF:

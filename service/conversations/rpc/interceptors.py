@@ -19,6 +19,8 @@ __all__ = ["INTERCEPTORS", "abort", "keep_deadline", "log_failure", "send_status
 logger = logging.getLogger(__name__)
 
 _MARGIN_SECONDS = 0.02
+# As the edge lets it pass; others may send anything.
+_MAX_REQUEST_ID = 128
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
@@ -55,14 +57,20 @@ def log_failure(_method: Method, answer: Answer) -> Answer:
             raise
         except ServiceError as error:
             # Texts may quote a caller, whose line feeds and control characters must not get into the log.
-            logger.info("%s failed: %s", call.method, ascii(shortened(error.message)))
+            logger.info("%s failed: %s", _name(call), ascii(shortened(error.message)))
             raise
         except Exception:
             if not call.transport.cancelled():
-                logger.exception("%s failed due to a defect", call.method)
+                logger.exception("%s failed due to a defect", _name(call))
             raise
 
     return answer_and_log
+
+
+def _name(call: Call) -> str:
+    """Return a call's method, and its id in the access log."""
+    id = ascii(call.request_id[:_MAX_REQUEST_ID])[1:-1]
+    return f"{call.method} {id}" if id else call.method
 
 
 def keep_deadline(_method: Method, answer: Answer) -> Answer:

@@ -24,7 +24,7 @@ class ConversationServicer:
 
     async def ListConversations(self, request: pb.ListConversationsRequest, context: Context) -> bytes:
         limit = read_page_size(request.page_size)
-        page = await self._store.conversations.list_page(compile_filter(request.filters), request.cursor, limit)
+        page = await self._store.listing.page(compile_filter(request.filters), request.cursor, limit)
         pagination_data = pb.PaginationData(
             previous_cursor=page.previous_cursor,
             next_cursor=page.next_cursor,

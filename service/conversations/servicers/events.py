@@ -16,12 +16,15 @@ from conversations.servicers.requests import (
 )
 from conversations.store import (
     EVERY_TAG,
-    ConversationChanged,
+    Change,
     ConversationPatch,
-    Happening,
-    IncomingMessage,
-    Patched,
-    Read,
+    MarkRead,
+    PatchChannel,
+    PatchConversation,
+    PatchMessage,
+    PutChannel,
+    PutMessage,
+    PutTag,
     to_json,
 )
 from conversations.times import format_time
@@ -38,7 +41,7 @@ MAX_TAG_NAME = 256
 _NO_CONTENT = Value(struct_value=Struct())
 
 
-def read_event(event: event_pb2.Event) -> Happening:
+def read_event(event: event_pb2.Event) -> Change:
     """Return the change that an event makes; unknown fields, as of a later version, are dropped.
 
     Raises:
@@ -48,16 +51,16 @@ def read_event(event: event_pb2.Event) -> Happening:
     event.DiscardUnknownFields()
     match event.WhichOneof("event"):
         case "channel":
-            return _channel(event.channel)
+            return PutChannel(_channel(event.channel))
         case "tag":
-            return _tag(event.tag)
+            return PutTag(_tag(event.tag))
         case "message":
             return _message(event.message)
         case "metadata":
             return _metadata(event.metadata)
         case "read_receipt":
             receipt = event.read_receipt
-            return Read(
+            return MarkRead(
                 read_id(receipt.conversation_id, "read_receipt.conversation_id"),
                 read_time(receipt.read_at, "read_receipt.read_at"),
             )
@@ -80,7 +83,7 @@ def _tag(tag: tag_pb2.Tag) -> tag_pb2.Tag:
     return tag_pb2.Tag(id=read_id(tag.id, "tag.id"), name=tag.name, color=read_color(tag.color, "tag.color"))
 
 
-def _message(event: event_pb2.MessageEvent) -> IncomingMessage:
+def _message(event: event_pb2.MessageEvent) -> PutMessage:
     sent_at_ms = read_time(event.sent_at, "message.sent_at")
     content = event.content if event.content.WhichOneof("kind") else _NO_CONTENT
     check_free_data(content, "message.content")
@@ -101,7 +104,7 @@ def _message(event: event_pb2.MessageEvent) -> IncomingMessage:
         sender=event.sender,
         metadata=event.metadata,
     )
-    return IncomingMessage(
+    return PutMessage(
         id=message.id,
         conversation_id=read_id(event.conversation_id, "message.conversation_id"),
         channel_id=read_id(event.channel_id, "message.channel_id"),
@@ -111,16 +114,18 @@ def _message(event: event_pb2.MessageEvent) -> IncomingMessage:
     )
 
 
-def _metadata(event: event_pb2.MetadataEvent) -> Happening:
+def _metadata(event: event_pb2.MetadataEvent) -> Change:
     id = read_id(event.id, "metadata.id")
     # In a conversation the free-form part is `user_data`, which is one level down.
     check_free_data(event.metadata, "metadata.metadata", level=0 if event.subject == "conversation" else 1)
     patch = to_json(event.metadata)
     match event.subject:
         case "conversation":
-            return ConversationChanged(id, _conversation_patch(patch))
-        case "message" | "channel":
-            return Patched(event.subject, id, patch)
+            return PatchConversation(id, _conversation_patch(patch))
+        case "message":
+            return PatchMessage(id, patch)
+        case "channel":
+            return PatchChannel(id, patch)
         case _:
             raise InvalidFieldError("metadata.subject", "has to be conversation, message or channel")
 

@@ -17,9 +17,9 @@ class FilterServicer:
 
     async def ExplainFilter(self, request: pb.ExplainFilterRequest, context: Context) -> pb.ExplainFilterResponse:
         compiled = filters.compile_filter(request.filters)
-        queries = await self._store.conversations.queries(compiled)
+        queries = await self._store.search.queries(compiled)
         asked = filters.metadata_fields(compiled.expression)
-        known = await self._store.conversations.known_fields(list(asked))
+        known = await self._store.search.known_fields(list(asked))
         unknown = [
             f"at position {position}: no conversation has `{name}`; paths are case-sensitive"
             for name, position in asked.items()

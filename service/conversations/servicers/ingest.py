@@ -10,7 +10,7 @@ from conversations.event_json import read_events
 from conversations.rpc import Context
 from conversations.servicers.events import read_event
 from conversations.servicers.wire import split_items
-from conversations.store import Happening, Store
+from conversations.store import Change, Store
 from conversations.v1 import event_pb2
 from conversations.v1 import ingest_service_pb2 as pb
 
@@ -44,21 +44,21 @@ class IngestServicer:
         return await self._ingest(read_events(body, _MAX_EVENTS))
 
     async def _ingest(self, events: Iterable[event_pb2.Event | InvalidFieldError | None]) -> pb.IngestEventsResponse:
-        happenings: dict[int, Happening] = {}
+        changes: dict[int, Change] = {}
         refused: dict[int, InvalidFieldError | DamagedRecordError] = {}
         async for event in self._store.slices.over(events):
             if event is None:
                 continue
-            index = len(happenings) + len(refused)
+            index = len(changes) + len(refused)
             try:
                 if isinstance(event, InvalidFieldError):
                     raise event
-                happenings[index] = read_event(event)
+                changes[index] = read_event(event)
             except InvalidFieldError as error:
                 refused[index] = error
-        count = len(happenings) + len(refused)
-        indexes = list(happenings)
-        refused_later = await self._store.ingest.apply(list(happenings.values()))
+        count = len(changes) + len(refused)
+        indexes = list(changes)
+        refused_later = await self._store.ingest.apply(list(changes.values()))
         refused.update((indexes[place], reason) for place, reason in refused_later.items())
         rejected = [
             pb.RejectedEvent(index=index, code=_code(refused[index]), message=refused[index].message)

@@ -2,40 +2,66 @@
 
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from time import monotonic
 from typing import Any
 
 from conversations.errors import ConfigurationError, DamagedRecordError, StoreUnavailableError
 from conversations.settings import Settings
 from conversations.store import index
+from conversations.store.changes import (
+    EVERY_TAG,
+    Change,
+    ConversationPatch,
+    MarkRead,
+    PatchChannel,
+    PatchConversation,
+    PatchMessage,
+    PutChannel,
+    PutMessage,
+    PutTag,
+)
 from conversations.store.channels import Channels
 from conversations.store.client import Client, connect
-from conversations.store.conversations import ConversationPage, Conversations
-from conversations.store.documents import EVERY_TAG, ConversationPatch, IncomingMessage, to_json
+from conversations.store.conversations import Conversations
+from conversations.store.documents import to_json
 from conversations.store.export import Export
 from conversations.store.functions import Steps
-from conversations.store.ingest import ConversationChanged, Happening, Ingest, Patched, Read
-from conversations.store.library import has_library, load_library
+from conversations.store.ingest import Ingest
+from conversations.store.listing import ConversationPage, Listing
 from conversations.store.messages import MessagePage, Messages
 from conversations.store.partitions import Partitions
 from conversations.store.redis_errors import translated_errors
 from conversations.store.requirements import check_server
+from conversations.store.search import Search
 from conversations.store.setup import LAYOUT, SETUP_KEY, claim, partition_count, write_once
 from conversations.store.tags import Tags
+from conversations.store.validation import SoundAnswers
+from conversations.store.versions import has_library, load_library, note_version, remove_unused
 
 __all__ = [
     "EVERY_TAG",
-    "ConversationChanged",
+    "Change",
     "ConversationPage",
     "ConversationPatch",
-    "Happening",
-    "IncomingMessage",
+    "MarkRead",
     "MessagePage",
-    "Patched",
-    "Read",
+    "PatchChannel",
+    "PatchConversation",
+    "PatchMessage",
+    "PutChannel",
+    "PutMessage",
+    "PutTag",
     "Store",
     "open_store",
     "to_json",
 ]
+
+
+# How often a worker notes which version of the library it calls; and after how many milliseconds without a note one is
+# removed, by workers and by whoever rebuilds the index.
+_NOTED_SECONDS = 60.0
+_UNUSED_MS = 24 * 3600 * 1000
+_SURELY_UNUSED_MS = 10 * 60 * 1000
 
 
 class Store:
@@ -44,9 +70,13 @@ class Store:
     def __init__(self, client: Client, partitions: Partitions, settings: Settings) -> None:
         self._client = client
         self._partitions = partitions
+        self._noted_at = monotonic()
         self.slices = client.slices
         """For long work of one call."""
-        self.conversations = Conversations(client, partitions, settings)
+        sound_answers = SoundAnswers()
+        self.conversations = Conversations(client, partitions, sound_answers)
+        self.search = Search(client, partitions, settings)
+        self.listing = Listing(self.search, len(partitions), sound_answers)
         self.messages = Messages(client, partitions)
         self.channels = Channels(client, partitions)
         self.tags = Tags(client, partitions)
@@ -65,9 +95,18 @@ class Store:
         try:
             # Changes nothing, and fails whenever a write that needs memory and disk would.
             await self._client.guard(self._client.redis.hsetnx(SETUP_KEY, "layout", LAYOUT))
+            await self._client.guard(self._look_after_versions())
         except StoreUnavailableError as error:
             return [error.message]
         return []
+
+    async def _look_after_versions(self) -> None:
+        """Now and then, note which version of the library is called here, and remove those that nobody calls."""
+        if monotonic() - self._noted_at < _NOTED_SECONDS:
+            return
+        self._noted_at = monotonic()
+        await note_version(self._client.redis)
+        await remove_unused(self._client.redis, _UNUSED_MS)
 
     async def index_progress(self) -> float:
         """Return which part of the documents is indexed: 1.0 when filters find all of them.
@@ -95,6 +134,8 @@ class Store:
     async def rebuild_index(self) -> AsyncIterator[float]:
         """Build fresh indexes beside the live ones and swap them in. Documents of another version are written anew.
 
+        Libraries of versions that no worker has called for ten minutes are removed.
+
         Yields:
             Which part is done, from 0.0 to 1.0.
         """
@@ -109,6 +150,7 @@ class Store:
                 async for part in index.rebuild_index(redis, partition):
                     yield base + (1 - base) * (done + part) / len(self._partitions)
             await redis.hset(SETUP_KEY, "schema", index.SCHEMA_VERSION)
+            await remove_unused(redis, _SURELY_UNUSED_MS)
 
     async def _rewrite_documents(self) -> AsyncIterator[float]:
         """Commit every conversation's metadata unchanged: terms, words and index document are made again."""

@@ -104,7 +104,10 @@ class Client:
             pending = list(zip(waiting, replies, strict=True))
 
     async def guard(self, exchange: Coroutine[Any, Any, _T]) -> _T:
-        """Wait for another exchange, shielded from the caller's end, and translate what Redis says of errors."""
+        """Wait for an exchange that is not a call, and translate what Redis says of errors.
+
+        It is shielded from the caller's end: redis-py may pass over a cancellation while it connects, and wait on.
+        """
         task = asyncio.ensure_future(exchange)
         # Nobody asks for the outcome when the caller has gone; asyncio would log an error that was not looked at.
         task.add_done_callback(lambda done: done.cancelled() or done.exception())

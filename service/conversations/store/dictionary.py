@@ -9,9 +9,10 @@ import re
 from collections import OrderedDict
 from collections.abc import Iterable
 from time import monotonic
-from typing import Protocol
 
-__all__ = ["Dictionary", "Pattern", "read_word"]
+from conversations.filters import WordPattern
+
+__all__ = ["Dictionary", "read_word"]
 
 _BLOCK_WORDS = 4096
 _KEPT_PATTERNS = 64
@@ -34,19 +35,6 @@ def read_word(field: str, stored: bytes) -> str | None:
     return word if word and "\n" not in word else None
 
 
-class Pattern(Protocol):
-    """Words to look for; equal patterns find equal words."""
-
-    @property
-    def field(self) -> str:
-        """Name of the dictionary."""
-        ...
-
-    def search(self, block: str) -> list[str]:
-        """Return the matching words of a block: each word of it stands between line feeds."""
-        ...
-
-
 class Dictionary:
     """The words of one field in one partition, in the order in which they came."""
 
@@ -58,7 +46,7 @@ class Dictionary:
         self._blocks: list[str] = []
         self._last: list[str] = []
         self._last_block = "\n"
-        self._found: OrderedDict[Pattern, list[list[str]]] = OrderedDict()
+        self._found: OrderedDict[WordPattern, list[list[str]]] = OrderedDict()
 
     def extend(self, words: Iterable[str], mark: bytes) -> None:
         """Append the words that Redis has beyond `size`."""
@@ -71,7 +59,7 @@ class Dictionary:
                 self._last = []
         self._last_block = _block(self._last)
 
-    async def search(self, pattern: Pattern) -> list[str]:
+    async def search(self, pattern: WordPattern) -> list[str]:
         """Return the words that match, with a pause now and then for other calls."""
         found = self._found.setdefault(pattern, [])
         self._found.move_to_end(pattern)

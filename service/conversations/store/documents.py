@@ -3,7 +3,6 @@
 import json
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, TypedDict
 
@@ -15,10 +14,7 @@ from conversations.store.merge import JsonObject
 from conversations.v1 import channel_pb2, conversation_pb2, message_pb2
 
 __all__ = [
-    "EVERY_TAG",
-    "ConversationPatch",
     "DocumentParts",
-    "IncomingMessage",
     "channel_head",
     "channel_metadata",
     "document_parts",
@@ -39,35 +35,6 @@ MAX_DOCUMENT_BYTES = 64 * 1024
 
 # Twice what is taken: each change of metadata may stand in an object of its own.
 _MAX_STORED_LEVELS = 64
-
-EVERY_TAG = "*"
-"""Stands for all tags where tags are removed."""
-
-
-@dataclass(frozen=True, slots=True)
-class IncomingMessage:
-    """A message that a source reports."""
-
-    id: str
-    conversation_id: str
-    channel_id: str
-    source: str
-    sent_at_ms: int
-    message: message_pb2.Message
-    """As it will be answered, with the metadata that came with it."""
-
-
-@dataclass(frozen=True, slots=True)
-class ConversationPatch:
-    """A change of a conversation's metadata."""
-
-    document: JsonObject = field(default_factory=dict)
-    """Patch of everything but tags and state."""
-    state: str = ""
-    """OPEN or CLOSED; `-` removes the state, empty keeps it."""
-    added_tags: tuple[str, ...] = ()
-    removed_tags: tuple[str, ...] = ()
-    """Ids, or EVERY_TAG."""
 
 
 def to_json(struct: Struct) -> JsonObject:

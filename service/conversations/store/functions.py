@@ -40,10 +40,13 @@ Steps = Generator[Call, Any, _T]
 """A task as a generator: yields calls, is sent their replies, returns the outcome. Many run in one pipeline."""
 
 
+# Redis' reader has one type for text and bytes.
+_PACKER = msgpack.Packer(use_bin_type=False)
+
+
 def packed(arguments: Mapping[str, Any]) -> bytes:
     """Return arguments by name as a function reads them: MessagePack takes texts and bytes of any kind as they are."""
-    # Redis' reader has one type for both.
-    data: bytes = msgpack.packb(arguments, use_bin_type=False)
+    data: bytes = _PACKER.pack(arguments)
     return data
 
 

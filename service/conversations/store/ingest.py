@@ -1,59 +1,35 @@
-"""Events: applied each atomically, those of one conversation in their order, those of several side by side."""
+"""The way in for changes: each applied atomically, those of a subject in their order, those of several side by side."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import groupby
-from typing import Literal
 
 from conversations.errors import DamagedRecordError, InvalidFieldError
+from conversations.store.changes import (
+    Change,
+    MarkRead,
+    PatchChannel,
+    PatchConversation,
+    PatchMessage,
+    PutChannel,
+    PutMessage,
+    PutTag,
+    reads_first,
+    subject_of,
+)
 from conversations.store.channels import Channels
 from conversations.store.client import Client
 from conversations.store.conversations import Conversations
-from conversations.store.documents import ConversationPatch, IncomingMessage
 from conversations.store.functions import Steps
-from conversations.store.merge import JsonObject
 from conversations.store.messages import Messages
 from conversations.store.tags import Tags
 from conversations.times import now_ms
-from conversations.v1 import channel_pb2, tag_pb2
 
-__all__ = ["ConversationChanged", "Happening", "Ingest", "Patched", "Read"]
+__all__ = ["Ingest"]
 
-
-@dataclass(frozen=True, slots=True)
-class Read:
-    """A conversation was read."""
-
-    conversation_id: str
-    read_at_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class ConversationChanged:
-    """The metadata of a conversation changed."""
-
-    id: str
-    patch: ConversationPatch
-
-
-@dataclass(frozen=True, slots=True)
-class Patched:
-    """The metadata of a message or channel changed."""
-
-    subject: Literal["message", "channel"]
-    id: str
-    patch: JsonObject
-
-
-Happening = channel_pb2.Channel | tag_pb2.Tag | IncomingMessage | Read | ConversationChanged | Patched
-"""An event that was found valid."""
 
 # By index.
 _Refused = dict[int, InvalidFieldError | DamagedRecordError]
-
-# They read what is there before they change it.
-_READ_FIRST = (ConversationChanged, Patched, channel_pb2.Channel)
 
 
 class Ingest:
@@ -68,32 +44,32 @@ class Ingest:
         self._channels = channels
         self._tags = tags
 
-    async def apply(self, happenings: Sequence[Happening]) -> dict[int, InvalidFieldError | DamagedRecordError]:
-        """Apply events; when it returns, every reader sees them.
+    async def apply(self, changes: Sequence[Change]) -> dict[int, InvalidFieldError | DamagedRecordError]:
+        """Apply changes; when it returns, every reader sees them.
 
-        Events of different subjects do not depend on each other, save that conversations get a deleted tag again only
-        after the event that brings it back.
+        Changes of different subjects do not depend on each other, except that conversations get a deleted tag again
+        only after the change that brings it back.
 
         Returns:
-            By index, the events that were refused for what they would have made of what is stored, or because that is
+            By index, the changes that were refused for what they would have made of what is stored, or because that is
             damaged.
         """
         refused: _Refused = {}
-        for _, run in groupby(enumerate(happenings), key=lambda numbered: isinstance(numbered[1], tag_pb2.Tag)):
-            lanes: dict[str, list[tuple[int, Happening]]] = {}
-            for index, happening in run:
-                lanes.setdefault(_subject(happening), []).append((index, happening))
+        for _, run in groupby(enumerate(changes), key=lambda numbered: isinstance(numbered[1], PutTag)):
+            lanes: dict[str, list[tuple[int, Change]]] = {}
+            for index, change in run:
+                lanes.setdefault(subject_of(change), []).append((index, change))
             await self._run(lanes, refused)
         return refused
 
-    async def _run(self, lanes: Mapping[str, Sequence[tuple[int, Happening]]], refused: _Refused) -> None:
+    async def _run(self, lanes: Mapping[str, Sequence[tuple[int, Change]]], refused: _Refused) -> None:
         """Run all lanes side by side; what others are changing just then waits for its turn."""
         turns = self._client.turns
         together, taken, later = [], [], []
         try:
             for subject, lane in lanes.items():
                 steps = self._in_turn(lane, refused)
-                if not any(isinstance(happening, _READ_FIRST) for _, happening in lane):
+                if not any(reads_first(change) for _, change in lane):
                     together.append(steps)
                 elif turns.take(subject):
                     taken.append(subject)
@@ -108,32 +84,27 @@ class Ingest:
             for subject in taken:
                 turns.give(subject)
 
-    def _in_turn(self, lane: Sequence[tuple[int, Happening]], refused: _Refused) -> Steps[None]:
-        for index, happening in lane:
+    def _in_turn(self, lane: Sequence[tuple[int, Change]], refused: _Refused) -> Steps[None]:
+        for index, change in lane:
             try:
-                yield from self._steps(happening)
+                yield from self._steps(change)
             except (InvalidFieldError, DamagedRecordError) as error:
                 refused[index] = error
 
-    def _steps(self, happening: Happening) -> Steps[None]:
-        """Return what an event does."""
-        match happening:
-            case channel_pb2.Channel():
-                return self._channels.put_steps(happening)
-            case tag_pb2.Tag():
-                return self._tags.put_steps(happening)
-            case IncomingMessage():
-                return self._conversations.message_steps(happening)
-            case Read():
-                return self._conversations.receipt_steps(happening.conversation_id, happening.read_at_ms, now_ms())
-            case ConversationChanged():
-                return self._conversations.patch_steps(happening.id, happening.patch)
-            case Patched(subject="message"):
-                return self._messages.patch_steps(happening.id, happening.patch)
-            case Patched():
-                return self._channels.patch_steps(happening.id, happening.patch)
-
-
-def _subject(happening: Happening) -> str:
-    """Return the id of what an event is about."""
-    return happening.conversation_id if isinstance(happening, IncomingMessage | Read) else happening.id
+    def _steps(self, change: Change) -> Steps[None]:
+        """Return what a change does."""
+        match change:
+            case PutChannel(channel):
+                return self._channels.put_steps(channel)
+            case PutTag(tag):
+                return self._tags.put_steps(tag)
+            case PutMessage():
+                return self._conversations.message_steps(change)
+            case MarkRead(id, read_at_ms):
+                return self._conversations.receipt_steps(id, read_at_ms, now_ms())
+            case PatchConversation(id, patch):
+                return self._conversations.patch_steps(id, patch)
+            case PatchMessage(id, document):
+                return self._messages.patch_steps(id, document)
+            case PatchChannel(id, document):
+                return self._channels.patch_steps(id, document)

@@ -1,4 +1,4 @@
-"""The library of Redis Functions: put together from `lua/`, loaded at start-up.
+"""The library of Redis Functions: put together from `lua/`.
 
 Libraries of several versions live side by side, so that workers of several versions can. A version is a hash of the
 code, and is part of the name of the library and of each function: nobody has to remember to count it up, builds of one
@@ -15,12 +15,13 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import Any
 
-from redis import exceptions
-
 from conversations import schema, terms
 from conversations.schema import FieldKind
 
-__all__ = ["FACTS", "function_name", "has_library", "library_code", "library_name", "load_library", "schema_code"]
+__all__ = ["FACTS", "LIBRARY_PREFIX", "function_name", "library_code", "library_name", "schema_code"]
+
+LIBRARY_PREFIX = "conversations_"
+"""What the name of the library of any version begins with."""
 
 _DICTIONARIES = tuple(field for field in schema.FIELDS if field.is_tag and field is not schema.ID)
 
@@ -41,7 +42,7 @@ end
 @cache
 def library_name() -> str:
     """Return the name of the library of this version."""
-    return f"conversations_{_version()}"
+    return f"{LIBRARY_PREFIX}{_version()}"
 
 
 @cache
@@ -127,20 +128,3 @@ def _lua(value: Any) -> str:
 
 def _table(items: Iterable[str]) -> str:
     return "{ " + ", ".join(items) + " }"
-
-
-async def has_library(redis: Any) -> bool:
-    """Return whether Redis has the library of this version."""
-    return bool(await redis.execute_command("FUNCTION", "LIST", "LIBRARYNAME", library_name()))
-
-
-async def load_library(redis: Any) -> None:
-    """Load the library of this version, unless it is there."""
-    if await has_library(redis):
-        return
-    try:
-        await redis.execute_command("FUNCTION", "LOAD", library_code())
-    except exceptions.ResponseError as error:
-        # Another worker was faster.
-        if "already exists" not in str(error):
-            raise

@@ -11,6 +11,7 @@ from conversations.store.damage import checked, damaged, read_changes, report_da
 from conversations.store.documents import dump_document, message_bytes, to_json, to_struct
 from conversations.store.functions import Call, Steps
 from conversations.store.merge import JsonObject, add_patch, merge_patch
+from conversations.store.pages import fill_page
 from conversations.store.partitions import Partitions
 from conversations.store.turns import tries
 from conversations.store.validation import sound_message, sound_messages
@@ -20,10 +21,6 @@ _PLACE_DIGITS = 10
 
 # Time in milliseconds, place with id, and the Message as field 1 of a message, or nothing where it is damaged.
 _Row = tuple[bytes, bytes, bytes]
-
-# Where messages of a page are damaged, others are asked for in their place: so many at once, and so often.
-_REPLACEMENTS = 100
-_MAX_ROUNDS = 20
 
 __all__ = ["MessagePage", "Messages"]
 
@@ -89,25 +86,16 @@ class Messages:
     async def _sound_rows(
         self, conversation_id: str, cursor: Cursor, limit: int, found: list[_Row], more: bool
     ) -> tuple[list[_Row], bool]:
-        """Return the messages of a page, the nearest to its cursor first, and whether there are more.
+        """Return the messages of a page of which some are damaged, as fill_page does; those of `found` were fetched."""
 
-        Where some are damaged, they stand there without bytes, and others are fetched until the page is full.
-        """
-        rows: list[_Row] = []
-        missing = limit
-        for _ in range(_MAX_ROUNDS):
-            for number, row in enumerate(found, 1):
-                rows.append(_sound_row(row))
-                missing -= bool(rows[-1][2])
-                if missing == 0:
-                    return rows, more or number < len(found)
-            if not more or not found:
-                break
-            at_ms, place, _ = rows[-1]
-            start = Cursor(cursor.direction, at_ms.decode(), place.decode())
-            _, _, more, *rest = await self._list(conversation_id, start, _REPLACEMENTS)
-            found = _rows(rest)
-        return rows, more and bool(rows)
+        async def fetch(last: _Row | None, wanted: int) -> tuple[list[_Row], bool]:
+            if last is None:
+                return found, more
+            start = Cursor(cursor.direction, last[0].decode(), last[1].decode())
+            _, _, some_more, *rest = await self._list(conversation_id, start, wanted)
+            return _rows(rest), bool(some_more)
+
+        return await fill_page(limit, fetch, _sound_row)
 
     async def patch(self, id: str, patch: JsonObject) -> None:
         """Change the metadata of the messages with an id.

@@ -7,7 +7,7 @@ from google.protobuf import json_format
 
 from conversations.filters import compile_filter
 from conversations.servicers.events import read_event
-from conversations.store import ConversationPage, Happening, Store
+from conversations.store import Change, ConversationPage, Store
 from conversations.v1 import conversation_pb2, event_pb2, message_pb2
 from conversations.v1.conversation_service_pb2 import ListConversationsResponse
 from conversations.v1.message_service_pb2 import ListMessagesResponse
@@ -41,11 +41,11 @@ def time_text(second: float) -> str:
     return f"2019-01-07T{hours:02d}:{minutes:02d}:{seconds:06.3f}Z"
 
 
-def event(**fields: Any) -> Happening:
+def event(**fields: Any) -> Change:
     return read_event(json_format.ParseDict(fields, event_pb2.Event()))
 
 
-def message(conversation: int, number: int, second: float = 0, **fields: Any) -> Happening:
+def message(conversation: int, number: int, second: float = 0, **fields: Any) -> Change:
     """A message of the contact, sent so many seconds into a day."""
     facts: dict[str, Any] = {
         "id": message_id(number),
@@ -60,41 +60,41 @@ def message(conversation: int, number: int, second: float = 0, **fields: Any) ->
     return event(message=facts | fields)
 
 
-def metadata(conversation: int, **patch: Any) -> Happening:
+def metadata(conversation: int, **patch: Any) -> Change:
     return event(metadata={"subject": "conversation", "id": conversation_id(conversation), "metadata": patch})
 
 
-def named(conversation: int, name: str) -> Happening:
+def named(conversation: int, name: str) -> Change:
     return metadata(conversation, contact={"display_name": name})
 
 
-def message_metadata(number: int, **patch: Any) -> Happening:
+def message_metadata(number: int, **patch: Any) -> Change:
     return event(metadata={"subject": "message", "id": message_id(number), "metadata": patch})
 
 
-def channel_metadata(id: str, **patch: Any) -> Happening:
+def channel_metadata(id: str, **patch: Any) -> Change:
     return event(metadata={"subject": "channel", "id": id, "metadata": patch})
 
 
-def channel(id: str, **fields: Any) -> Happening:
+def channel(id: str, **fields: Any) -> Change:
     return event(channel={"id": id, "source": "facebook", **fields})
 
 
-def tag(number: int, name: str = "Urgent", color: str = "tag-red") -> Happening:
+def tag(number: int, name: str = "Urgent", color: str = "tag-red") -> Change:
     return event(tag={"id": tag_id(number), "name": name, "color": color})
 
 
-def receipt(conversation: int, second: float) -> Happening:
+def receipt(conversation: int, second: float) -> Change:
     return event(read_receipt={"conversation_id": conversation_id(conversation), "read_at": time_text(second)})
 
 
-async def apply(store: Store, *happenings: Happening) -> None:
+async def apply(store: Store, *changes: Change) -> None:
     """Apply events, of which none may be refused."""
-    assert not await store.ingest.apply(happenings)
+    assert not await store.ingest.apply(changes)
 
 
 async def page(store: Store, filters: str = "", cursor: str = "", limit: int = 100) -> ConversationPage:
-    return await store.conversations.list_page(compile_filter(filters), cursor, limit)
+    return await store.listing.page(compile_filter(filters), cursor, limit)
 
 
 def ids_of(page: ConversationPage) -> list[str]:

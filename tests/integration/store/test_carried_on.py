@@ -18,7 +18,7 @@ from tests.integration.store.events import (
     uuid,
 )
 
-from conversations.store import Happening, Store
+from conversations.store import Change, Store
 from conversations.store.client import Client
 
 FILTERS = [
@@ -52,7 +52,7 @@ FILTERS = [
 ]
 
 
-def change(chance: random.Random) -> Happening:
+def change(chance: random.Random) -> Change:
     number, second = chance.randint(1, 40), chance.randint(0, 30)
     return chance.choice(
         [
@@ -81,7 +81,7 @@ async def test_pages_and_totals(any_store: Store, opened: OpenStore, seed: int) 
     await apply(any_store, tag(1), tag(2), *(message(n, 100 + n, n % 7) for n in range(1, 41)))
     for _ in range(25):
         await apply(any_store, *(change(chance) for _ in range(chance.choice([0, 1, 2, 5, 25]))))
-        fresh.conversations._queries.clear()
+        fresh.search.cache.clear()
         for filters in FILTERS:
             assert await pages(any_store, filters) == await pages(fresh, filters), filters
 

@@ -27,9 +27,11 @@ async def call(client: Client, function: str, *args: str | bytes | int) -> Any:
     return await client.call(Call(0, function, args))
 
 
-async def search(client: Client, function: str, **asked: Any) -> tuple[bytes, dict[bytes, Any]]:
+async def search(
+    client: Client, function: str, query: str = "", predicate: str = "", known: bytes = b"", **asked: Any
+) -> tuple[bytes, dict[bytes, Any]]:
     """Call a function that searches; return the word that its reply begins with, and what it says by name."""
-    reply = await call(client, function, packed({"timeout_ms": 1000, **asked}), "")
+    reply = await call(client, function, packed({"timeout_ms": 1000, **asked}), query, predicate, known)
     return reply[0], by_name(reply)
 
 
@@ -306,9 +308,9 @@ async def test_list_conversations(client: Client) -> None:
     places = f"3000 {conversation_id(3)} {sizes[0]} 2000 {conversation_id(2)} {sizes[1]}"
     assert reply[b"places"].decode() == places
     counts |= {b"behind": 1}
-    queries: list[dict[str, str]] = [{}, {"query": BY_SOURCE}]
+    queries: list[dict[str, Any]] = [{}, {"query": BY_SOURCE}]
     for query in queries:
-        place = {"direction": "older", "at": "3000", "id": conversation_id(3), "limit": 5}
+        place: dict[str, Any] = {"direction": "older", "at": "3000", "id": conversation_id(3), "limit": 5}
         _, older = await search(client, "list_conversations", **query, **place)
         assert {name: older[name] for name in counts} == counts | {b"more": 0}
         assert older[b"places"].split()[::3] == [b"2000", b"1000"]
@@ -324,7 +326,7 @@ async def test_list_sound_conversations_passes_over_what_is_no_place(client: Cli
     await client.redis.zadd("recent:{0}", {"junk": 2500, conversation_id(8): 12.5, conversation_id(9): 2700})
     await client.redis.hset("conversation:{0}:junk", mapping={"lm": 2600, "src": "facebook"})
     await client.redis.hset(f"conversation:{{0}}:{conversation_id(3)}", "tail", "")
-    cases: list[tuple[dict[str, str], list[bytes]]] = [
+    cases: list[tuple[dict[str, Any], list[bytes]]] = [
         ({}, [b"2700", conversation_id(9).encode(), b"0"]),
         ({"query": BY_SOURCE}, []),
     ]
@@ -363,7 +365,7 @@ async def test_list_conversations_refuses_a_phrase_of_too_many_candidates(client
         await add_message(client, id=message_id(number), conversation=conversation_id(number))
     phrase = {"candidates": "@x:(nfacebook)", "slop": 9, "terms": ["nfacebook"]}
     for limit, expected in ((2, b"broad"), (3, b"ok")):
-        asked = {"query": "(<<0>>)", "phrases": [phrase], "max_candidates": limit, "limit": 5}
+        asked: dict[str, Any] = {"query": "(<<0>>)", "phrases": [phrase], "max_candidates": limit, "limit": 5}
         outcome, reply = await search(client, "list_conversations", **FIRST, **asked)
         assert outcome == expected
         assert reply.get(b"candidates", 3) == reply.get(b"matches", 3) == 3
@@ -382,9 +384,8 @@ async def test_list_conversations_refuses_what_costs_too_much(client: Client) ->
 async def test_list_conversations_counts_in_a_call_of_its_own(client: Client) -> None:
     for number in (1, 2, 3):
         await add_message(client, 1000 * number, id=message_id(number), conversation=conversation_id(number))
-    asked = {
+    asked: dict[str, Any] = {
         **FIRST,
-        "timeout_ms": 1000,
         "limit": 5,
         "query": BY_SOURCE,
         "predicate": '["values","src","facebook"]',
@@ -392,12 +393,12 @@ async def test_list_conversations_counts_in_a_call_of_its_own(client: Client) ->
         "max_cost": 100,
         "max_cost_at_once": 0,
     }
-    counted = await call(client, "list_conversations", packed(asked), "")
-    assert counted[0] == b"counted"
-    known = by_name(counted)[b"known"]
+    outcome, counted = await search(client, "list_conversations", **asked)
+    assert outcome == b"counted"
+    known = counted[b"known"]
     assert known.split()[1:] == [b"3", b"0"]
     await add_message(client, 4000, id=message_id(4), conversation=conversation_id(4))
-    reply = by_name(await call(client, "list_conversations", packed(asked), known))
+    _, reply = await search(client, "list_conversations", known=known, **asked)
     assert (reply[b"matches"], reply[b"places"].split()[::3]) == (4, [b"4000", b"3000", b"2000", b"1000"])
 
 
@@ -413,7 +414,7 @@ async def test_list_places(client: Client) -> None:
     for number in (1, 2, 3):
         await add_message(client, 1000, id=message_id(number), conversation=conversation_id(number))
     places = [f"1000 {conversation_id(number)}" for number in (3, 2, 1)]
-    queries: list[dict[str, str]] = [{}, {"query": BY_SOURCE}]
+    queries: list[dict[str, Any]] = [{}, {"query": BY_SOURCE}]
     for query in queries:
         for offset, limit, expected in ((0, 5, places), (1, 1, places[1:2]), (3, 1, [])):
             outcome, reply = await search(client, "list_places", offset=offset, limit=limit, **query)

@@ -29,12 +29,12 @@ FILTERS = ["", "source:facebook", "state:open", "-state:open", "created_at:[* TO
 
 @pytest.fixture
 async def inbox(any_store: Store) -> Store:
-    happenings = []
+    changes = []
     for number, second in zip(NUMBERS, SECONDS, strict=True):
-        happenings.append(message(number, number, second))
+        changes.append(message(number, number, second))
         if number % 2:
-            happenings.append(metadata(number, state="OPEN"))
-    await apply(any_store, *happenings)
+            changes.append(metadata(number, state="OPEN"))
+    await apply(any_store, *changes)
     return any_store
 
 

@@ -38,8 +38,8 @@ def has_phrase(text: Sequence[str], phrase: Phrase) -> bool:
 async def search(client: Client, query: str, phrases: Sequence[Phrase]) -> set[int]:
     place = {"direction": "older", "at": "", "id": "", "limit": 1000}
     checks = {"max_candidates": 1000, "phrases": [phrase.check() for phrase in phrases]}
-    asked = packed({"timeout_ms": 1000, "query": query, **place, **checks})
-    flat = await client.call(Call(0, "list_conversations", (asked, "")))
+    asked = packed({"timeout_ms": 1000, **place, **checks})
+    flat = await client.call(Call(0, "list_conversations", (asked, query, "", "")))
     assert flat[0] == b"ok"
     reply = by_name(flat)
     ids = reply[b"places"].split()[1::3]

@@ -52,7 +52,7 @@ CHANNEL = {"source_channel_id": "fb-page-1", "connected": True, "metadata": {"na
         ),
     ]
 )
-def happenings(request: pytest.FixtureRequest) -> Any:
+def changes(request: pytest.FixtureRequest) -> Any:
     return request.param
 
 
@@ -64,8 +64,8 @@ def check(stored: bytes, kind: type[Message]) -> None:
     assert parsed.ByteSize() == len(stored)
 
 
-async def test_every_answer(store: Store, happenings: list[Any]) -> None:
-    await apply(store, message(1, 1, 1, metadata={"k": 1}), *happenings)
+async def test_every_answer(store: Store, changes: list[Any]) -> None:
+    await apply(store, message(1, 1, 1, metadata={"k": 1}), *changes)
     await apply(store, message(2, 1000, 1))
     stored = await store.conversations.get(conversation_id(1))
     check(stored, conversation_pb2.Conversation)

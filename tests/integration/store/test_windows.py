@@ -38,12 +38,12 @@ FILTERS: dict[str, Callable[[int], bool]] = {
 @pytest.fixture(params=[1, 3], ids=["1 partition", "3 partitions"])
 async def inbox(request: pytest.FixtureRequest, opened: OpenStore) -> Store:
     store = await opened(partitions=request.param)
-    happenings = []
+    changes = []
     for number in range(1, COUNT + 1):
-        happenings.append(message(number, number, second_of(number)))
+        changes.append(message(number, number, second_of(number)))
         if is_open(number):
-            happenings.append(metadata(number, state="OPEN"))
-    await apply(store, *happenings)
+            changes.append(metadata(number, state="OPEN"))
+    await apply(store, *changes)
     return store
 
 

@@ -204,10 +204,10 @@ async def test_a_search_out_of_time_is_an_error_and_never_a_part(opened: OpenSto
     reader = await with_long_dictionary(opened)
     everything = "metadata.none:x* OR display_name:w*"
     assert (await page(reader, everything)).filtered_total == 125
-    settings = reader.conversations._settings
-    reader.conversations._settings = settings.model_copy(update={"search_timeout_ms": 1})
+    settings = reader.search._settings
+    reader.search._settings = settings.model_copy(update={"search_timeout_ms": 1})
     with pytest.raises(OutOfTimeError, match="^the search ran out of time$"):
         await page(reader, everything)
     # The next one is answered again.
-    reader.conversations._settings = settings
+    reader.search._settings = settings
     assert (await page(reader, everything)).filtered_total == 125

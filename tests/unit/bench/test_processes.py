@@ -17,7 +17,7 @@ def test_children_count_while_they_run_and_after_they_ended() -> None:
         deadline = time.monotonic() + 20
         while cpu_seconds([os.getpid()]) - before < 0.2 and time.monotonic() < deadline:
             time.sleep(0.02)
-        assert cpu_seconds([child.pid]) >= 0.15
+        assert cpu_seconds([child.pid]) >= 0.1
         child.communicate(b"\n")
     assert tree(child.pid) == []
     assert cpu_seconds([os.getpid()]) - before >= 0.2

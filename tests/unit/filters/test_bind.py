@@ -1,5 +1,8 @@
 """Names, types and values; Lucene's rules for clauses."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import pytest
 
 from conversations.errors import (
@@ -24,9 +27,19 @@ from conversations.filters.expressions import (
     WordPhrase,
 )
 from conversations.filters.language import parse
-from conversations.filters.patterns import Between, Glob, Near, Predicate, RegularExpression, StartsWith
+from conversations.filters.patterns import (
+    MAX_FLOATING,
+    Between,
+    Glob,
+    Near,
+    Predicate,
+    RegularExpression,
+    StartsWith,
+)
+from conversations.schema import FIELDS, Field, FieldKind, metadata_field
 
 DAY_MS = 86_400_000
+TAG = "f339c325-8614-43cb-a70a-e83d81bf56fc"
 
 
 def bound(text: str) -> BoundExpression:
@@ -77,6 +90,7 @@ def written(expression: BoundExpression) -> str:
         (r"a AND \ ", "a"),
         ('""', "nothing"),
         (r"a\ b", "(a b)"),
+        ("A~0", "a"),
         (r"+a\ b c", "(+(a b) c)"),
         ('"A"', "a"),
         ('" \u3000x\t"', "x"),
@@ -102,6 +116,8 @@ def test_field_of_a_group_yields_to_one_inside() -> None:
         ("display_name:Ad*", "display_name", StartsWith("ad")),
         (r"displayName:\AD\**", "display_name", StartsWith("ad*")),
         ("source:T?*x", "source", Glob(("t\n", "x"))),
+        ("source:?", "source", Glob(("\n",))),
+        ("source:*a?b*", "source", Glob(("", "a\nb", ""))),
         ("source:a**b", "source", Glob(("a", "b"))),
         (r"metadata.k:a\*\A*", "metadata.k", StartsWith("a*a")),
         (r"metadata.k:a\*\A?", "metadata.k", Glob(("a*A\n",))),
@@ -111,6 +127,10 @@ def test_field_of_a_group_yields_to_one_inside() -> None:
         ("display_name:{* TO x]", "display_name", Between(None, "x", False, True)),
         ("display_name:/[A-C]x/", "display_name", RegularExpression("[a-c]x")),
         ("id:2*0", "id", Glob(("2", "0"))),
+        (f"id:*{TAG}", "id", Glob(("", TAG))),
+        (f"id:{TAG}~1", "id", Near(TAG, 1)),
+        (f"id:{TAG[2:]}~", "id", Near(TAG[2:], 2)),
+        ("source:[a TO a]", "source", Between("a", "a", True, True)),
     ],
 )
 def test_patterns(text: str, field: str, predicate: Predicate) -> None:
@@ -127,9 +147,6 @@ def test_patterns(text: str, field: str, predicate: Predicate) -> None:
 )
 def test_exists(text: str) -> None:
     assert isinstance(bound(text), Exists)
-
-
-TAG = "f339c325-8614-43cb-a70a-e83d81bf56fc"
 
 
 @pytest.mark.parametrize(
@@ -151,14 +168,97 @@ def test_what_the_answer_shows_in_the_metadata_is_found_there(alias: str, text: 
 @pytest.mark.parametrize("value", ["x", "x*", "/x/", "[a TO b]", "x~", '"a b"', '"x"'])
 def test_a_tag_has_no_words(value: str) -> None:
     match bound(f"metadata.tags.{TAG}:{value}"):
-        case Nothing(_, reason):
+        case Nothing(Field(name), reason, position):
+            assert (name, position) == (f"metadata.tags.{TAG}", len(f"{name}:"))
             assert f"tag_ids:{TAG}" in reason
         case other:
             raise AssertionError(other)
 
 
-def test_everything() -> None:
-    assert bound("*:*") == Everything(2)
+WORD_LEAVES = [
+    "a",
+    r"a\ b",
+    "a~0",
+    r"a\ b~0",
+    "a~2",
+    '"a"',
+    '"a b"',
+    '"a b"~2',
+    "a*",
+    r"a\ b*",
+    "a?b",
+    r"a\ b?",
+    "*a",
+    "*",
+    "[a TO b]",
+    "[* TO b}",
+    "[b TO a]",
+    "[* TO *]",
+    "/[a-f]+/",
+    "/x/",
+    "x",
+    "x*",
+    "x?",
+    "[x TO y]",
+    r"a\u0000",
+]
+NUMBER_LEAVES = ["5", r"5\ 6", '"5"', "[5 TO 6]", "[* TO 6}", "[6 TO 5]", "[* TO *]", "*"]
+
+
+@pytest.mark.parametrize(
+    ("field", "leaf"),
+    [
+        (field.name, leaf)
+        for field in (*FIELDS[:-1], metadata_field("metadata.k"))
+        for leaf in (NUMBER_LEAVES if field.kind is FieldKind.NUMBER else WORD_LEAVES)
+    ],
+)
+def test_every_part_says_its_field_and_where_it_stands(field: str, leaf: str) -> None:
+    before = f"NOT ({field}:"
+    whole = bound(f"{before}{leaf})")
+    assert isinstance(whole, Boolean)
+    assert [clause.expression.position for clause in whole.clauses] == [len(before)]
+    for part in parts_of(whole):
+        assert (part.field.name, part.position) == (field, len(before))
+        match part:
+            case Pattern(_, pattern):
+                assert (pattern.field, pattern.position) == (field, len(before))
+            case Nothing(_, reason):
+                assert reason
+
+
+def parts_of(expression: BoundExpression) -> Iterator[Any]:
+    if isinstance(expression, Boolean):
+        for clause in expression.clauses:
+            yield from parts_of(clause.expression)
+    else:
+        yield expression
+
+
+@pytest.mark.parametrize(
+    ("segment", "is_taken"),
+    [
+        ("a" * (MAX_FLOATING - 1) + "?b", False),
+        ("a" * (MAX_FLOATING - 2) + "?b", True),
+        ("a" * (MAX_FLOATING + 1), True),
+        ("?" * 9 + "a" * MAX_FLOATING + "?" * 9, True),
+    ],
+)
+def test_a_long_segment_holds_no_question_marks(segment: str, is_taken: bool) -> None:
+    """At its ends they only move it."""
+    text = f"display_name:*{segment}*"
+    if is_taken:
+        assert isinstance(bound(text), Pattern)
+    else:
+        with pytest.raises(FilterTooLargeError) as caught:
+            bound(text)
+        assert caught.value.metadata == {"position": "13", "limit": str(MAX_FLOATING)}
+    assert isinstance(bound(f"display_name:a*{segment}"), Pattern), "the last one is at a fixed place"
+
+
+@pytest.mark.parametrize("text", ["*:*", "*:(*)", "*:((* *))"])
+def test_everything(text: str) -> None:
+    assert all(isinstance(part, Everything) for part in parts_of(bound(text)))
 
 
 @pytest.mark.parametrize(
@@ -169,6 +269,8 @@ def test_everything() -> None:
         "id:*x*",
         "id:ada~2",
         "id:[x TO y]",
+        "id:[* TO -]",
+        f"id:{TAG[3:]}~",
         "id:/.*ly/",
         'id:"a b"',
         'tag_ids:"a b"',
@@ -220,6 +322,7 @@ def test_phrase() -> None:
         ("unread_count:{2 TO *}", 3, None),
         ("unread_count:[* TO 99999999999999999999]", None, None),
         ("unread_count:[2 TO 99999999999999999999]", 2, None),
+        ("unread_count:[-99999999999999999999 TO 2]", None, 2),
         ("created_at:1000", 1000, 1000),
         ("created_at:1970-01-02", DAY_MS, 2 * DAY_MS - 1),
         ('createdAt:"1970-01-01T01:00:00.005+01:00"', 5, 5),
@@ -237,6 +340,12 @@ def test_numbers(text: str, low: int | None, high: int | None) -> None:
             assert high is None
         case other:
             raise AssertionError(other)
+
+
+def test_a_value_error_names_its_field() -> None:
+    with pytest.raises(FilterValueError) as caught:
+        bound("unreadCount:x")
+    assert caught.value.metadata == {"position": "12", "field": "unread_count"}
 
 
 def test_several_numbers() -> None:
@@ -269,10 +378,13 @@ def test_several_numbers() -> None:
         ('unread_count:"1 2"', FilterValueError, 13),
         ('unread_count:""', FilterValueError, 13),
         ("unread_count:[1 TO x]", FilterValueError, 19),
+        ("unread_count:[x TO 1]", FilterValueError, 14),
         ("unread_count:2019-01-01", FilterValueError, 13),
         ("created_at:2019-02-30", FilterValueError, 11),
         ('display_name:"a b"~-1', FilterSyntaxError, 13),
         ("display_name:/a(b/", FilterSyntaxError, 15),
+        (r'"ab\u12"', FilterSyntaxError, 3),
+        (r'["\u12" TO b]', FilterSyntaxError, 2),
         (f"display_name:*{'a?' * 40}*", FilterTooLargeError, 13),
     ],
 )

@@ -3,7 +3,7 @@
 import pytest
 
 from conversations.errors import FilterError, FilterSyntaxError, FilterTooLargeError
-from conversations.filters import MAX_FILTER_BYTES, CompiledFilter, compile_filter
+from conversations.filters import MAX_FILTER_BYTES, CompiledFilter, compile_filter, metadata_fields
 
 
 @pytest.mark.parametrize("text", ["", " ", " \t\n\r\u3000", "*:*", "id:*", "a OR *"])
@@ -70,6 +70,13 @@ def outcome(text: str) -> CompiledFilter | FilterError:
         return error
 
 
+def test_which_metadata_are_asked() -> None:
+    text = 'a *:* metadata.l:"" metadata.k:(b OR [1 TO 2]) -(metadata.l:* metadata.k:c) metadata.tags.x:* "" state:open'
+    found = metadata_fields(compile_filter(text).expression)
+    assert found == {"metadata.k": text.index("b OR"), "metadata.l": text.index("* metadata.k:c")}
+    assert metadata_fields(compile_filter('""').expression) == {}
+
+
 @pytest.mark.parametrize(
     ("text", "warnings"),
     [
@@ -81,6 +88,7 @@ def outcome(text: str) -> CompiledFilter | FilterError:
         ("+a AND b", []),
         ("*", []),
         ("*son", ["at position 0: `*son` starts with a wildcard"]),
+        ("a*b a? a*", []),
         ("display_name:?a", ["at position 13: `?a` starts with a wildcard"]),
         ("ada and bob", ["at position 4: `and` is looked for as a word; the operator is in upper case, `AND`"]),
         ("source=facebook", ["at position 0: `source=facebook` is looked for as a word"]),
@@ -88,9 +96,14 @@ def outcome(text: str) -> CompiledFilter | FilterError:
         ("metadata.k:>=100", ["`>=100` is looked for as a word; to compare, write `metadata.k:[100 TO *]`"]),
         ("display_name:<b", ["write `display_name:[* TO b}`"]),
         ("metadata.k:=100", []),
+        ("unread_count>2", ["write `unread_count:{2 TO *]`"]),
+        ("unread_count<=2", ["write `unread_count:[* TO 2]`"]),
+        ("unread_count<2", ["write `unread_count:[* TO 2}`"]),
+        ("unread_count==2", ["write `unread_count:2`"]),
         ("a=b", []),
         ("display_name:'ada lovelace'", ["at position 13: the quote in `'ada` is a part of the word"]),
         ("display_name:a688d36c-a85e-44af-bc02-4248c2c97622", ["looks like an id"]),
+        ("displayName:A688D36C-A85E-44AF-BC02-4248C2C97622", ["looks like an id"]),
         ("a688d36c-a85e-44af-bc02-4248c2c97622", []),
         ("metadata.k:[100 TO 200]", ["at position 11: `metadata.k` holds words, and the range compares text"]),
         (

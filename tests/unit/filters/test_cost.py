@@ -62,6 +62,7 @@ EXACT = [
     ("display_name:a AND metadata.k:b", 2 * (2 + RARE) + 2),
     ("+display_name:a +display_name:b", 4 + 2 * RARE + 2),
     ("id:a688d36c-a85e-44af-bc02-4248c2c97622", RARE),
+    (f"id:({' '.join(f'{i:08x}-a85e-44af-bc02-4248c2c97622' for i in range(40))})", 40 * RARE),
     ("id:a688d36c-a85e-44*", RARE),
     ("id:a688d36c*", 11.1),
     ("state:*", 3),

@@ -1,6 +1,11 @@
 """A filter as a person reads it."""
 
+import re
+from itertools import product
+
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from conversations.filters import Explanation, compile_filter, explain, explain_text, render
 
@@ -46,6 +51,7 @@ def test_lines() -> None:
     [
         ("", "everything"),
         ('""', "nothing there is no word in the filter"),
+        ('display_name:"a b"', 'phrase display_name (text) "a b"'),
         ("displayName:Ada", "word display_name (text) ada"),
         (r"display_name:a\**", r"prefix display_name (text) a\**"),
         (r"display_name:a*b?\?", r"wildcard display_name (text) a*b?\?"),
@@ -59,6 +65,35 @@ def test_lines() -> None:
 )
 def test_line(text: str, line: str) -> None:
     assert render(explain(compile_filter(text))) == line
+
+
+WORDS = ["".join(word) for length in (1, 2, 3, 4) for word in product("ab*?\\", repeat=length)]
+
+
+@given(st.lists(st.sampled_from(["a", "b", "*", "?", r"\*", r"\?", r"\\"]), min_size=1, max_size=6).map("".join))
+def test_what_is_explained_of_a_pattern_asks_the_same(text: str) -> None:
+    asked = compile_filter(f"source:{text}")
+    assume(asked.patterns)
+    explained = compile_filter(f"source:{explain(asked).value}")
+    block = "\n" + "".join(word + "\n" for word in WORDS)
+    for left, right in zip(asked.patterns, explained.patterns, strict=True):
+        assert left.search(block) == right.search(block)
+
+
+def test_every_part_says_where_it_stands() -> None:
+    values = ["a", '"a b"', "a*", "a?b", "a~", "[a TO b]", "/a/", "*", "x*"]
+    text = (
+        "*:* "
+        + " ".join(f"id:{value} display_name:{value}" for value in values)
+        + " unread_count:[1 TO 2] metadata.tags.x:* bob"
+    )
+    positions = [found.end() for found in re.finditer(r"[\w.]+:|\*:| (?=bob)", text)]
+    assert [child.position for child in explain(compile_filter(text)).children] == positions
+
+
+def test_nothing_without_a_field_has_no_type() -> None:
+    reason = "there is no word in the filter"
+    assert explain(compile_filter('""')) == Explanation("nothing", "required", 0, value=reason)
 
 
 def test_everything_that_can_be_said() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from conversations import terms
 from conversations.errors import FilterTooBroadError
-from conversations.filters import PhraseCheck, Query, WordPattern, compile_filter
+from conversations.filters import MAX_CLAUSES, PhraseCheck, Query, WordPattern, compile_filter
 
 UUID = "a688d36c-a85e-44af-bc02-4248c2c97622"
 ESCAPED_UUID = UUID.replace("-", "\\-")
@@ -17,10 +17,10 @@ NOTHING = "(@id:{none})"
 LOW, HIGH = 0xA688D36C0000, 0xA688D36CFFFF
 
 
-def query(text: str, words: Sequence[str] = ("w1", "w2")) -> Query:
+def query(text: str, words: Sequence[str] = ("w1", "w2"), max_words: int = 5000) -> Query:
     """Return the query for a filter, of which every pattern matches the same words."""
     compiled = compile_filter(text)
-    return compiled.query(dict.fromkeys(compiled.patterns, words), 5000)
+    return compiled.query(dict.fromkeys(compiled.patterns, words), max_words)
 
 
 def m(word: str) -> str:
@@ -85,6 +85,7 @@ def m(word: str) -> str:
         ("id:a688d36ca*", NOTHING),
         ("NOT id:a688d36ca*", "*"),
         ("id:a688d36c-a85e-4*", r"(@id:{a688d36c\-a85e\-4*})"),
+        ("id:[* TO a688d36c-a85e]", f"(@ih:[-inf {0xA688D36CA85D}])"),
         ("id:[* TO a688d36d}", f"(@ih:[-inf {HIGH}])"),
         ("id:{a688d36c TO a688d36c-z]", f"(@ih:[{LOW} {HIGH}])"),
         ("id:{a688d36c-- TO f]", f"(@ih:[{LOW} 263882790666239])"),
@@ -103,6 +104,7 @@ def m(word: str) -> str:
         ("a OR b", "(@x:(na|nb))"),
         ("a OR metadata.k:b OR display_name:*", f"(@x:({terms.NAME_EXISTS}|na|{m('b')}))"),
         ("a a OR a", "(@x:(na))"),
+        ("a AND a AND a", "(@x:(na))"),
         ("a AND (b AND (c AND d))", "((@x:(na)) (@x:(nb)) (@x:(nc)) (@x:(nd)))"),
         ("a AND (b OR c)", "((@x:(nb|nc)) (@x:(na)))"),
         ("NOT a", "((-(@x:(na)))|(-(@x:(na))))"),
@@ -153,9 +155,10 @@ def test_patterns_without_words(text: str, expected: str) -> None:
 )
 def test_unions_with_a_negation_are_small(text: str) -> None:
     """The engine loses hits of a union with a negation from 21 parts on."""
-    counts = " OR ".join(f"unread_count:{2 * i}" for i in range(200))
+    count = MAX_CLAUSES - 4
+    counts = f"unread_count:({' '.join(str(2 * i) for i in range(count))})"
     written = query(text.format(counts)).text
-    assert written.count("@un") == 200
+    assert written.count("@un") == count
     assert max(union_sizes(written)) <= 20
 
 
@@ -218,12 +221,21 @@ def test_phrase_checks() -> None:
     assert found.text == "(((@x:(nx)) (<<0>>))|(<<0>>)|(<<1>>)|(-(<<2>>)))"
 
 
+def test_a_phrase_with_a_word_twice_is_checked_whatever_its_slop() -> None:
+    for slop in (1, 2, 7):
+        (check,) = query(f'"a b a"~{slop}').phrase_checks
+        assert check == PhraseCheck(f"@x:(na nb)=>{{$slop:{slop + 1}}}", ("na", "nb", "na"), slop)
+
+
 def test_deepest_part_comes_first() -> None:
     """The engine's parser has room for 252 open parentheses, but for 63 unions that wait for their last part only."""
     text = "a"
     for level in range(18):
         text = f"(b{level} {'AND' if level % 2 else 'OR'} {text})"
     assert query(text).text.startswith("(" * 18)
+    shallow = "(c OR (d AND (e OR (f AND g))))"
+    assert query(f"{shallow} AND {text}").text.startswith("(" * 18)
+    assert query(f"{shallow} OR {text}").text.startswith("(" * 19)
 
 
 def test_breadth_is_counted_wherever_a_pattern_stands() -> None:
@@ -235,6 +247,9 @@ def test_breadth_is_counted_wherever_a_pattern_stands() -> None:
     with pytest.raises(FilterTooBroadError) as caught:
         compiled.query(words, 100)
     assert caught.value.metadata == {"position": "13", "words": "101", "limit": "100"}
+    assert "at position 13: the patterns match 101 together, this one 40 different words of 100" in caught.value.message
+    with pytest.raises(FilterTooBroadError, match="this pattern matches 40 different words of 39 at most"):
+        query("display_name:x*", words=["w"] * 40, max_words=39)
 
 
 def test_patterns_that_change_nothing_are_not_looked_up() -> None:
@@ -288,3 +303,4 @@ def test_every_pattern_is_asked_for_once() -> None:
     compiled = compile_filter("display_name:x* OR display_name:x* OR display_name:y*")
     assert [pattern.position for pattern in compiled.patterns] == [13, 51]
     assert all(isinstance(pattern, WordPattern) for pattern in compiled.patterns)
+    assert [pattern.position for pattern in compile_filter(f"a OR id:[{UUID} TO *]").patterns] == [8]

@@ -29,21 +29,13 @@ class Call:
 
     async def _run(self, steps: Callable[["Call"], Awaitable[None]]) -> None:
         try:
-            self.admitted = self.bounds.arrive(self.caller)
-            await self.request.wait()
-            await steps(self)
-            self.state = "answered"
+            with self.bounds.arrive(self.caller) as self.admitted:
+                await self.request.wait()
+                await steps(self)
+                self.state = "answered"
         except ServiceError as error:
             self.state = type(error).__name__
-        except asyncio.CancelledError:
-            refusal = self.admitted.resume() if self.admitted else None
-            if refusal is None:
-                raise
-            self.state = type(refusal).__name__
-            await asyncio.sleep(0)  # to say so
-        finally:
-            if self.admitted is not None:
-                self.bounds.leave(self.admitted)
+            await asyncio.sleep(0)  # to say so: nothing interrupts it any more
 
 
 async def unary(call: Call) -> None:

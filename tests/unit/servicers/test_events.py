@@ -9,12 +9,15 @@ from conversations.errors import InvalidFieldError
 from conversations.servicers.events import read_event
 from conversations.store import (
     EVERY_TAG,
-    ConversationChanged,
+    Change,
     ConversationPatch,
-    Happening,
-    IncomingMessage,
-    Patched,
-    Read,
+    MarkRead,
+    PatchChannel,
+    PatchConversation,
+    PatchMessage,
+    PutChannel,
+    PutMessage,
+    PutTag,
     to_json,
 )
 from conversations.v1 import channel_pb2, event_pb2, message_pb2, tag_pb2
@@ -45,20 +48,20 @@ def event(**fields: Any) -> event_pb2.Event:
     return json_format.ParseDict(fields, event_pb2.Event())
 
 
-def read(**fields: Any) -> Happening:
+def read(**fields: Any) -> Change:
     return read_event(event(**fields))
 
 
-def conversation(metadata: dict[str, Any]) -> Happening:
+def conversation(metadata: dict[str, Any]) -> Change:
     return read(metadata={"subject": "conversation", "id": ID, "metadata": metadata})
 
 
 def test_a_message() -> None:
-    happening = read(message=MESSAGE)
-    assert isinstance(happening, IncomingMessage)
-    assert (happening.id, happening.conversation_id, happening.channel_id) == (ID, OTHER, CHANNEL)
-    assert (happening.source, happening.sent_at_ms) == ("facebook", 1_546_851_704_123)
-    assert json_format.MessageToDict(happening.message, preserving_proto_field_name=True) == {
+    change = read(message=MESSAGE)
+    assert isinstance(change, PutMessage)
+    assert (change.id, change.conversation_id, change.channel_id) == (ID, OTHER, CHANNEL)
+    assert (change.source, change.sent_at_ms) == ("facebook", 1_546_851_704_123)
+    assert json_format.MessageToDict(change.message, preserving_proto_field_name=True) == {
         "id": ID,
         "content": {"text": "Hello"},
         "delivery_state": "PENDING",
@@ -73,9 +76,9 @@ def test_a_message() -> None:
 
 def test_a_message_with_only_what_is_required() -> None:
     required = ("id", "conversation_id", "channel_id", "sent_at", "source")
-    happening = read(message={name: MESSAGE[name] for name in required})
-    assert isinstance(happening, IncomingMessage)
-    message = happening.message
+    change = read(message={name: MESSAGE[name] for name in required})
+    assert isinstance(change, PutMessage)
+    message = change.message
     assert message.delivery_state == message.state == message_pb2.Message.DELIVERED
     assert not message.from_contact
     # Answers always have these, maybe empty.
@@ -137,11 +140,11 @@ def test_a_message_that_would_not_fit_beside_99_others_is_refused(field: str, va
 
 def test_a_channel() -> None:
     channel = {"id": CHANNEL.upper(), "source": "facebook", "source_channel_id": "fb", "connected": True}
-    happening = read(channel=channel | {"metadata": {"name": "Page"}})
-    assert isinstance(happening, channel_pb2.Channel)
-    assert (happening.id, happening.source, happening.source_channel_id) == (CHANNEL, "facebook", "fb")
-    assert happening.connected
-    assert to_json(happening.metadata) == {"name": "Page"}
+    change = read(channel=channel | {"metadata": {"name": "Page"}})
+    assert isinstance(change, PutChannel)
+    assert (change.channel.id, change.channel.source, change.channel.source_channel_id) == (CHANNEL, "facebook", "fb")
+    assert change.channel.connected
+    assert to_json(change.channel.metadata) == {"name": "Page"}
 
 
 @pytest.mark.parametrize(
@@ -179,9 +182,8 @@ def test_the_event_that_came_is_not_changed() -> None:
 
 
 def test_a_tag() -> None:
-    assert read(tag={"id": ID.upper(), "name": " Urgent ", "color": "tag-red"}) == tag_pb2.Tag(
-        id=ID, name=" Urgent ", color="tag-red"
-    )
+    tag = tag_pb2.Tag(id=ID, name=" Urgent ", color="tag-red")
+    assert read(tag={"id": ID.upper(), "name": " Urgent ", "color": "tag-red"}) == PutTag(tag)
 
 
 @pytest.mark.parametrize(
@@ -204,7 +206,7 @@ def test_a_bad_tag(change: dict[str, Any], message: str) -> None:
 
 def test_a_read_receipt() -> None:
     receipt = {"conversation_id": ID.upper(), "read_at": "1970-01-01T00:00:01Z"}
-    assert read(read_receipt=receipt) == Read(ID, 1000)
+    assert read(read_receipt=receipt) == MarkRead(ID, 1000)
 
 
 @pytest.mark.parametrize(
@@ -265,15 +267,13 @@ def test_an_event_of_nothing() -> None:
     ],
 )
 def test_a_conversations_metadata_is_taken_apart(metadata: dict[str, Any], patch: ConversationPatch) -> None:
-    assert conversation(metadata) == ConversationChanged(ID, patch)
+    assert conversation(metadata) == PatchConversation(ID, patch)
 
 
-@pytest.mark.parametrize("subject", ["message", "channel"])
-def test_metadata_of_others_stays_whole(subject: str) -> None:
+@pytest.mark.parametrize(("subject", "kind"), [("message", PatchMessage), ("channel", PatchChannel)])
+def test_metadata_of_others_stays_whole(subject: str, kind: type[PatchMessage | PatchChannel]) -> None:
     data = {"user_data": {"a": None}, "state": 7, "tags": "x"}
-    happening = read(metadata={"subject": subject, "id": ID.upper(), "metadata": data})
-    assert isinstance(happening, Patched)
-    assert (happening.subject, happening.id, happening.patch) == (subject, ID, data)
+    assert read(metadata={"subject": subject, "id": ID.upper(), "metadata": data}) == kind(ID, data)
 
 
 @pytest.mark.parametrize(
@@ -356,7 +356,7 @@ def test_unknown_fields_of_protobuf_are_not_stored(path: str) -> None:
     if path.endswith("[k]"):
         part = part.struct_value.fields["k"]
     part.MergeFromString(b"\xc2\x3e\x01x")  # field 1000
-    happening = read_event(event)
-    stored = happening.message if isinstance(happening, IncomingMessage) else happening
-    assert isinstance(stored, message_pb2.Message | channel_pb2.Channel)
+    change = read_event(event)
+    assert isinstance(change, PutMessage | PutChannel)
+    stored = change.message if isinstance(change, PutMessage) else change.channel
     assert b"\xc2\x3e" not in stored.SerializeToString()

@@ -204,13 +204,11 @@ async def test_replies_that_were_answered_before_the_connection_was_lost_are_not
 async def test_a_lost_answer_is_asked_for_again(client: Client, wire: Wire, name: str) -> None:
     wire.answers.set()
     wire.deaf = 1
-    began = time.monotonic()
     lost = await ask(client, name)
     others = [await ask(client, f"{name} {number}") for number in range(3)]
     await asyncio.gather(*others)
-    assert time.monotonic() - began < 0.2, "others waited for the lost answer"
+    assert not lost.done(), "others waited for the lost answer"
     assert await lost == [name.encode()]
-    assert time.monotonic() - began < 0.8
 
 
 async def test_an_interruption_that_comes_with_the_last_answer_hurts_nobody(

@@ -1,25 +1,24 @@
 """The mirror of a word dictionary: words come piece by piece, every pattern sees all of them."""
 
-from dataclasses import dataclass, field
-
 from hypothesis import given
 from hypothesis import strategies as st
 
+from conversations.filters.patterns import StartsWith, WordPattern
 from conversations.store.dictionary import Dictionary
 
 BLOCK = 4096
 
 
-@dataclass(frozen=True)
-class Containing:
+class Containing(WordPattern):
     """Words that contain a text; notes the blocks it was given."""
 
-    text: str
-    blocks: list[str] = field(default_factory=list, compare=False)
+    def __init__(self, text: str) -> None:
+        super().__init__("display_name", StartsWith(text), 0)
+        object.__setattr__(self, "text", text)
+        object.__setattr__(self, "blocks", [])
 
-    @property
-    def field(self) -> str:
-        return "display_name"
+    text: str
+    blocks: list[str]
 
     def search(self, block: str) -> list[str]:
         self.blocks.append(block)

@@ -80,7 +80,7 @@ class _Parser:
                 self._take()
             clauses.append(self._clause(conjunction))
         if self._at(TokenKind.RIGHT_PAREN) and opened_at is None:
-            raise syntax_error(self._token.position, "`)` closes no parenthesis; write `\\)` for the sign itself")
+            raise syntax_error(self._token.position, _CLOSES_NONE)
         if self._at(TokenKind.END) and opened_at is not None:
             raise syntax_error(opened_at, "this `(` is never closed; write `\\(` for the sign itself")
         return Group(tuple(clauses), position)
@@ -90,13 +90,13 @@ class _Parser:
 
     def _take(self) -> Token:
         token = self._previous = self._token
-        self._token = self._peeked or next(self._tokens, token)
+        self._token = self._peeked or next(self._tokens)
         self._peeked = None
         return token
 
     def _peek(self) -> Token:
         if self._peeked is None:
-            self._peeked = next(self._tokens, self._token)
+            self._peeked = next(self._tokens)
         return self._peeked
 
     def _clause(self, conjunction: Conjunction | None) -> Clause:
@@ -208,8 +208,11 @@ class _Parser:
         return None if token.text == "*" else unescape(token.text, token.position)
 
 
+_CLOSES_NONE = "`)` closes no parenthesis; write `\\)` for the sign itself"
+
+
 def _no_to(token: Token) -> FilterSyntaxError:
-    if token.text in ("to", "To", "tO"):
+    if token.text.upper() == "TO":
         return syntax_error(token.position, f"`{token.text}` has to be in upper case: `[2 TO 5]`")
     return syntax_error(
         token.position,
@@ -226,7 +229,7 @@ def _unexpected(token: Token, previous: Token | None) -> FilterSyntaxError:
     """Return the error for a token where a word, phrase, pattern, range or group has to be."""
     kind = token.kind
     before = previous.kind if previous is not None else None
-    what = f"{kind.value} cannot stand here"
+    what = _CLOSES_NONE  # What is left is a `)` at the start of a filter.
     if before is TokenKind.COLON and kind in _MODIFIERS:
         sign = token.text
         what = (

@@ -13,11 +13,11 @@ from conversations.store.doctor.examination import examine, look_again, number_t
 from conversations.store.doctor.findings import Findings
 from conversations.store.doctor.ward import Ward
 from conversations.store.functions import Call
-from conversations.store.library import load_library
 from conversations.store.partitions import Partitions
 from conversations.store.redis_errors import translated_errors
 from conversations.store.requirements import check_server
 from conversations.store.setup import LAYOUT, MAX_PARTITIONS, SETUP_KEY, was_set_up
+from conversations.store.versions import load_library
 
 __all__ = ["Doctor"]
 

@@ -42,7 +42,7 @@ local function list(p, argv, careful)
   if not asked then return s end
   local limit = asked.limit
   local ids, behind, matches
-  if not asked.query and s.all then
+  if not s.is_filtered and s.all then
     ids, behind, matches = slices.recent(s, asked.direction, asked.at, asked.id, limit + 1)
   else
     local is_first = asked.direction == "older" and asked.at == ""
@@ -62,7 +62,7 @@ local function list(p, argv, careful)
   end
   local places, bytes, damaged = page_of(s, ids, limit)
   return { "ok", "total", s.all or search.count(s, "*"), "matches", matches, "unread", unread_conversations(s),
-    "behind", behind, "more", #ids > limit and 1 or 0, "known", asked.query and known.text(s) or "",
+    "behind", behind, "more", #ids > limit and 1 or 0, "known", s.is_filtered and known.text(s) or "",
     "places", places, "page", bytes, "damaged", damaged }
 end
 

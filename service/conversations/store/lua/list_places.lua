@@ -14,7 +14,7 @@ register.reading("list_places", function(p, argv)
   local candidates = asked.phrases and search.resolve_phrases(s, asked.phrases, asked.max_candidates)
   if candidates then return { "broad", "candidates", candidates } end
   local ids
-  if not asked.query and s.all then
+  if not s.is_filtered and s.all then
     ids = slices.recent_ids(s, "ZREVRANGE", asked.offset, asked.limit)
   else
     ids = search.sorted(s, nil, "DESC", asked.offset, asked.limit)

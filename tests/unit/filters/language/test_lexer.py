@@ -16,6 +16,7 @@ def tokens(text: str) -> list[tuple[str, str]]:
         ("a-b C++ AT&T a||b 50% o'brien >5", ["a-b", "C++", "AT&T", "a||b", "50%", "o'brien", ">5"]),
         ("and Or not ANDx", ["and", "Or", "not", "ANDx"]),
         (r"\AND \* a\ b", [r"\AND", r"\*", r"a\ b"]),
+        ("a\\\nb a\\\r\\?", ["a\\\nb", "a\\\r\\?"]),
         ("ada - bob", ["ada", "-", "bob"]),
         ("+\u3000!\t", ["+", "!"]),
         ("a\u00a0b \u0085", ["a\u00a0b", "\u0085"]),
@@ -39,6 +40,7 @@ def test_words(text: str, expected: list[str]) -> None:
             [("PREFIX", "ab*"), ("WILDCARD", "a*b"), ("WILDCARD", "?a"), ("WILDCARD", "**"), ("STAR", "*")],
         ),
         (r"a\** a*\* a\?", [("PREFIX", r"a\**"), ("WILDCARD", r"a*\*"), ("WORD", r"a\?")]),
+        ("a\\\n* a*\\\n", [("PREFIX", "a\\\n*"), ("WILDCARD", "a*\\\n")]),
         (r'"a \" b"c', [("QUOTED", r'"a \" b"'), ("WORD", "c")]),
         ("field : a", [("WORD", "field"), ("COLON", ":"), ("WORD", "a")]),
     ],
@@ -90,13 +92,16 @@ def test_tokens_before_an_error_come_first() -> None:
         (r"\ud83ea", "\ufffda"),
         (r"\udd8a\ud83e", "\ufffd\ufffd"),
         (r"\A", "A"),
+        (r"\u00AF\u00fa\u0CdE", "\u00af\u00fa\u0cde"),
+        ("a\\\n", "a\n"),
     ],
 )
 def test_unescape(text: str, expected: str) -> None:
     assert unescape(text, 0) == expected
 
 
-def test_unescape_says_where() -> None:
+@pytest.mark.parametrize("digits", ["", "12", "00:0", "00g0", " 1234"])
+def test_unescape_says_where(digits: str) -> None:
     with pytest.raises(FilterSyntaxError) as caught:
-        unescape(r"ab\u12", 10)
+        unescape(rf"ab\u{digits}", 10)
     assert caught.value.position == 12

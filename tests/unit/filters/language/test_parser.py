@@ -43,6 +43,8 @@ def only(text: str) -> Expression:
         ('"a b"~NaN', Phrase("a b", 0, 0)),
         ('"a b"~-2', Phrase("a b", -2, 0)),
         ('"a b"~1e99', Phrase("a b", 2**31 - 1, 0)),
+        ('"a b"~0x1p9999', Phrase("a b", 2**31 - 1, 0)),
+        ('"a b"~-1e99', Phrase("a b", -(2**31), 0)),
         (r"st\**", Prefix("st*", 0)),
         ("ab*~1^2", Prefix("ab", 0)),
         (r"a\*?", Wildcard(r"a\*?", 0)),
@@ -68,14 +70,21 @@ def test_leaf(text: str, expected: Expression) -> None:
         ("abcde~1", 1),
         ("abcde~1^2", 1),
         ("abcde~7", 2),
+        ("abcde~2147483648", 2),
         ("abcde~0.8", 0),
         ("abcde~0.5", 2),
         ("abcdefghij~0.9", 1),
         ("abcdefghij~.9f", 1),
         ("ab~0.5", 1),
+        ("abcdefghij~0.1", 2),
         ("🦊~0.1", 0),
         ("abc~NaN", 0),
         ("abc~0x1p0", 1),
+        ("abc~0X.8P1", 1),
+        ("ab~0x.9p0", 0),
+        ("ab~0x0.9ap0", 0),
+        ("ab~1x5", 2),
+        ("ab~0x1x5p0", 2),
     ],
 )
 def test_fuzzy(text: str, edits: int) -> None:
@@ -92,6 +101,10 @@ def test_clauses() -> None:
         Clause(Conjunction.AND, Modifier.PROHIBITED, FieldName("meta x", 13), inner),
         Clause(Conjunction.OR, None, None, Word("d", 29)),
     )
+
+
+def test_a_boost_changes_nothing() -> None:
+    assert parse("(a OR b)^2  c").clauses == parse("(a OR b)    c").clauses
 
 
 def test_nothing_between_clauses() -> None:
@@ -128,6 +141,8 @@ def test_nothing_between_clauses() -> None:
         ("()", 1),
         ("a~1.5", 1),
         ("a~-1", 1),
+        ("a~4294967296", 1),
+        ("a~0x1p9999", 1),
         ("(a)~2", 3),
         ("[a TO b]~2", 8),
         ("[a to b]", 3),
@@ -136,6 +151,7 @@ def test_nothing_between_clauses() -> None:
         ("[a TO]", 5),
         ("[]", 1),
         (r"a\u12*", 1),
+        (r"b a\u12:x", 3),
     ],
 )
 def test_syntax_errors(text: str, position: int) -> None:
@@ -150,6 +166,16 @@ def test_levels() -> None:
     with pytest.raises(FilterTooLargeError) as caught:
         parse("(" * 1300 + "a" + ")" * 1300)
     assert caught.value.metadata == {"position": str(MAX_LEVELS), "limit": str(MAX_LEVELS)}
+    assert "levels of parentheses" in caught.value.message
+
+
+@pytest.mark.parametrize("level", [1, 2, MAX_LEVELS])
+def test_levels_end_with_their_parentheses(level: int) -> None:
+    opened, closed = "(" * (level - 1) + "(a) " * (MAX_LEVELS + 1), ")" * (level - 1)
+    most = MAX_LEVELS - level + 1
+    parse(f"{opened} {'(' * most}b{')' * most} {closed}")
+    with pytest.raises(FilterTooLargeError):
+        parse(f"{opened} {'(' * (most + 1)}b{')' * (most + 1)} {closed}")
 
 
 def test_clauses_are_counted() -> None:
@@ -157,3 +183,4 @@ def test_clauses_are_counted() -> None:
     with pytest.raises(FilterTooLargeError) as caught:
         parse("(a) " * (MAX_CLAUSES + 1))
     assert caught.value.metadata["limit"] == str(MAX_CLAUSES)
+    assert "words, phrases, patterns and ranges" in caught.value.message

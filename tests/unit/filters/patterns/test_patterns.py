@@ -33,6 +33,8 @@ def search(predicate: Predicate, words: list[str]) -> list[str]:
         (Glob(("", "a")), ["ada", "anna", "bada", "éa"]),
         (Glob(("", "da", "")), ["ada", "adam", "bada"]),
         (Glob(("", "d", "")), ["ada", "adam", "bada"]),
+        (Glob(("", "a\n", "")), ["ada", "adam", "a*b", "anna", "bada", "a.c", "abc"]),
+        (Glob(("", "\na")), ["ada", "anna", "bada", "éa"]),
         (Glob(("a", "a")), ["ada", "anna"]),
         (Glob(("\n",)), ["b", "é", "🦊", "\\"]),
         (Glob(("\n\n\n",)), ["ada", "a*b", "👩\u200d💻", "a.c", "abc"]),
@@ -87,6 +89,38 @@ def test_long_segments_agree_too() -> None:
     segment = "a" * (MAX_FLOATING + 1) + "b"
     expression = re.compile(f"a.*{segment}.*.a")
     assert search(Glob(("a", segment, "\na")), words) == [word for word in words if expression.fullmatch(word)]
+
+
+@pytest.mark.parametrize("longest", [MAX_FLOATING - 1, MAX_FLOATING, MAX_FLOATING + 1])
+def test_long_segments_with_others_beside_them_agree_too(longest: int) -> None:
+    """Question marks are at the ends of the long one, and anywhere in the others."""
+    random = Random(longest)
+
+    def few(letters: str, most: int) -> str:
+        return "".join(random.choices(letters, k=random.randint(0, most)))
+
+    for _ in range(100):
+        long = few("\n", 2) + "a" * longest + few("\n", 2)
+        middle = [few("ab\n", 3), long, few("ab\n", 3)]
+        random.shuffle(middle)
+        segments = (few("ab\n", 2), *middle, few("ab\n", 2))
+        words = [few("ab", 3) + "a" * (longest + random.randint(-1, 3)) + few("ab", 6) for _ in range(50)]
+        expression = re.compile(".*".join(re.escape(segment).replace("\\\n", ".") for segment in segments))
+        assert search(Glob(segments), words) == [word for word in words if expression.fullmatch(word)], segments
+
+
+@pytest.mark.parametrize("text", ["ada", "a", "a\u00a0b\u0085c"])
+def test_near_finds_every_word_of_one_edit_and_no_word_of_two(text: str) -> None:
+    """No-break spaces are letters of a word."""
+    letters = "adx\u00a0"
+    places = range(len(text) + 1)
+    swapped = {text[:i] + text[i + 1 : i + 2] + text[i : i + 1] + text[i + 2 :] for i in places}
+    replaced = {text[:i] + letter + text[i + skipped :] for i in places for letter in letters for skipped in (0, 1)}
+    removed = {text[:i] + text[i + 1 :] for i in places} - {""}
+    near = sorted(swapped | replaced | removed)
+    far = [text + "yy", "yy" + text, "y" + text + "y"]
+    assert sorted(search(Near(text, 1), far + near)) == near
+    assert sorted(search(Near(text, 2), far + near)) == sorted(far + near)
 
 
 def test_equal_whatever_the_position() -> None:

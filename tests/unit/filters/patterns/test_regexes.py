@@ -4,8 +4,11 @@ import re
 from random import Random
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from conversations.errors import FilterSyntaxError, FilterTooLargeError
+from conversations.filters.patterns.automata import MAX_DEPTH
 from conversations.filters.patterns.regexes import compile_regex
 
 
@@ -18,7 +21,9 @@ def matches(expression: str, words: list[str]) -> list[str]:
     [
         ("ad[ae]", ["ada", "ade"], ["adi", "adaa", "xada"]),
         ("[^a-c]", ["d", "🦊"], ["a", "b", "c", "dd"]),
-        (".", ["a", "🦊", "é"], ["ab"]),
+        (".", ["a", "🦊", "é", "\0", "\U0010ffff"], ["ab"]),
+        ("[^a]", ["\0", "b", "\U0010ffff"], ["a"]),
+        ("[^\0-\U0010fffe]", ["\U0010ffff"], ["a", "\U0010fffe"]),
         ("a{2}", ["aa"], ["a", "aaa"]),
         ("a{2,}", ["aa", "aaaaa"], ["a"]),
         ("a{1,2}b?", ["a", "aab"], ["aaa", "b"]),
@@ -28,6 +33,8 @@ def matches(expression: str, words: list[str]) -> list[str]:
         (".*a.*&.*b.*", ["ab", "ba", "xaxbx"], ["a", "b"]),
         ("~a", ["b", "aa"], ["a"]),
         ("~(.*b.*)", ["a", "ac"], ["b", "abc"]),
+        ("~~a", ["a"], ["b", "aa"]),
+        ("~~~a", ["b", "aa"], ["a"]),
         ("~a*", ["b", "aa", "bbb"], []),
         ("<10-99>", ["10", "42", "99"], ["9", "100", "010", "a"]),
         ("<7-120>", ["7", "007", "45", "120"], ["6", "121", "a7"]),
@@ -39,8 +46,12 @@ def matches(expression: str, words: list[str]) -> list[str]:
         ("#", [], ["a", "#"]),
         ("a#*", [], ["a"]),
         ("a#?", ["a"], ["a#"]),
+        ("a#{0,2}", ["a"], ["a#"]),
         ("a(b&c)*", [], ["a", "ab"]),
         ('"a.*"', ["a.*"], ["ab"]),
+        ('"a."b"."', ["a.b."], ['a."b".', "a.bx"]),
+        ("<1-2>a<3-4>", ["1a3", "2a4"], ["1a", "1a5", "13"]),
+        ("<0-2147483647>", ["2147483647"], ["2147483648"]),
         ("a()b", ["ab"], ["a()b"]),
         ("\\.\\d", [".d"], [".1", "xd"]),
         ("\\/", ["/"], ["\\/"]),
@@ -74,6 +85,8 @@ def test_match(expression: str, matching: list[str], others: list[str]) -> None:
         ("<5>", 10),
         ("<a-b>", 10),
         ("<1-2", 10),
+        ("a<5>", 11),
+        ("<0-2147483648>", 10),
         ('a"b', 11),
         ("a\\", 12),
         ("a|", 12),
@@ -87,8 +100,22 @@ def test_malformed(expression: str, position: int) -> None:
 
 @pytest.mark.parametrize("expression", ["(" * 2000 + "a" + ")" * 2000, "a" + "{2}?" * 500])
 def test_nested_too_deeply(expression: str) -> None:
+    with pytest.raises(FilterTooLargeError) as caught:
+        compile_regex(expression, 5)
+    assert caught.value.metadata == {"position": "5", "limit": str(MAX_DEPTH)}
+
+
+def test_the_deepest_nesting() -> None:
+    def nested(levels: int) -> str:
+        return "(" * levels + "a" + "*b)" * levels
+
+    most = (MAX_DEPTH - 1) // 2
+    compile_regex(nested(most), 0)
     with pytest.raises(FilterTooLargeError):
-        compile_regex(expression, 0)
+        compile_regex(nested(most + 1), 0)
+    assert matches("(" * MAX_DEPTH + "a" + ")" * MAX_DEPTH + "(b)", ["ab"]) == ["ab"]
+    with pytest.raises(FilterTooLargeError):
+        compile_regex("(" * (MAX_DEPTH + 1) + "a" + ")" * (MAX_DEPTH + 1), 0)
 
 
 def test_too_many_states() -> None:
@@ -114,6 +141,16 @@ def test_agrees_with_a_backtracking_engine() -> None:
     for _ in range(200):
         pattern = expression(3)
         assert matches(pattern, words) == [word for word in words if re.fullmatch(pattern, word)], pattern
+
+
+@given(st.integers(0, 1300), st.integers(0, 1300), st.integers(1, 4), st.booleans())
+def test_an_interval_has_the_numbers_between_its_ends(first: int, last: int, digits: int, is_padded: bool) -> None:
+    """Ends of the same length give the length of every number; otherwise zeros may stand before it."""
+    low, high = (str(number).zfill(digits if is_padded else 1) for number in (first, last))
+    words = [str(number).zfill(width) for number in range(1320) for width in range(len(str(number)), 6)]
+    between = range(min(first, last), max(first, last) + 1)
+    expected = [w for w in words if int(w) in between and (len(low) != len(high) or len(w) == len(low))]
+    assert matches(f"<{low}-{high}>", words) == expected
 
 
 def test_what_an_alphabet_allows() -> None:

@@ -19,11 +19,12 @@ function access.attempt(callback, ...)
 end
 
 -- What Redis answers to a command, or nil and an error: the key holds something else.
-function access.try(...)
+local function try(...)
   local reply = redis.pcall(...)
   if type(reply) == "table" and reply.err then return nil, reply.err end
   return reply
 end
+access.try = try
 
 -- Says in Redis' log that a key that a whole partition shares is damaged, once a minute.
 local said_at = {}
@@ -37,14 +38,14 @@ end
 -- Asks or changes a key that the whole partition shares. Where it holds something else it stays as it is until the
 -- doctor makes it again, and the answer is nil.
 function access.shared(command, key, ...)
-  local reply, problem = access.try(command, key, ...)
+  local reply, problem = try(command, key, ...)
   if problem then access.complain(key, problem) end
   return reply
 end
 
 -- A hash as a table; an empty one where there is none.
 function access.read_hash(key)
-  local flat = access.try("HGETALL", key) or {}
+  local flat = try("HGETALL", key) or {}
   local hash = {}
   for i = 1, #flat, 2 do hash[flat[i]] = flat[i + 1] end
   return hash

@@ -6,13 +6,15 @@ local access = require("access")
 
 local changes = {}
 
+local INDEXED = schema.INDEXED
+
 -- A longer text is not noted: a thousand entries have to stay small.
 local MAX_LOGGED = 4096
 
 -- Whether a conversation is indexed in another way than before.
 function changes.is_indexed(c, stored)
-  for _, key in ipairs(schema.INDEXED) do
-    if stored[key] ~= c[key] then return true end
+  for i = 1, #INDEXED do
+    if stored[INDEXED[i]] ~= c[INDEXED[i]] then return true end
   end
   return false
 end
@@ -29,7 +31,7 @@ function changes.log(p, id, stored)
     return
   end
   local entry = { "key", id }
-  for _, key in ipairs(schema.INDEXED) do
+  for _, key in ipairs(INDEXED) do
     if stored[key] then
       entry[#entry + 1] = key
       entry[#entry + 1] = stored[key]

@@ -34,6 +34,11 @@ local rendering = require("rendering")
 
 local conversation = {}
 
+-- Each change takes these: as locals they cost less.
+local try, shared, damaged = access.try, access.shared, access.damaged
+local is_count, is_time = checks.is_count, checks.is_time
+local integer = format.integer
+
 -- More than a conversation has: Lua cannot hand thousands of them to one command.
 local MAX_FIELDS = 100
 
@@ -42,16 +47,16 @@ local MAX_TAGS = 1000
 
 -- Whether the hash of a conversation can be built upon, going by what belongs to it alone.
 local function is_sound(id, c)
-  if c.doc and not checks.is_count(c.ver) or c.ver and not c.doc then return false end
-  if c.read and not checks.is_time(c.read) then return false end
+  if c.doc and not is_count(c.ver) or c.ver and not c.doc then return false end
+  if c.read and not is_time(c.read) then return false end
   if c.st and not schema.STATE_TERMS[c.st] then return false end
   if c.tg and (#c.tg % 37 ~= 36 or not string.find(c.tg, "^[0-9a-f%-,]+$")) then return false end
   if c.name and not protobuf.is_field(1, c.name) then return false end
   if c.avatar and not protobuf.is_field(2, c.avatar) then return false end
   if c.data and not protobuf.is_field(5, c.data) then return false end
   if c.lm then
-    return c.id == id and checks.is_id(c.ch) and checks.is_time(c.lm) and checks.is_time(c.ca) and checks.is_count(c.un)
-      and checks.is_count(c.seq) and c.src ~= nil and not string.find(c.src, "[^!-~]") and rendering.is_tail(c.tail)
+    return c.id == id and checks.is_id(c.ch) and is_time(c.lm) and is_time(c.ca) and is_count(c.un)
+      and is_count(c.seq) and c.src ~= nil and not string.find(c.src, "[^!-~]") and rendering.is_tail(c.tail)
   end
   return true
 end
@@ -60,19 +65,19 @@ end
 -- the place and the time of the latest one, and how many are unread. `replaces_terms`: its index terms may be missing.
 function conversation.open(p, id, replaces_terms)
   local key = keys.conversation(p, id)
-  local flat, last = access.try("HGETALL", key), nil
+  local flat, last = try("HGETALL", key), nil
   local exists = flat and #flat > 0
   if exists then
-    local latest = access.try("ZRANGE", keys.order(p, id), -1, -1, "WITHSCORES")
-    local unread = access.try("ZCARD", keys.unread(p, id))
-    if not (latest and latest[1] and unread) then access.damaged("conversation", id) end
+    local latest = try("ZRANGE", keys.order(p, id), -1, -1, "WITHSCORES")
+    local unread = try("ZCARD", keys.unread(p, id))
+    if not (latest and latest[1] and unread) then damaged("conversation", id) end
     last = { place = latest[1], at = latest[2], unread = unread }
   elseif flat then
     -- Messages without a conversation are what is left of one.
-    if redis.call("EXISTS", keys.order(p, id), keys.unread(p, id)) > 0 then access.damaged("conversation", id) end
-    flat = access.try("HGETALL", keys.early(p, id))
+    if redis.call("EXISTS", keys.order(p, id), keys.unread(p, id)) > 0 then damaged("conversation", id) end
+    flat = try("HGETALL", keys.early(p, id))
   end
-  if not flat or #flat > 2 * MAX_FIELDS then access.damaged("conversation", id) end
+  if not flat or #flat > 2 * MAX_FIELDS then damaged("conversation", id) end
   local c, stored = {}, {}
   for i = 1, #flat, 2 do
     if flat[i + 1] ~= "" then
@@ -80,10 +85,10 @@ function conversation.open(p, id, replaces_terms)
       stored[flat[i]] = flat[i + 1]
     end
   end
-  if not is_sound(id, c) or not exists and c.lm then access.damaged("conversation", id) end
+  if not is_sound(id, c) or not exists and c.lm then damaged("conversation", id) end
   if exists and not (c.lm == last.at and tonumber(c.un) == last.unread)
     or (exists or c.doc) and not (replaces_terms or terms.parts(c)) then
-    access.damaged("conversation", id)
+    damaged("conversation", id)
   end
   return c, stored, last
 end
@@ -99,14 +104,14 @@ function conversation.save(p, id, c, stored, message)
       -- Its first message.
       if next(stored) then
         redis.call("DEL", keys.early(p, id))
-        access.shared("SREM", keys.waiting(p), id)
+        shared("SREM", keys.waiting(p), id)
         stored = {}
       end
-      access.shared("RPUSH", keys.words(p, "id"), id)
+      shared("RPUSH", keys.words(p, "id"), id)
     end
     for _, word in ipairs(rendering.render(id, c, message)) do dictionary.add_word(p, "display_name", word) end
   else
-    access.shared("SADD", keys.waiting(p), id)
+    shared("SADD", keys.waiting(p), id)
   end
   local changed = {}
   for name, value in pairs(c) do
@@ -130,9 +135,9 @@ function conversation.count_unread(p, c, unread)
   local was, is = tonumber(c.un or "0") > 0, unread > 0
   -- The first time also where there is nothing to count: then a count is there wherever conversations are.
   if was ~= is or not c.un then
-    access.shared("HINCRBY", keys.counts(p), "unread", (is and 1 or 0) - (was and 1 or 0))
+    shared("HINCRBY", keys.counts(p), "unread", (is and 1 or 0) - (was and 1 or 0))
   end
-  c.un = format.integer(unread)
+  c.un = integer(unread)
 end
 
 -- Changes the state: "" keeps it, "-" removes it.
@@ -146,7 +151,7 @@ function conversation.change_tags(p, c, added, removed)
   local set, is_more = {}, false
   for tag in string.gmatch(c.tg or "", "[^,]+") do set[tag] = true end
   for _, tag in ipairs(added) do
-    if not set[tag] and access.shared("SISMEMBER", keys.deleted_tags(p), tag) ~= 1 then
+    if not set[tag] and shared("SISMEMBER", keys.deleted_tags(p), tag) ~= 1 then
       set[tag], is_more = true, true
     end
   end

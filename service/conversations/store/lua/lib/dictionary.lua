@@ -9,6 +9,8 @@ local format = require("format")
 
 local dictionary = {}
 
+local DICTIONARIES = schema.DICTIONARIES
+
 -- Enters a word, unless it is there.
 function dictionary.add_word(p, name, word)
   local key = keys.words(p, name)
@@ -32,7 +34,8 @@ end
 
 -- Calls a function with name and word of the dictionaries for each value that a conversation has and had not before.
 function dictionary.each_new_word(c, before, take)
-  for _, row in ipairs(schema.DICTIONARIES) do
+  for i = 1, #DICTIONARIES do
+    local row = DICTIONARIES[i]
     local value, old = c[row.key], before[row.key]
     if value and value ~= old then
       if row.ignores_case then value = string.lower(value) end

@@ -13,17 +13,18 @@ local message = {}
 
 -- A line of a message's hash: when it was sent, its place, "1" from the contact or "0", channel, source, and the
 -- Message as protobuf bytes; nil where it is not such a line.
-function message.parse(line)
+local function parse(line)
   if not line then return nil end
   local at, place, from_contact, channel, source, ends =
     string.match(line, "^(%-?%d+) (%d%d%d%d%d%d%d%d%d%d) ([01]) (%S+) (%S+)\n()")
   if not (ends and checks.is_time(at) and checks.is_id(channel)) then return nil end
   return at, place, from_contact, channel, source, string.sub(line, ends)
 end
+message.parse = parse
 
 -- The same of a message of a conversation, as it is stored.
 function message.read(p, id, message_id)
-  return message.parse(access.try("HGET", keys.message(p, message_id), id))
+  return parse(access.try("HGET", keys.message(p, message_id), id))
 end
 
 -- The id of a message, from its member of the order set.

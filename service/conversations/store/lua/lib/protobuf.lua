@@ -5,7 +5,7 @@ local protobuf = {}
 -- in validation.py.
 protobuf.MAX_RECORD = 512 * 1024
 
-function protobuf.varint(n)
+local function varint(n)
   if n < 128 then return string.char(n) end
   if n < 16384 then return string.char(n % 128 + 128, math.floor(n / 128)) end
   local bytes = {}
@@ -17,8 +17,10 @@ function protobuf.varint(n)
   return table.concat(bytes)
 end
 
+protobuf.varint = varint
+
 -- A length-delimited field with a number below 16.
-function protobuf.field(number, bytes) return string.char(number * 8 + 2) .. protobuf.varint(#bytes) .. bytes end
+function protobuf.field(number, bytes) return string.char(number * 8 + 2) .. varint(#bytes) .. bytes end
 
 -- Where such a field ends that begins at a place; nil where there is none, or not all of it.
 function protobuf.field_end(number, bytes, at)

@@ -5,12 +5,14 @@ local access = require("access")
 
 local register = {}
 
+local attempt = access.attempt
+
 local function add(name, flags, callback)
   redis.register_function{
     function_name = name .. "_" .. VERSION,
     flags = flags,
     callback = function(keys, argv)
-      local _, reply = access.attempt(callback, keys[1], argv)
+      local _, reply = attempt(callback, keys[1], argv)
       return reply
     end,
   }

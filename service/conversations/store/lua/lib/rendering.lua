@@ -9,7 +9,8 @@ local channel = require("channel")
 
 local rendering = {}
 
-local field = protobuf.field
+-- Each row of a page takes these: as locals they cost less.
+local conversation_key, field, MAX_RECORD = keys.conversation, protobuf.field, protobuf.MAX_RECORD
 
 -- The answer's bytes except id and channel.
 local function tail_of(c, name, message)
@@ -49,9 +50,9 @@ end
 -- The parts of a Conversation: id, channel, the rest. `channels` keeps channels within one call. Nil where there are
 -- none that could be shown; `careful` finds that of more.
 function rendering.parts(p, id, channels, careful)
-  local stored = redis.pcall("HMGET", keys.conversation(p, id), "ch", "tail")
+  local stored = redis.pcall("HMGET", conversation_key(p, id), "ch", "tail")
   local tail = stored[2]
-  if not tail or tail == "" or #tail > protobuf.MAX_RECORD
+  if not tail or tail == "" or #tail > MAX_RECORD
     or careful and not (checks.is_id(id) and checks.is_id(stored[1])) then
     return nil
   end

@@ -5,6 +5,7 @@
 --
 --   p            the partition's hash tag
 --   query        for RediSearch, dialect 2
+--   is_filtered  whether it is another than "*", which finds every conversation
 --   timeout_ms   of each search
 --   careful      whether what stands in the index or in `recent` and is no place (another name than an id, a time that
 --                is no whole number) is passed over. That takes a fifth more time.
