@@ -153,7 +153,7 @@ async def test_a_large_request_of_another_method_is_not_parsed(server: GrpcServe
         assert await longest_call_of_another(server, calls) < OTHERS_SECONDS
         for code, text in await calls:
             assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
-            assert text == "a request of this method may have 262144 bytes at most"
+            assert text == "a request of this method may have at most 262144 bytes"
 
 
 async def test_requests_of_the_largest_valid_events_leave_room_for_others(server: GrpcServer) -> None:
