@@ -1,4 +1,4 @@
-"""What one caller sends at most, and that the others do not notice: against a worker in a process of its own."""
+"""Bounds on what one caller may send, unnoticed by others: against a worker in its own process."""
 
 import asyncio
 import time
@@ -43,7 +43,7 @@ def server(grpc_server: Callable[[int], GrpcServer]) -> GrpcServer:
 
 @pytest.mark.parametrize("path", [b"/\xff", b"/conversations.v1.TagService/ListTags?\xff", b"\xf0\x9f", b"", b"?"])
 async def test_path_that_is_not_text_is_an_unknown_method(server: GrpcServer, path: bytes) -> None:
-    """gRPC's own loop reads it as UTF-8, and takes no call any more once it could not."""
+    """gRPC's own loop decodes it as UTF-8, and accepts no more calls after an error."""
     port = int(server.target.rpartition(":")[2])
     headers = [(name, path if name == ":path" else value) for name, value in grpc_headers(port, "")]
     with Http2(port) as client:
