@@ -259,7 +259,7 @@ def _start_on(
     try:
         time.sleep(1)
         now = _everything(stack)
-        if re.search("do not hold together|ended in the middle|is not as Redis left it", stack.said):
+        if re.search("data is inconsistent|ended in the middle|is not as Redis left it", stack.said):
             return "said"
         return "without a difference" if now == truth else "silent" + _difference(truth, now)
     finally:

@@ -127,7 +127,7 @@ async def test_millions_of_empty_events_are_counted_and_not_built(server: GrpcSe
         calls = asyncio.gather(*(refusal(call(channel, INGEST, data)) for _ in range(3)))
         assert await longest_call_of_another(server, calls) < OTHERS_SECONDS
         for code, text in await calls:
-            assert (code, text) == (grpc.StatusCode.INVALID_ARGUMENT, "events: may have 1000 at most")
+            assert (code, text) == (grpc.StatusCode.INVALID_ARGUMENT, "events: may have at most 1000 items")
 
 
 async def test_a_huge_event_is_refused_alone_and_not_built(server: GrpcServer) -> None:
@@ -142,7 +142,7 @@ async def test_a_huge_event_is_refused_alone_and_not_built(server: GrpcServer) -
         for answer in map(ingest_service_pb2.IngestEventsResponse.FromString, await calls):
             assert answer.accepted == 1
             assert [(one.index, one.message) for one in answer.rejected] == [
-                (1, "event: is too large: 262144 bytes at most")
+                (1, "event: is too large: at most 262144 bytes")
             ]
 
 

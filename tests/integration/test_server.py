@@ -470,7 +470,7 @@ async def test_more_than_1000_events_are_refused(worker: Worker) -> None:
     for _ in range(1001):
         request.events.add()
     error = await failure(worker.ingest().IngestEvents(request))
-    assert (error.code(), error.details()) == (grpc.StatusCode.INVALID_ARGUMENT, "events: may have 1000 at most")
+    assert (error.code(), error.details()) == (grpc.StatusCode.INVALID_ARGUMENT, "events: may have at most 1000 items")
     del request.events[0]
     assert len((await worker.ingest().IngestEvents(request)).rejected) == 1000
 

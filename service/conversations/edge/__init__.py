@@ -1,4 +1,5 @@
-"""Envoy's configuration, for `up` and for production: what is let in, where it goes, and how a refusal looks."""
+"""Envoy's configuration, for `up` and for production: what is admitted, where it goes, and what a refusal looks
+like."""
 
 from conversations.edge.configuration import EnvoySettings, render
 from conversations.edge.names import Address
