@@ -554,7 +554,7 @@ def test_a_deep_event_is_rejected_alone(rest: Rest, ids: Ids, levels: int) -> No
     ("path", "size", "message"),
     [
         ("/conversations.list", 256 * 1024, "the request is too large"),
-        ("/events.ingest", 16 * 1024 * 1024, "a request of this method may have 16777216 bytes at most"),
+        ("/events.ingest", 16 * 1024 * 1024, "a request of this method may have at most 16777216 bytes"),
     ],
 )
 def test_a_request_that_is_too_large_is_413(rest: Rest, path: str, size: int, message: str) -> None:

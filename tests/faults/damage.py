@@ -1,4 +1,4 @@
-"""Stored data that are not as the service wrote them: records damaged in Redis, and its file on the disk."""
+"""Damaged stored data: records in Redis, and its file on the disk."""
 
 import os
 import random

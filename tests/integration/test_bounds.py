@@ -1,4 +1,4 @@
-"""What one caller sends at most, and that the others do not notice: against a worker in a process of its own."""
+"""Bounds on what one caller may send, unnoticed by others: against a worker in its own process."""
 
 import asyncio
 import time
@@ -43,7 +43,7 @@ def server(grpc_server: Callable[[int], GrpcServer]) -> GrpcServer:
 
 @pytest.mark.parametrize("path", [b"/\xff", b"/conversations.v1.TagService/ListTags?\xff", b"\xf0\x9f", b"", b"?"])
 async def test_path_that_is_not_text_is_an_unknown_method(server: GrpcServer, path: bytes) -> None:
-    """gRPC's own loop reads it as UTF-8, and takes no call any more once it could not."""
+    """gRPC's own loop decodes it as UTF-8, and accepts no more calls after an error."""
     port = int(server.target.rpartition(":")[2])
     headers = [(name, path if name == ":path" else value) for name, value in grpc_headers(port, "")]
     with Http2(port) as client:
@@ -153,7 +153,7 @@ async def test_a_large_request_of_another_method_is_not_parsed(server: GrpcServe
         assert await longest_call_of_another(server, calls) < OTHERS_SECONDS
         for code, text in await calls:
             assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
-            assert text == "a request of this method may have 262144 bytes at most"
+            assert text == "a request of this method may have at most 262144 bytes"
 
 
 async def test_requests_of_the_largest_valid_events_leave_room_for_others(server: GrpcServer) -> None:

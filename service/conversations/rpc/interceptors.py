@@ -14,7 +14,7 @@ from conversations.errors import ServiceError
 from conversations.rpc.calls import Answer, Call, Interceptor, Method
 from conversations.rpc.statuses import shortened, to_status
 
-__all__ = ["INTERCEPTORS", "abort", "keep_deadline", "log_failure", "send_status", "surround"]
+__all__ = ["INTERCEPTORS", "abort", "chain", "enforce_deadline", "log_failure", "send_status"]
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ _MAX_REQUEST_ID = 128
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
-def surround(method: Method, answer: Answer, interceptors: Sequence[Interceptor]) -> Answer:
+def chain(method: Method, answer: Answer, interceptors: Sequence[Interceptor]) -> Answer:
     """Wrap a method's answer in interceptors."""
     return reduce(lambda inner, interceptor: interceptor(method, inner), reversed(interceptors), answer)
 
@@ -73,7 +73,7 @@ def _name(call: Call) -> str:
     return f"{call.method} {id}" if id else call.method
 
 
-def keep_deadline(_method: Method, answer: Answer) -> Answer:
+def enforce_deadline(_method: Method, answer: Answer) -> Answer:
     """End a call shortly before its deadline: gRPC itself would end it without saying why."""
 
     async def answer_in_time(call: Call) -> Message | bytes | None:
@@ -89,7 +89,7 @@ def keep_deadline(_method: Method, answer: Answer) -> Answer:
     return answer_in_time
 
 
-INTERCEPTORS: Sequence[Interceptor] = (send_status, keep_deadline, log_failure)
+INTERCEPTORS: Sequence[Interceptor] = (send_status, enforce_deadline, log_failure)
 """The interceptors of every call."""
 
 
