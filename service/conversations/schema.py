@@ -46,7 +46,7 @@ class FieldKind(Enum):
     KEYWORD = "keyword"
     """One word."""
     NUMBER = "number"
-    """A whole number."""
+    """A whole number. Every conversation has one: a NUMERIC field of the index refuses an empty value."""
     METADATA = "metadata"
     """The words of one leaf of the metadata."""
 
