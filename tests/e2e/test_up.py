@@ -56,6 +56,13 @@ def event(number: int) -> dict[str, object]:
     return {"message": message}
 
 
+def test_workers_listen_where_envoy_looks_for_them(run_up: RunUp) -> None:
+    """Whatever the environment says of a worker that somebody runs alone."""
+    stack = run_up(CONVERSATIONS_HOST="192.0.2.1", CONVERSATIONS_PORT="1", CONVERSATIONS_OWN_PORT="2")
+    with Rest(stack.http_url) as rest:
+        assert rest.post("/conversations.list").status == 200
+
+
 def test_all_ports_answer(stack: Stack) -> None:
     with Rest(stack.http_url) as rest:
         assert rest.request("GET", "/healthz").status == 200
