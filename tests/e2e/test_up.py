@@ -235,6 +235,14 @@ def test_logs_do_not_grow_for_ever(run_up: RunUp, monkeypatch: pytest.MonkeyPatc
     assert all(json.loads(line)["path"] in ("/tags.list", "/healthz") for line in lines)
 
 
+def test_workers_listen_on_this_machine_whatever_the_environment_says(
+    run_up: RunUp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CONVERSATIONS_HOST", "192.0.2.1")
+    with Rest(run_up().http_url) as rest:
+        assert rest.post("/conversations.list").status == 200
+
+
 def test_a_name_of_the_service_is_allowed_and_no_other(run_up: RunUp) -> None:
     options = ["--allow-host", "Inbox.example.org", "--cors-origin", "https://app.example.org"]
     stack = run_up(*options, "--cors-header", "X-Tenant")

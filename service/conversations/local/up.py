@@ -243,7 +243,7 @@ class _Stack:
         for number, own_port in enumerate(ports.workers, 1):
             environment = {
                 "CONVERSATIONS_REDIS_URL": redis_url,
-                "CONVERSATIONSHOST": HOST,
+                "CONVERSATIONS_HOST": HOST,
                 "CONVERSATIONS_PORT": str(ports.grpc),
                 "CONVERSATIONS_OWN_PORT": str(own_port),
                 "CONVERSATIONS_PARTITIONS": str(self._options.partitions),
