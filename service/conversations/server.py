@@ -117,7 +117,7 @@ class Server:
                 ("grpc.max_metadata_size", 4 * MAX_HEADER_BYTES),
                 ("grpc.absolute_max_metadata_size", 8 * MAX_HEADER_BYTES),
                 # Admission refuses excess calls, with a reason; by default gRPC randomly cancels calls that it has not
-                # # handed over yet, from 1,000 on.
+                # handed over yet, from 1,000 on.
                 ("grpc.server.max_pending_requests", _MAX_PENDING_CALLS),
                 ("grpc.server.max_pending_requests_hard_limit", 2 * _MAX_PENDING_CALLS),
                 ("grpc.so_reuseport", 1),

@@ -56,13 +56,6 @@ def event(number: int) -> dict[str, object]:
     return {"message": message}
 
 
-def test_workers_listen_where_envoy_looks_for_them(run_up: RunUp) -> None:
-    """Whatever the environment says of a worker that somebody runs alone."""
-    stack = run_up(CONVERSATIONS_HOST="192.0.2.1", CONVERSATIONS_PORT="1", CONVERSATIONS_OWN_PORT="2")
-    with Rest(stack.http_url) as rest:
-        assert rest.post("/conversations.list").status == 200
-
-
 def test_all_ports_answer(stack: Stack) -> None:
     with Rest(stack.http_url) as rest:
         assert rest.request("GET", "/healthz").status == 200
@@ -240,6 +233,14 @@ def test_logs_do_not_grow_for_ever(run_up: RunUp, monkeypatch: pytest.MonkeyPatc
             time.sleep(0.1)
     lines = access.with_suffix(".log.1").read_text().splitlines()
     assert all(json.loads(line)["path"] in ("/tags.list", "/healthz") for line in lines)
+
+
+def test_workers_listen_on_this_machine_whatever_the_environment_says(
+    run_up: RunUp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CONVERSATIONS_HOST", "192.0.2.1")
+    with Rest(run_up().http_url) as rest:
+        assert rest.post("/conversations.list").status == 200
 
 
 def test_a_name_of_the_service_is_allowed_and_no_other(run_up: RunUp) -> None:

@@ -3,6 +3,6 @@ like."""
 
 from conversations.edge.configuration import EnvoySettings, render
 from conversations.edge.names import Address
-from conversations.edge.routes import RestRoute, rest_routes
+from conversations.edge.routes import rest_routes
 
-__all__ = ["Address", "EnvoySettings", "RestRoute", "render", "rest_routes"]
+__all__ = ["Address", "EnvoySettings", "render", "rest_routes"]

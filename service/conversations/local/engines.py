@@ -25,7 +25,7 @@ MIN_SEARCH_VERSION = 2_10_00
 _START_SECONDS = 20.0
 
 # The defaults silently lose matches: they truncate expansions at 200, ignore prefixes of one letter, and return partial
-# # results on timeout. Names: as module argument, as setting of Redis 8 with search built in.
+# results on timeout. Names: as module argument, as setting of Redis 8 with search built in.
 _SEARCH_SETTINGS = (
     ("MAXPREFIXEXPANSIONS", "search-max-prefix-expansions", "1000000"),
     ("MINPREFIX", "search-min-prefix", "1"),

@@ -317,7 +317,7 @@ async def test_a_long_conversation_is_looked_at_in_pieces(store: Store, client: 
     assert (await get(store, 1)).metadata.unread_count == 1300
 
 
-async def test_what_is_mended_shows_in_totals_that_were_carried_on(
+async def test_what_is_mended_shows_in_totals_that_were_caught_up(
     opened: OpenStore, client: Client, doctor: Doctor
 ) -> None:
     store = await opened()

@@ -5,6 +5,6 @@ Everything else follows from them, and is made again where it does not: see `sto
 """
 
 from conversations.store.doctor.doctor import Doctor
-from conversations.store.doctor.findings import Finding, Findings
+from conversations.store.doctor.findings import Findings
 
-__all__ = ["Doctor", "Finding", "Findings"]
+__all__ = ["Doctor", "Findings"]

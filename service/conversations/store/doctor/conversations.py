@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from conversations.store.doctor.records import Change, is_id, message_changes, read_facts
+from conversations.store.damage import is_id
+from conversations.store.doctor.records import Change, message_changes, read_facts
 from conversations.store.doctor.ward import Key, Ward
 from conversations.store.functions import by_name, packed
 

@@ -5,8 +5,8 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from hashlib import blake2b
 
+from conversations.store.damage import is_id
 from conversations.store.dictionary import read_word
-from conversations.store.doctor.records import is_id
 from conversations.store.doctor.ward import Key, Ward, in_pieces
 
 __all__ = ["KnownIds", "check_ids", "check_words", "read_ids"]

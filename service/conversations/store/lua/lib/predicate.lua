@@ -1,4 +1,4 @@
--- Predicates: a filter, to be asked of the hash of one conversation. See filters/predicates.py for their form.
+-- Predicates: a filter, to be asked of the hash of one conversation. See filters/predicate.py for their form.
 local schema = require("schema")
 local checks = require("checks")
 local phrases = require("phrases")

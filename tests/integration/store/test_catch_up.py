@@ -1,4 +1,4 @@
-"""What is known of a search is carried on over changes: every page and total is that of a search made anew."""
+"""What is known of a search is brought up to date: every page and total is that of a search made anew."""
 
 import random
 
@@ -159,7 +159,7 @@ async def test_one_page_serves_smaller_and_larger_ones(store: Store) -> None:
         assert (ids_of(found), found.filtered_total) == (expected[:limit], 150)
 
 
-async def test_what_cannot_be_carried_on_is_counted(store: Store, client: Client) -> None:
+async def test_what_cannot_be_caught_up_is_counted(store: Store, client: Client) -> None:
     await apply(store, message(1, 1), message(2, 2))
     assert (await page(store, "source:facebook")).filtered_total == 2
     await apply(store, *(message(3, 100 + number, number) for number in range(300)), message(4, 4))
