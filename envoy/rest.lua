@@ -66,9 +66,9 @@ end
 
 local function character(code) return string.char(tonumber(code, 16)) end
 
--- What is wrong with an object: `{ unknown = name }` for the first unknown key, as written, or `{ field = name, rounded
--- = -- number }`; otherwise where a numeric cursor begins and ends. `names` says of each field whether it is free-form.
--- Unquoted -- and single-quoted keys are read as by the transcoder, which refuses what is not JSON.
+-- What is wrong with an object: `{ unknown = name }` for the first unknown key, as written, or
+-- `{ field = name, rounded = number }`; otherwise where a numeric cursor begins and ends. `names` says of each field
+-- whether it is free-form. Unquoted and single-quoted keys are read as by the transcoder, which refuses what is not JSON.
 local function read_keys(text, names)
   local at, first, last = text:match("^%s*{()"), nil, nil
   local rounded

@@ -170,7 +170,7 @@ def _rest_values(route: RestRoute, settings: EnvoySettings) -> dict[str, Any]:
     wait_ms = settings.health_ms if health else settings.call_ms
     filters = {_BUFFER: _UNBUFFERED} if ingest else {}
     # A worker's clock for a streamed request starts at the first byte. It gives up just before Envoy does, so that it
-    # can # say why.
+    # can say why.
     deadline_ms = wait_ms - min(500, wait_ms // 10) + (settings.request_ms if ingest else 0)
     timeout = {"header": {"key": "grpc-timeout", "value": f"{deadline_ms}m"}, "append_action": _OVERWRITE}
     if route.streams:

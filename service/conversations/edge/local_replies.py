@@ -104,7 +104,7 @@ def _grpc_mapper(filters: list[dict[str, Any]], refusal: _Refusal) -> dict[str, 
     return {
         "filter": {"and_filter": {"filters": [*_GRPC_CALL, *filters]}},
         # A headers-only response, which gRPC and gRPC-Web share. Envoy would derive the code from the HTTP status,
-        # mostly # UNKNOWN.
+        # mostly UNKNOWN.
         "status_code": 200,
         "body_format_override": {"text_format_source": {"inline_string": ""}, "content_type": "application/grpc"},
         "headers_to_add": [

@@ -46,7 +46,7 @@ def redis_command(engine: RedisEngine, directory: Path, socket: Path, appendfsyn
         # RediSearch refuses the append-only file without it.
         *("--aof-use-rdb-preamble", "yes"),
         # Keeps conversations and messages in the compact encoding, by default only for values up to 64 bytes: saves a
-        # third # of the memory.
+        # third of the memory.
         *("--hash-max-listpack-value", "4096", "--hash-max-listpack-entries", "64"),
         # The append-only file has all data; snapshots would only cost.
         *("--save", ""),

@@ -49,7 +49,7 @@ _TERMS = (
 )
 
 _ARGS = (
-    # The options, as FT.CREATE has them.
+    # _OPTIONS, as FT.CREATE has them.
     ("STOPWORDS", 0, "NOHL", "NOFREQS"),
     tuple(arg for field in _SCHEMA for arg in field.redis_args()),  # type: ignore[no-untyped-call]
     _TERMS,
