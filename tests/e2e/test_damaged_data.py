@@ -152,4 +152,4 @@ def test_a_lost_setup_is_written_again(run_up: RunUp) -> None:
     assert stop_stack(stack, signal.SIGINT) == 0
     stack = run_up()
     assert totals(stack) == (19, 19)
-    wait_for(stack, "mended: 1 record of how Redis was set up cannot be read")
+    wait_for(stack, "repaired: 1 record of how Redis was set up cannot be read")

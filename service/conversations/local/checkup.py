@@ -6,24 +6,24 @@ from conversations.errors import ServiceError
 from conversations.settings import Settings
 from conversations.store.doctor import Doctor
 
-__all__ = ["count_data", "examine_data", "mend_setup"]
+__all__ = ["count_data", "examine_data", "repair_setup"]
 
 _SOUND = (
     "the data were checked, as Redis had not ended by itself, or its files are not as it left them: what is there is "
     "as it should be"
 )
-_HINT = "`conversations doctor` says more, and mends it with --repair"
+_HINT = "`conversations doctor` says more, and repairs it with --repair"
 
 
-async def mend_setup(settings: Settings, tell: Callable[[str], None]) -> None:
+async def repair_setup(settings: Settings, tell: Callable[[str], None]) -> None:
     """Write again how Redis was set up, where that is lost, and tell so."""
     doctor = await Doctor.open(settings)
     try:
-        mended = await doctor.mend_setup()
+        repaired = await doctor.repair_setup()
     finally:
         await doctor.close()
-    for sentence in mended.sentences(mended=True):
-        tell(f"mended: {sentence}")
+    for sentence in repaired.sentences(repaired=True):
+        tell(f"repaired: {sentence}")
 
 
 async def count_data(settings: Settings, tell: Callable[[str], None]) -> None:
@@ -44,7 +44,7 @@ async def examine_data(settings: Settings, tell: Callable[[str], None]) -> None:
     try:
         doctor = await Doctor.open(settings)
         try:
-            found = await doctor.examine(rests=True)
+            found = await doctor.examine(half_speed=True)
         finally:
             await doctor.close()
     except ServiceError as error:

@@ -26,7 +26,7 @@ from conversations.errors import ServiceError
 from conversations.local import demo
 from conversations.local.announcements import print_ready, tell, things_to_try, waiting_for
 from conversations.local.append_only import AppendOnlyFile
-from conversations.local.checkup import count_data, examine_data, mend_setup
+from conversations.local.checkup import count_data, examine_data, repair_setup
 from conversations.local.data_directory import DataDirectory, DirectoryInUseError, open_data_directory
 from conversations.local.engines import EngineError, find_envoy, find_redis, private_directory
 from conversations.local.envoy_process import drain, envoy_command, wait_until_healthy
@@ -232,7 +232,7 @@ class _Stack:
             self._tasks.append(asyncio.create_task(keep_flushed(self._directory.redis, tell)))
         self._announcements.enter_context(self._directory.announced_redis(url))
         settings = Settings(redis_url=SecretStr(url), partitions=self._options.partitions)
-        await mend_setup(settings, tell)
+        await repair_setup(settings, tell)
         await upgrade_store(settings, tell)
         await count_data(settings, tell)
         if may_differ:

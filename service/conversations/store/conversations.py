@@ -17,7 +17,7 @@ from conversations.store.functions import Call, Steps, packed
 from conversations.store.merge import apply_changes, merge_patch
 from conversations.store.partitions import Partitions
 from conversations.store.turns import tries
-from conversations.store.validation import SoundAnswers, mended_conversation, sound_conversation
+from conversations.store.validation import SoundAnswers, salvaged_conversation, sound_conversation
 
 __all__ = ["Conversations"]
 
@@ -40,7 +40,7 @@ class Conversations:
         found = checked(await self._client.call(Call(self._partitions.of(id), "get_conversation", (id,))))
         if found is None:
             raise ConversationNotFoundError(id)
-        sound = self._sound_answers.sound(id, found, sound_conversation) or mended_conversation(found)
+        sound = self._sound_answers.sound(id, found, sound_conversation) or salvaged_conversation(found)
         if sound is None:
             raise damaged("conversation", id)
         return sound

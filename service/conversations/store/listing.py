@@ -16,7 +16,7 @@ from conversations.store.cursors import (
 from conversations.store.damage import report_damage
 from conversations.store.pages import fill_page
 from conversations.store.search import Reply, Search
-from conversations.store.validation import SoundAnswers, mended_row, sound_page
+from conversations.store.validation import SoundAnswers, salvaged_row, sound_page
 
 __all__ = ["ConversationPage", "Listing"]
 
@@ -194,7 +194,7 @@ def _place(row: _Row) -> tuple[int, bytes]:
 def _sound_row(row: _Row) -> _Row:
     """Return a conversation as it may be sent; a damaged one is reported and loses its bytes."""
     at_ms, id, item = row
-    sound = mended_row(item) if item else None
+    sound = salvaged_row(item) if item else None
     if sound is None:
         report_damage("conversation", id.decode())
     return at_ms, id, sound or b""

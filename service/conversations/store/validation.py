@@ -21,8 +21,8 @@ from conversations.v1.message_service_pb2 import ListMessagesResponse
 
 __all__ = [
     "SoundAnswers",
-    "mended_conversation",
-    "mended_row",
+    "salvaged_conversation",
+    "salvaged_row",
     "sound_channel",
     "sound_conversation",
     "sound_message",
@@ -87,19 +87,19 @@ def sound_conversation(data: bytes) -> bytes | None:
     return found[1] if found[0].created_at else None
 
 
-def mended_conversation(data: bytes) -> bytes | None:
+def salvaged_conversation(data: bytes) -> bytes | None:
     """Return a conversation as it may be sent, without its channel if that is damaged; None if more is.
 
     Args:
         data: As returned by list_sound_conversations or get_conversation.
     """
-    found = _mended(data)
+    found = _salvaged(data)
     return None if found is None else found.SerializeToString()
 
 
-def mended_row(item: bytes) -> bytes | None:
-    """Return a conversation as field 1 of a message, as `mended_conversation` does."""
-    found = _mended(item[_length_delimited(item, 0)[0] :])
+def salvaged_row(item: bytes) -> bytes | None:
+    """Return a conversation as field 1 of a message, as `salvaged_conversation` does."""
+    found = _salvaged(item[_length_delimited(item, 0)[0] :])
     return None if found is None else ListConversationsResponse(data=[found]).SerializeToString()
 
 
@@ -109,7 +109,7 @@ _CHANNEL_AT = 2 + _ID_LENGTH
 """Where the channel begins in a conversation: after the field of its id."""
 
 
-def _mended(data: bytes) -> conversation_pb2.Conversation | None:
+def _salvaged(data: bytes) -> conversation_pb2.Conversation | None:
     """Return a conversation; if only its channel is damaged, that is reported and reduced to its id."""
     found = _read(conversation_pb2.Conversation, data)
     if found is not None:
