@@ -224,7 +224,7 @@ UNKNOWN = list(_unknown())
 _CONVERSATION = {"conversation_id": NOBODY}
 _COLORS = "has to be one of tag-red, tag-blue, tag-green, tag-purple"
 _SUBJECTS = "has to be conversation, message or channel"
-_DAMAGED = "is damaged; use next_cursor or previous_cursor as they were answered"
+_DAMAGED = "is damaged; use next_cursor or previous_cursor exactly as returned"
 _DEEP = "is nested too deeply: at most 20 levels"
 _BLANKS = ("", " ", "\t\r\n", "\u3000", " \u2003\u3000")
 

@@ -341,7 +341,7 @@ def test_while_the_file_of_redis_cannot_be_written_reads_go_on(run_up: RunUp) ->
     stack = run_up()
     [pid] = stack.pids("redis-server")
     tag = {"name": "x", "color": "tag-red"}
-    cause = "the store is unavailable: Redis cannot write its append-only file and takes no writes: File too large"
+    cause = "the store is unavailable: Redis cannot write its append-only file and rejects writes: File too large"
     with Rest(stack.http_url) as rest:
         usual = rest.request("GET", "/healthz").json
         limit_files(pid, 1)

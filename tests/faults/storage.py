@@ -27,8 +27,8 @@ from conversations.v1.conversation_service_pb2_grpc import ConversationServiceSt
 
 __all__ = ["FAULTS", "STARTS"]
 
-_FULL_MEMORY = "Redis is out of memory and takes no writes; what frees memory works"
-_NO_FILE = "Redis cannot write its append-only file and takes no writes: "
+_FULL_MEMORY = "Redis is out of memory and rejects writes, except those that free memory"
+_NO_FILE = "Redis cannot write its append-only file and rejects writes: "
 # Of CONVERSATIONS_REDIS_TIMEOUT_MS, and how often a lane looks for who has waited for longer.
 _LONGEST_WAIT_SECONDS = 5.0
 _LOOK_SECONDS = 0.5

@@ -268,7 +268,7 @@ async def test_what_answers_for_redis_and_is_none_is_said() -> None:
     async with await asyncio.start_server(respond, "127.0.0.1", 0) as other:
         url = f"redis://127.0.0.1:{other.sockets[0].getsockname()[1]}"
         code, error = await asyncio.to_thread(run, "export", "--redis-url", url)
-    assert (code, error) == (1, "Error: the store is unavailable: what answers there is no Redis\n")
+    assert (code, error) == (1, "Error: the store is unavailable: what answers there is not Redis\n")
 
 
 def test_a_second_ctrl_c_ends_serve_at_once(redis_url: str, tmp_path: Path) -> None:

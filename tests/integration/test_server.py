@@ -612,7 +612,7 @@ async def test_health_in_words(start: StartWorker, own_redis: OwnRedis) -> None:
         client.config_set("maxmemory", 1)
         answer = await until_other(stub.GetHealth, request, serving)
         assert answer.status == health_service_pb2.GetHealthResponse.DEGRADED
-        full = "the store is unavailable: Redis is out of memory and takes no writes; what frees memory works"
+        full = "the store is unavailable: Redis is out of memory and rejects writes, except those that free memory"
         assert answer.causes == [full]
         # Reads go on, writes say why not.
         assert await worker.conversations().ListConversations(list_request())

@@ -87,7 +87,7 @@ def test_version() -> None:
         (("up", "--data-dir", ""), "Invalid value for '--data-dir': the name is empty"),
         (("up", "--redis-url", "http://host"), "The Redis URL has to start with redis://"),
         (("export", "--redis-url", "redis://host:99999"), "The Redis URL cannot be read"),
-        (("doctor", "--redis-url", "redis://host?nothing=1"), "has an option behind its `?` that there is not"),
+        (("doctor", "--redis-url", "redis://host?nothing=1"), "has an unknown option after its `?`"),
         (("reindex", "--redis-url", "redis://host/1"), "names a database other than 0"),
         (("export", "--data-dir", ""), "the name is empty"),
         (

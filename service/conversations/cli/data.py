@@ -151,7 +151,7 @@ async def _doctor(settings: Settings, *, repair: bool, verbose: bool) -> None:
                 left = await doctor.examine(advance=bar.update)
     finally:
         await doctor.close()
-    for sentence in mended.sentences(mended=True, verbose=verbose):
+    for sentence in mended.sentences(repaired=True, verbose=verbose):
         click.echo(f"repaired: {sentence}")
     for sentence in left.sentences(verbose=verbose):
         click.echo(sentence)

@@ -15,10 +15,10 @@ async def repair_setup(settings: Settings, report: Callable[[str], None]) -> Non
     """Restore the record of how Redis was set up, if it is lost, and report it."""
     doctor = await Doctor.open(settings)
     try:
-        mended = await doctor.mend_setup()
+        repaired = await doctor.repair_setup()
     finally:
         await doctor.close()
-    for sentence in mended.sentences(mended=True):
+    for sentence in repaired.sentences(repaired=True):
         report(f"repaired: {sentence}")
 
 
@@ -40,7 +40,7 @@ async def examine_data(settings: Settings, report: Callable[[str], None]) -> Non
     try:
         doctor = await Doctor.open(settings)
         try:
-            found = await doctor.examine(rests=True)
+            found = await doctor.examine(half_speed=True)
         finally:
             await doctor.close()
     except ServiceError as error:

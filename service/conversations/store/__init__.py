@@ -57,22 +57,22 @@ __all__ = [
 ]
 
 
-# How often a worker notes which version of the library it calls; and after how many milliseconds without a note one is
-# removed, by workers and by whoever rebuilds the index.
-_NOTED_SECONDS = 60.0
+# How often a worker notes the version of the library that it calls; and how long after its last note a version is
+# removed, by workers and by a rebuild of the index.
+_NOTE_INTERVAL_SECONDS = 60.0
 _UNUSED_MS = 24 * 3600 * 1000
-_SURELY_UNUSED_MS = 10 * 60 * 1000
+_UNUSED_AT_REBUILD_MS = 10 * 60 * 1000
 
 
 class Store:
-    """The store, with a part for each kind of thing in it."""
+    """The store, with one part for each kind of record."""
 
     def __init__(self, client: Client, partitions: Partitions, settings: Settings) -> None:
         self._client = client
         self._partitions = partitions
         self._noted_at = monotonic()
         self.slices = client.slices
-        """For long work of one call."""
+        """Shares the processor between long calls."""
         sound_answers = SoundAnswers()
         self.conversations = Conversations(client, partitions, sound_answers)
         self.search = Search(client, partitions, settings)
@@ -84,35 +84,35 @@ class Store:
         self.export = Export(client, partitions, self.tags)
 
     async def find_faults(self) -> list[str]:
-        """Return what does not work although reads do, a sentence each; nothing where all is well.
+        """Return what does not work although reads do, one sentence each.
 
         Raises:
-            StoreUnavailableError: Redis gives no answer, or filters do not find every document yet.
+            StoreUnavailableError: Redis does not answer, or not every document is indexed yet.
         """
         progress = await self.index_progress()
         if progress < 1.0:
-            raise StoreUnavailableError(f"the index is being made: {progress:.0%}")
+            raise StoreUnavailableError(f"the index is being built: {progress:.0%}")
         try:
-            # Changes nothing, and fails whenever a write that needs memory and disk would.
+            # Changes nothing, but fails whenever a write that needs memory and disk would.
             await self._client.guard(self._client.redis.hsetnx(SETUP_KEY, "layout", LAYOUT))
-            await self._client.guard(self._look_after_versions())
+            await self._client.guard(self._maintain_versions())
         except StoreUnavailableError as error:
             return [error.message]
         return []
 
-    async def _look_after_versions(self) -> None:
-        """Now and then, note which version of the library is called here, and remove those that nobody calls."""
-        if monotonic() - self._noted_at < _NOTED_SECONDS:
+    async def _maintain_versions(self) -> None:
+        """Note the library's version once an interval, and remove unused versions."""
+        if monotonic() - self._noted_at < _NOTE_INTERVAL_SECONDS:
             return
         self._noted_at = monotonic()
         await note_version(self._client.redis)
         await remove_unused(self._client.redis, _UNUSED_MS)
 
     async def index_progress(self) -> float:
-        """Return which part of the documents is indexed: 1.0 when filters find all of them.
+        """Return the fraction of documents that are indexed.
 
         Raises:
-            StoreUnavailableError: Redis gives no answer.
+            StoreUnavailableError: Redis does not answer.
         """
         return await self._client.guard(self._index_progress())
 
@@ -122,7 +122,7 @@ class Store:
         parts = [await index.progress(redis, partition) for partition in self._partitions]
         if complete and 0.0 not in parts:
             return sum(parts) / len(parts)
-        # Somebody emptied Redis, or it came back without its data: what is written from now on has to be found.
+        # Redis was emptied, or came back without its data: later writes must be found.
         await _set_up(redis, self._partitions, any_schema=True)
         return 0.0
 
@@ -132,12 +132,12 @@ class Store:
         return schema == index.SCHEMA_VERSION.encode()
 
     async def rebuild_index(self) -> AsyncIterator[float]:
-        """Build fresh indexes beside the live ones and swap them in. Documents of another version are written anew.
+        """Build fresh indexes beside the live ones and swap them in. Documents of another version are rewritten.
 
         Libraries of versions that no worker has called for ten minutes are removed.
 
         Yields:
-            Which part is done, from 0.0 to 1.0.
+            The fraction that is done, from 0.0 to 1.0.
         """
         redis = self._client.redis
         with translated_errors():
@@ -150,14 +150,14 @@ class Store:
                 async for part in index.rebuild_index(redis, partition):
                     yield base + (1 - base) * (done + part) / len(self._partitions)
             await redis.hset(SETUP_KEY, "schema", index.SCHEMA_VERSION)
-            await remove_unused(redis, _SURELY_UNUSED_MS)
+            await remove_unused(redis, _UNUSED_AT_REBUILD_MS)
 
     async def _rewrite_documents(self) -> AsyncIterator[float]:
-        """Commit every conversation's metadata unchanged: terms, words and index document are made again."""
+        """Commit every conversation's metadata unchanged, which renews terms, words and index document."""
         count, done = max(await self.export.count(), 1), 0
         async for ids in self.export.conversation_ids():
             await self._client.run_all(
-                [_passing(self.conversations.patch_steps(id, ConversationPatch())) for id in ids]
+                [_skip_damaged(self.conversations.patch_steps(id, ConversationPatch())) for id in ids]
             )
             done += len(ids)
             yield min(done / count, 1.0)
@@ -167,22 +167,22 @@ class Store:
         await self._client.close()
 
 
-def _passing(steps: Steps[None]) -> Steps[None]:
-    """Leave a conversation that is damaged as it is: it was reported."""
+def _skip_damaged(steps: Steps[None]) -> Steps[None]:
+    """Leave a damaged conversation as it is; it has been reported."""
     with suppress(DamagedRecordError):
         yield from steps
 
 
 async def open_store(settings: Settings, *, any_schema: bool = False) -> Store:
-    """Return the store of a Redis, set up if it is empty. The index may still be building.
+    """Return the store in a Redis, which is set up if it is empty. The index may still be building.
 
     Args:
         settings: Which Redis, and its limits.
-        any_schema: Take an index of another version too, to rebuild it.
+        any_schema: Accept an index of another version, to rebuild it.
 
     Raises:
-        ConfigurationError: The URL or the server is not as the service needs it.
-        StoreUnavailableError: Redis gives no answer or is still loading.
+        ConfigurationError: The URL is invalid, or the server does not meet the requirements.
+        StoreUnavailableError: Redis does not answer or is still loading.
     """
     client = connect(settings.redis_url.get_secret_value(), settings.redis_timeout_ms)
     try:
@@ -196,7 +196,7 @@ async def open_store(settings: Settings, *, any_schema: bool = False) -> Store:
 
 
 async def _set_up(redis: Any, partitions: Partitions, *, any_schema: bool) -> None:
-    """Bring setup, library and indexes to where they are not; what is there stays."""
+    """Create the setup record, library and indexes where they are missing."""
     await claim(redis, len(partitions))
     await write_once(redis, "schema", index.SCHEMA_VERSION)
     schema = (await redis.hget(SETUP_KEY, "schema")).decode()

@@ -1,4 +1,4 @@
-"""Changes that events make, once these were found valid: a class for each kind. What applies them is in ingest.py."""
+"""Changes that valid events make: a class for each kind. ingest.py applies them."""
 
 from dataclasses import dataclass, field
 
@@ -26,7 +26,7 @@ EVERY_TAG = "*"
 
 @dataclass(frozen=True, slots=True)
 class PutChannel:
-    """Add a channel, or replace what its source says of it."""
+    """Add a channel, or replace what its source said of it."""
 
     channel: channel_pb2.Channel
 
@@ -40,7 +40,7 @@ class PutTag:
 
 @dataclass(frozen=True, slots=True)
 class PutMessage:
-    """Add a message, or replace what its source says of it."""
+    """Add a message, or replace what its source said of it."""
 
     id: str
     conversation_id: str
@@ -48,7 +48,7 @@ class PutMessage:
     source: str
     sent_at_ms: int
     message: message_pb2.Message
-    """As it will be answered, with the metadata that came with it."""
+    """As it will be returned, with the event's metadata."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class MarkRead:
 
 @dataclass(frozen=True, slots=True)
 class ConversationPatch:
-    """What changes in a conversation's metadata."""
+    """Changes of a conversation's metadata."""
 
     document: JsonObject = field(default_factory=dict)
     """Patch of everything but tags and state."""
@@ -101,7 +101,7 @@ Change = PutChannel | PutTag | PutMessage | MarkRead | PatchConversation | Patch
 
 
 def subject_of(change: Change) -> str:
-    """Return the id of what changes: changes of one subject are applied in their order."""
+    """Return the id of what changes: changes of one subject are applied in order."""
     match change:
         case PutChannel(channel):
             return channel.id
@@ -114,5 +114,5 @@ def subject_of(change: Change) -> str:
 
 
 def reads_first(change: Change) -> bool:
-    """Return whether a change depends on what is stored, so that it is read first."""
+    """Return whether a change depends on the stored record, which is then read first."""
     return isinstance(change, PutChannel | PatchConversation | PatchMessage | PatchChannel)

@@ -1,4 +1,4 @@
-"""Channels: written by events, read in lists and beside every conversation."""
+"""Channels: written by events, read in lists and with every conversation."""
 
 from collections.abc import Iterator, Sequence
 from operator import itemgetter
@@ -25,22 +25,22 @@ from conversations.v1 import channel_pb2
 
 __all__ = ["Channels"]
 
-# One call changes so many conversations: some milliseconds of Redis' time.
+# Conversations changed by one call: some milliseconds of Redis' time.
 _ADOPTED_AT_ONCE = 100
 
 
 class Channels:
-    """All channels. A channel's home partition orders its changes; every other one keeps a copy."""
+    """All channels. A channel's home partition orders its changes; all others keep a copy."""
 
     def __init__(self, client: Client, partitions: Partitions) -> None:
         self._client = client
         self._partitions = partitions
 
     async def list_all(self) -> list[channel_pb2.Channel]:
-        """Return all channels that can be read, by source, then by id.
+        """Return all readable channels, by source, then by id.
 
         Raises:
-            DamagedRecordError: No partition has a set of them.
+            DamagedRecordError: No partition has a readable set of channels.
         """
         found = (await self._find()).values()
         return sorted(filter(None, found), key=lambda channel: (channel.source, channel.id))
@@ -61,7 +61,7 @@ class Channels:
         return channel
 
     async def _find(self, *ids: str) -> dict[str, channel_pb2.Channel | None]:
-        """Return the newest sound copy of each channel; None where there is none."""
+        """Return the newest sound copy of each channel; None if there is none."""
         replies = await self._client.call_all([Call(p, "list_channels", ids) for p in self._partitions])
         newest: dict[str, tuple[int, channel_pb2.Channel | None]] = {}
         for reply in _readable(replies):
@@ -77,12 +77,12 @@ class Channels:
         return {id: channel for id, (_, channel) in newest.items()}
 
     def put_steps(self, channel: channel_pb2.Channel) -> Steps[None]:
-        """Replace what is known of a channel; what metadata events changed stays."""
+        """Replace what a channel's event said; changes by metadata events stay."""
         own = to_json(channel.metadata)
         return self._change_steps(channel.id, (channel_head(channel), channel.source), own, {})
 
     def patch_steps(self, id: str, patch: JsonObject) -> Steps[None]:
-        """Change a channel's metadata, whether it came yet or not."""
+        """Change a channel's metadata, even before the channel arrives."""
         return self._change_steps(id, (b"", ""), None, patch)
 
     async def patch(self, id: str, patch: JsonObject) -> None:
@@ -123,7 +123,7 @@ class Channels:
                 yield from self._adopt_steps(partition, id, difference)
 
     def _adopt_steps(self, partition: int, id: str, difference: bytes) -> Steps[None]:
-        """Give a channel's source to its conversations, a few at a time."""
+        """Copy a channel's source to its conversations, a few at a time."""
         passed, looked_at = 0, 1
         while looked_at:
             args = (id, passed, _ADOPTED_AT_ONCE, difference)
@@ -132,7 +132,7 @@ class Channels:
 
 
 def _readable(replies: Sequence[Any]) -> Iterator[Any]:
-    """Yield the replies of partitions that have a set of channels: each has all of them, so one is enough."""
+    """Yield the replies of partitions that have a readable set of channels: each has all of them, so one is enough."""
     errors = []
     for reply in replies:
         try:

@@ -1,4 +1,4 @@
-"""The client of Redis: from a call to its reply, from a Redis error to one of ours."""
+"""The Redis client: sends calls, returns replies, translates errors."""
 
 import asyncio
 from collections.abc import Coroutine, Sequence
@@ -17,7 +17,7 @@ __all__ = ["Client", "connect"]
 
 _T = TypeVar("_T")
 _CALLS_AT_ONCE = 64
-# What keeps Redis busy for longer, in milliseconds, does not stand before what does not.
+# Reads that keep Redis busy for longer, in milliseconds, have their own lane, so that they don't delay others.
 _LONG_MS = 15
 
 
@@ -25,25 +25,25 @@ def connect(url: str, timeout_ms: int) -> "Client":
     """Return a client for a Redis URL, as `open_redis` reads it; nothing is sent yet.
 
     Args:
-        url: Where Redis is.
-        timeout_ms: The longest wait for a connection and for an answer.
+        url: The Redis URL.
+        timeout_ms: Maximum wait for a connection, and for an answer.
     """
     seconds = timeout_ms / 1000
-    # The lanes see to the time themselves: for redis-py each pipeline is a task more, to wait for it.
+    # The lanes time out by themselves: redis-py would start a task for each pipeline to do so.
     return Client(open_redis(url, seconds, seconds), open_redis(url, seconds, None), seconds)
 
 
 class Client:
-    """Sends function calls. A caller that goes away never leaves an exchange with Redis half done."""
+    """Sends function calls. A cancelled caller never leaves an exchange with Redis half done."""
 
     def __init__(self, redis: "Redis", redis_of_lanes: "Redis", timeout_seconds: float) -> None:
         self.redis: Any = redis
-        """For what is not a call: set-up, health."""
+        """For commands other than function calls: set-up, health."""
         self.slices = Slices()
         self.turns = Turns()
         self._redis_of_lanes = redis_of_lanes
         pool = redis_of_lanes.connection_pool
-        # Where Redis makes writes wait, as in a failover, reads go on; its answer to a write tells how writes are.
+        # When Redis blocks writes, as in a failover, reads go on: so a write probes the lane of writes.
         self._writes = Lane(pool, ("DEL", "conversations:none"), timeout_seconds)
         self._reads = Lane(pool, ("PING",), timeout_seconds)
         self._long_reads = Lane(pool, ("PING",), timeout_seconds)
@@ -52,13 +52,13 @@ class Client:
         """Return the reply of one call.
 
         Raises:
-            StoreUnavailableError: Redis cannot be reached, is loading or takes no writes.
+            StoreUnavailableError: Redis cannot be reached, is loading or rejects writes.
             OutOfTimeError: The search inside the call ran out of time.
         """
         return (await self.call_all([call]))[0]
 
     async def call_all(self, calls: Sequence[Call]) -> list[Any]:
-        """Return the replies of several calls, of one round trip."""
+        """Return the replies of several calls, made in one round trip."""
         if not calls:
             return []
         if not all(call.is_read for call in calls):
@@ -83,12 +83,12 @@ class Client:
             reply = await self.call(call)
 
     async def run_in_turn(self, subject: str, steps: Steps[_T]) -> _T:
-        """Return the outcome of a task that reads a thing and then changes it, after those that came before."""
+        """Return the outcome of a task that reads and then changes its subject, after earlier ones of that subject."""
         async with self.turns.of(subject):
             return await self.run(steps)
 
     async def run_all(self, tasks: Sequence[Steps[None]]) -> None:
-        """Run tasks side by side: each round sends the next call of every task, many in one pipeline."""
+        """Run tasks concurrently: each round sends the next call of every task, many in one pipeline."""
         pending: list[tuple[Steps[None], Any]] = [(task, None) for task in tasks]
         while pending:
             waiting, calls = [], []
@@ -104,12 +104,12 @@ class Client:
             pending = list(zip(waiting, replies, strict=True))
 
     async def guard(self, exchange: Coroutine[Any, Any, _T]) -> _T:
-        """Wait for an exchange that is not a call, and translate what Redis says of errors.
+        """Return the outcome of an exchange that is not a call; errors of Redis are translated.
 
-        It is shielded from the caller's end: redis-py may pass over a cancellation while it connects, and wait on.
+        It is shielded from the caller's cancellation, which redis-py may swallow while it connects.
         """
         task = asyncio.ensure_future(exchange)
-        # Nobody asks for the outcome when the caller has gone; asyncio would log an error that was not looked at.
+        # If the caller is gone, nobody retrieves an error, and asyncio would log that.
         task.add_done_callback(lambda done: done.cancelled() or done.exception())
         with translated_errors():
             return await asyncio.shield(task)

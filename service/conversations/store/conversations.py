@@ -1,4 +1,4 @@
-"""Conversations: read one, change one."""
+"""Reads and changes single conversations."""
 
 from collections.abc import Sequence
 
@@ -17,7 +17,7 @@ from conversations.store.functions import Call, Steps, packed
 from conversations.store.merge import apply_changes, merge_patch
 from conversations.store.partitions import Partitions
 from conversations.store.turns import tries
-from conversations.store.validation import SoundAnswers, mended_conversation, sound_conversation
+from conversations.store.validation import SoundAnswers, salvaged_conversation, sound_conversation
 
 __all__ = ["Conversations"]
 
@@ -31,7 +31,7 @@ class Conversations:
         self._sound_answers = sound_answers
 
     async def get(self, id: str) -> bytes:
-        """Return one Conversation, serialised.
+        """Return one serialized Conversation.
 
         Raises:
             ConversationNotFoundError: There is none.
@@ -40,23 +40,23 @@ class Conversations:
         found = checked(await self._client.call(Call(self._partitions.of(id), "get_conversation", (id,))))
         if found is None:
             raise ConversationNotFoundError(id)
-        sound = self._sound_answers.sound(id, found, sound_conversation) or mended_conversation(found)
+        sound = self._sound_answers.sound(id, found, sound_conversation) or salvaged_conversation(found)
         if sound is None:
             raise damaged("conversation", id)
         return sound
 
     async def mark_read(self, id: str, now_ms: int) -> None:
-        """Mark every message so far as read."""
+        """Mark all messages so far as read."""
         reply = await self._client.call(Call(self._partitions.of(id), "mark_all_read", (id, now_ms)))
         _check(reply, id)
 
     async def tag(self, id: str, tag_id: str) -> None:
-        """Put a tag on a conversation."""
+        """Add a tag to a conversation."""
         reply = await self._client.call(Call(self._partitions.of(id), "tag_conversation", (id, tag_id)))
         _check(reply, id, tag_id)
 
     async def untag(self, id: str, tag_id: str) -> None:
-        """Take a tag off a conversation."""
+        """Remove a tag from a conversation."""
         reply = await self._client.call(Call(self._partitions.of(id), "untag_conversation", (id, tag_id)))
         _check(reply, id, tag_id)
 
@@ -68,11 +68,11 @@ class Conversations:
         _check(reply, id)
 
     async def patch(self, id: str, patch: ConversationPatch) -> None:
-        """Change the metadata of a conversation that exists."""
+        """Change the metadata of an existing conversation."""
         await self._client.run_in_turn(id, self.patch_steps(id, patch, must_exist=True))
 
     def patch_steps(self, id: str, patch: ConversationPatch, *, must_exist: bool = False) -> Steps[None]:
-        """Change a conversation's metadata; without `must_exist` it may wait for the conversation."""
+        """Change a conversation's metadata; without `must_exist`, the change may wait for the conversation."""
         partition = self._partitions.of(id)
         for _ in tries():
             version, text, exists = checked((yield Call(partition, "read_document", (id,))))
@@ -105,7 +105,7 @@ class Conversations:
             stored = message_bytes(message, to_struct(metadata))
 
     def receipt_steps(self, id: str, read_at_ms: int, now_ms: int) -> Steps[None]:
-        """Mark the messages up to a time as read, at most up to the latest one or to now; it may wait for them."""
+        """Mark the messages up to a time as read, at most up to the latest one or to now; the receipt may wait."""
         checked((yield Call(self._partitions.of(id), "add_receipt", (id, read_at_ms, now_ms))))
 
 

@@ -1,4 +1,4 @@
-"""Cursors: a place in an order, as an opaque string bound to the list that it came from."""
+"""Cursors: places in an order, as opaque strings bound to the list that they came from."""
 
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -19,28 +19,28 @@ __all__ = [
 ]
 
 MAX_OFFSET = 100_000
-"""The largest cursor that is an offset."""
+"""The largest offset that a cursor may be."""
 
 BEFORE_ALL_MS = "-999999999999999"
-"""A time that nothing is older than."""
+"""A time older than any other."""
 
 Direction = Literal["older", "newer"]
 _DIGEST_BYTES = 9
-# The digests keep damage out, not malice: what is in a cursor becomes part of a query.
+# The digests detect damage, not malice, so the pattern is strict: a cursor's content becomes part of a query.
 _PAYLOAD = re.compile(rb"([on]) ((?:-?\d{1,15})?) ([0-9a-f-]{0,60})")
 
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """A place to go on from: behind the item with this time and key, or behind so many items."""
+    """A place to continue from: after the item with this time and key, or after a number of items."""
 
     direction: Direction
     at_ms: str = ""
     """Time of the item, in milliseconds; empty at the newest."""
     key: str = ""
-    """What tells items of one time apart."""
+    """Distinguishes items with the same time."""
     offset: int = 0
-    """Items to pass over from the newest, for a cursor of digits alone."""
+    """Items to skip from the newest, for a cursor of digits only."""
 
 
 def encode_cursor(scope: str, direction: Direction, at_ms: str, key: str) -> str:
@@ -50,7 +50,7 @@ def encode_cursor(scope: str, direction: Direction, at_ms: str, key: str) -> str
 
 
 def cursors_of_empty_page(scope: str, cursor: Cursor, behind: int) -> tuple[str, str]:
-    """Return previous and next cursor of a page that nothing is left for, with so many items on its other side."""
+    """Return previous and next cursor of an empty page, with `behind` items on the other side of its cursor."""
     if not behind:
         return "", ""
     if cursor.direction == "older":
@@ -59,7 +59,7 @@ def cursors_of_empty_page(scope: str, cursor: Cursor, behind: int) -> tuple[str,
 
 
 def decode_cursor(scope: str, text: str) -> Cursor:
-    """Return what a cursor says.
+    """Return a cursor from its text.
 
     Raises:
         CursorError: It is damaged, or an offset above MAX_OFFSET.
@@ -78,7 +78,7 @@ def decode_cursor(scope: str, text: str) -> Cursor:
     payload = raw[2 * _DIGEST_BYTES :]
     match = _PAYLOAD.fullmatch(payload)
     if match is None or raw[_DIGEST_BYTES : 2 * _DIGEST_BYTES] != _digest(payload) or _spell(raw) != text:
-        raise CursorError("cursor", "is damaged; use next_cursor or previous_cursor as they were answered")
+        raise CursorError("cursor", "is damaged; use next_cursor or previous_cursor exactly as returned")
     if raw[:_DIGEST_BYTES] != _digest(scope.encode()):
         raise CursorMismatchError("cursor", "belongs to another list; leave it out to start anew")
     direction, at_ms, key = (part.decode() for part in match.groups())
@@ -86,9 +86,9 @@ def decode_cursor(scope: str, text: str) -> Cursor:
 
 
 def _spell(raw: bytes) -> str:
-    """The one spelling of a cursor's bytes: base64 has several for a last character, and reads over others.
+    """Return the canonical text of a cursor's bytes: base64 decodes others to the same bytes.
 
-    The first character keeps it from being digits alone, which would be an offset.
+    The first character keeps it from being digits only, which would be an offset.
     """
     return "c" + urlsafe_b64encode(raw).rstrip(b"=").decode()
 

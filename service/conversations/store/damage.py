@@ -1,4 +1,4 @@
-"""Stored records that are not what the service wrote: said in the log and counted, once seen."""
+"""Stored records that are not as the service wrote them: logged and counted when found."""
 
 import logging
 import re
@@ -26,14 +26,14 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
-# A record is named in the log once an hour, and no more records in an hour than these.
+# A record is named in the log once an hour, and at most so many records in an hour.
 _SILENCE_SECONDS = 3600.0
 _MAX_NAMED = 1000
 _named: OrderedDict[tuple[str, str], float] = OrderedDict()
 
 
 def report_damage(kind: str, id: str) -> None:
-    """Count a damaged record, and name it in the log if it was not lately."""
+    """Count a damaged record, and name it in the log unless that was done lately."""
     DAMAGED_RECORDS.labels(kind).inc()
     now = monotonic()
     while _named and next(iter(_named.values())) < now - _SILENCE_SECONDS:
@@ -46,7 +46,7 @@ def report_damage(kind: str, id: str) -> None:
 
 
 def report_conversations(ids: Iterable[bytes]) -> None:
-    """Report conversations that a function passed over, whatever stands in the place of their ids."""
+    """Report conversations that a function skipped; their ids may be any bytes."""
     for id in ids:
         report_damage("conversation", id.decode(errors="backslashreplace"))
 
@@ -59,7 +59,7 @@ def damaged(kind: str, id: str) -> DamagedRecordError:
 
 _BOUNDS = {
     b"too many tags": ("tags", "a conversation has 1000 at most"),
-    b"too many conversations": ("message.id", "100 conversations have a message of this id, and no more may"),
+    b"too many conversations": ("message.id", "100 conversations have a message with this id, which is the maximum"),
 }
 
 
@@ -67,8 +67,8 @@ def checked(reply: Any) -> Any:
     """Return the reply of a function.
 
     Raises:
-        DamagedRecordError: The function found something damaged that it cannot do without.
-        InvalidFieldError: There would be too much of something.
+        DamagedRecordError: A record that the function needs is damaged.
+        InvalidFieldError: A limit would be exceeded.
     """
     if isinstance(reply, list) and reply and reply[0] == b"damaged":
         raise damaged(reply[1].decode(), reply[2].decode(errors="backslashreplace"))
@@ -86,16 +86,16 @@ def is_id(text: str) -> bool:
 
 
 def read_count(text: bytes) -> int | None:
-    """Return a stored number that counts things; None where it is none, as is_count in lua/lib/checks.lua has it."""
-    # Python refuses to make a number of thousands of digits.
+    """Return a stored count; None if it isn't one, as in is_count of lua/lib/checks.lua."""
+    # Python refuses to convert thousands of digits.
     return int(text) if len(text) < 11 and text.isdigit() else None
 
 
 def read_object(kind: str, id: str, text: bytes) -> JsonObject:
-    """Return the object of a stored JSON text; no text is an empty object.
+    """Return the object in a stored JSON text; an empty text is an empty object.
 
     Raises:
-        DamagedRecordError: It is something else.
+        DamagedRecordError: It isn't an object.
     """
     try:
         return load_json(text)
@@ -107,7 +107,7 @@ def read_document(id: str, text: bytes) -> JsonObject:
     """Return the stored metadata of a conversation.
 
     Raises:
-        DamagedRecordError: It is something else.
+        DamagedRecordError: It isn't valid metadata.
     """
     document = read_object("conversation", id, text)
     if not is_document(document):
@@ -119,7 +119,7 @@ def read_changes(kind: str, id: str, text: bytes) -> JsonObject:
     """Return the stored changes of a message's or a channel's metadata.
 
     Raises:
-        DamagedRecordError: They are something else.
+        DamagedRecordError: They aren't valid changes.
     """
     changes = read_object(kind, id, text)
     if not is_changes(changes):

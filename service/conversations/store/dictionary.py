@@ -1,7 +1,7 @@
 """Word dictionaries: the words in use in a field, mirrored from Redis piece by piece.
 
-Redis appends new words; a mirror asks only for what it has not seen. Words lie in blocks of text, one a line, which a
-pattern searches with the speed of `str.find` and `re`. What a pattern found in a full block is kept.
+Redis appends new words; a mirror fetches only those it has not seen. Words are kept in blocks of text, one per line,
+which a pattern searches at the speed of `str.find` and `re`. What a pattern finds in a full block is cached.
 """
 
 import asyncio
@@ -20,13 +20,13 @@ _KEPT_PATTERNS = 64
 _LONGEST_TURN_SECONDS = 0.005
 
 
-# Values of these become part of a query as they are, others as index terms.
+# Values of these fields become part of a query as they are, others as index terms.
 _VALUE_FIELDS = frozenset(field.name for field in FIELDS if field.is_tag)
 _VALUE = re.compile(rb"[!-~]+")
 
 
 def read_word(field: str, stored: bytes) -> str | None:
-    """Return a word of a field's dictionary; None where it cannot be one."""
+    """Return a word of a field's dictionary; None if it cannot be one."""
     if field in _VALUE_FIELDS:
         return stored.decode() if _VALUE.fullmatch(stored) else None
     try:
@@ -37,13 +37,13 @@ def read_word(field: str, stored: bytes) -> str | None:
 
 
 class Dictionary:
-    """The words of one field in one partition, in the order in which they came."""
+    """The words of one field in one partition, in order of arrival."""
 
     def __init__(self) -> None:
         self.size = 0
-        """Words known."""
+        """Number of known words."""
         self.mark = b"0"
-        """What tells in Redis that the last of them is the last: see unknown_words in lua/lib/dictionary.lua."""
+        """Identifies the last of them in Redis: see unknown_words in lua/lib/dictionary.lua."""
         self._blocks: list[str] = []
         self._last: list[str] = []
         self._last_block = "\n"
@@ -61,7 +61,7 @@ class Dictionary:
         self._last_block = _block(self._last)
 
     async def search(self, pattern: WordPattern) -> list[str]:
-        """Return the words that match, with a pause now and then for other calls."""
+        """Return the words that match; yields to other calls now and then."""
         found = self._found.setdefault(pattern, [])
         self._found.move_to_end(pattern)
         if len(self._found) > _KEPT_PATTERNS:

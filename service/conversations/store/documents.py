@@ -1,4 +1,4 @@
-"""The two shapes of what is stored: protobuf messages on the outside, parts of Redis hashes on the inside."""
+"""Converts between protobuf messages and the parts of Redis hashes."""
 
 import json
 import math
@@ -27,13 +27,13 @@ __all__ = [
     "to_struct",
 ]
 
-# A word of no field, between the values of an array: no exact phrase reaches from one value into the next.
+# Separates the values of an array: it is no field's term, so no exact phrase spans two values.
 _GAP = "g"
 
 MAX_DOCUMENT_BYTES = 64 * 1024
-"""How large the metadata of one thing may grow, as protobuf: a page of 100 conversations has to fit into one answer."""
+"""Maximum size of one record's metadata as protobuf: a page of 100 conversations has to fit into one answer."""
 
-# Twice what is taken: each change of metadata may stand in an object of its own.
+# Twice what is accepted: each change of metadata may be in its own object.
 _MAX_STORED_LEVELS = 64
 
 
@@ -74,33 +74,33 @@ def dump_json(document: JsonObject) -> str:
 
 
 def dump_document(document: JsonObject) -> str:
-    """Return JSON text of a document that changes have built up.
+    """Return JSON text of a document after changes.
 
     Raises:
         InvalidFieldError: It has grown beyond MAX_DOCUMENT_BYTES.
     """
     text = dump_json(document)
-    # As protobuf, JSON grows to six times its size at most: most documents need no closer look.
+    # JSON grows to at most six times its size as protobuf, so most documents need no exact check.
     if 6 * len(text) > MAX_DOCUMENT_BYTES:
         check_size(to_struct(document))
     return text
 
 
 def check_size(document: Struct) -> None:
-    """Refuse a document that has grown beyond MAX_DOCUMENT_BYTES."""
+    """Raise InvalidFieldError if a document has grown beyond MAX_DOCUMENT_BYTES."""
     if document.ByteSize() > MAX_DOCUMENT_BYTES:
         raise InvalidFieldError("metadata", f"would grow beyond {MAX_DOCUMENT_BYTES} bytes")
 
 
 def load_json(text: bytes) -> JsonObject:
-    """Return the object of a JSON text; no text is an empty object.
+    """Return the object in a JSON text; an empty text is an empty object.
 
     Raises:
-        ValueError: It is none, is nested deeper than anything that is taken, or has a number or text that JSON has not.
+        ValueError: It isn't an object, is nested too deep, or has a number or text that JSON does not allow.
     """
     try:
         document = json.loads(text) if text else {}
-        # Refuses numbers that are not finite, and halves of surrogate pairs.
+        # Rejects non-finite numbers and lone surrogates.
         json.dumps(document, ensure_ascii=False, allow_nan=False).encode()
     except RecursionError:
         document = None
@@ -120,7 +120,7 @@ def _is_shallow(value: Any, levels: int) -> bool:
 
 
 def is_document(document: JsonObject) -> bool:
-    """Return whether an object can be a conversation's metadata save tags and state."""
+    """Return whether an object can be a conversation's metadata except tags and state."""
     contact, user_data = document.get("contact", {}), document.get("user_data", {})
     return (
         isinstance(contact, dict)
@@ -131,7 +131,7 @@ def is_document(document: JsonObject) -> bool:
 
 
 def message_bytes(message: message_pb2.Message, metadata: Struct) -> bytes:
-    """Return the stored bytes of a message with its metadata as it is now.
+    """Return the stored bytes of a message with the given metadata.
 
     Raises:
         InvalidFieldError: The metadata has grown beyond MAX_DOCUMENT_BYTES.
@@ -144,7 +144,7 @@ def message_bytes(message: message_pb2.Message, metadata: Struct) -> bytes:
 
 
 def channel_head(channel: channel_pb2.Channel) -> bytes:
-    """Return the bytes of a channel save its metadata."""
+    """Return the bytes of a channel except its metadata."""
     head = channel_pb2.Channel()
     head.CopyFrom(channel)
     head.ClearField("metadata")
@@ -152,7 +152,7 @@ def channel_head(channel: channel_pb2.Channel) -> bytes:
 
 
 def channel_metadata(metadata: JsonObject) -> tuple[bytes, bytes]:
-    """Return the bytes of a channel's metadata field, without a name that is blank or no text; and `1` without one."""
+    """Return the bytes of a channel's metadata field, without a name that is blank or not text; and `1` if unnamed."""
     metadata, name = dict(metadata), metadata.get("name")
     has_name = isinstance(name, str) and not terms.is_blank(name)
     if not has_name:
@@ -161,7 +161,7 @@ def channel_metadata(metadata: JsonObject) -> tuple[bytes, bytes]:
 
 
 class DocumentParts(TypedDict):
-    """What is stored beside a conversation's metadata document, each empty where there is nothing."""
+    """What is stored beside a conversation's metadata document; each part may be empty."""
 
     name: bytes
     """Contact.display_name as protobuf bytes."""
@@ -174,7 +174,7 @@ class DocumentParts(TypedDict):
     terms: str
     """Index terms of the leaves."""
     words: dict[str, list[str]]
-    """By the name of each dictionary."""
+    """Words by dictionary name."""
 
 
 def document_parts(document: JsonObject) -> DocumentParts:
@@ -219,7 +219,7 @@ def document_parts(document: JsonObject) -> DocumentParts:
 
 
 def _leaves(value: Any, path: tuple[str, ...]) -> Iterator[tuple[str, str]]:
-    """Yield dotted path and text of every leaf; the values of an array stand at the array's path."""
+    """Yield dotted path and text of every leaf; the values of an array have the array's path."""
     if isinstance(value, dict):
         for key, inner in value.items():
             yield from _leaves(inner, (*path, key))
@@ -244,6 +244,6 @@ def _leaf_texts(value: str | bool | int | float | None) -> tuple[str, ...]:
 
 
 def shown_number(number: float) -> str:
-    """Return a number as the JSON of an answer has it: as C prints it by %.15g, or %.17g where that is another."""
+    """Return a number as it appears in JSON answers: C's %.15g, or %.17g if that is inexact."""
     short = f"{number:.15g}"
     return short if float(short) == number else f"{number:.17g}"

@@ -1,4 +1,4 @@
-"""Everything in the store as events that restore it."""
+"""Exports the whole store as events that restore it."""
 
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from math import copysign
@@ -20,7 +20,7 @@ from conversations.v1 import event_pb2
 
 __all__ = ["Export"]
 
-# In this order: a conversation stops to wait, and never begins to.
+# In this order: a waiting conversation may become a full one, never the reverse.
 _CONVERSATIONS = ("waiting", "conversations")
 _IDS_AT_ONCE = 100
 _MESSAGES_AT_ONCE = 500
@@ -38,21 +38,21 @@ class Export:
         self._tags = tags
 
     async def count(self) -> int:
-        """Return how many conversations there are, those that wait for a message included."""
+        """Return the number of conversations, including those that wait for a message."""
         counts: list[int] = await self._client.call_all([Call(p, "count_conversations") for p in self._partitions])
         return sum(counts)
 
     async def batches(
         self, leave_out: Callable[[str, str], None] = report_damage
     ) -> AsyncIterator[tuple[int, list[str]]]:
-        """Yield how many conversations a batch completes, and its lines: each the JSON of one Event.
+        """Yield the number of conversations that a batch completes, and its lines: each the JSON of one Event.
 
         Channels and tags come first, then what waits for a message, then each conversation with its messages in order,
-        its metadata and when it was read. Nothing that was there before is missing, whatever moves meanwhile: what no
-        longer waits is found as what it has become. What moves may come twice, which does no harm on import.
+        its metadata and its time of reading. Nothing that existed at the start is missed, even if it stops waiting
+        meanwhile. What moves may come twice, which does no harm on import.
 
         Args:
-            leave_out: Called with kind and id of a record that is damaged; everything else goes on.
+            leave_out: Called with kind and id of each damaged record; the export continues without it.
         """
         seen = set()
         async for _, id in self._scan("channels", leave_out):
@@ -98,10 +98,10 @@ class Export:
                         leave_out(f"entry of the set of {kind}", id)
 
     async def _channel(self, id: str) -> list[str]:
-        """A copy in another partition has nothing that home does not have."""
+        """Read a channel from its home partition, where it is complete."""
         _, own, changes, head, source = await self._call(self._partitions.of(id), "read_channel", id)
         lines = []
-        # Where no event of the channel came, its messages make it again.
+        # A channel without an event is restored by its messages.
         if head and (source or own not in (b"", b"{}")):
             channel = sound_channel(head, id)
             if channel is None:
@@ -151,7 +151,7 @@ class Export:
 
 
 async def _passing(part: Coroutine[Any, Any, _T], leave_out: Callable[[str, str], None]) -> _T | None:
-    """Return a part of an export; None where it is damaged, which is left out."""
+    """Return a part of an export; None if it is damaged and left out."""
     try:
         return await part
     except DamagedRecordError as error:
@@ -190,9 +190,9 @@ def _line(event: event_pb2.Event) -> str:
 
 
 def _with_integers(value: Any) -> Any:
-    """Return JSON in which whole numbers are written as such: 4504420, not 4504420.0.
+    """Return JSON with whole numbers as integers: 4504420, not 4504420.0.
 
-    The others of protobuf's numbers stay: negative zero, and what is beyond the integers that JSON's readers keep.
+    Negative zero stays a float, as do numbers beyond the integers that are exact in JSON.
     """
     match value:
         case dict():

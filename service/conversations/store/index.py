@@ -1,4 +1,4 @@
-"""The RediSearch indexes, one for each partition, each behind an alias.
+"""The RediSearch indexes: one per partition, each behind an alias.
 
 Source:
     https://redis.io/docs/latest/commands/ft.create/
@@ -40,7 +40,7 @@ _OPTIONS: dict[str, Any] = {"stopwords": [], "no_highlight": True, "no_term_freq
 _ID, *_OTHERS = map(_index_field, stored_fields())
 _SCHEMA = [_plain_field(TERMS_KEY, "TEXT", "NOSTEM"), _ID, _plain_field(ID_START_KEY, "NUMERIC"), *_OTHERS]
 
-# How text becomes terms belongs to the schema: documents of another way are not found.
+# The encoding of terms is part of the schema: documents with another encoding are not found.
 _TERMS = (
     terms.name_term("ada"),
     terms.name_term("\u00e9"),
@@ -67,7 +67,7 @@ def _alias(partition: int) -> str:
 
 
 async def _info(redis: Any, name: str) -> dict[str, Any] | None:
-    """Return what RediSearch says of an index or alias, or None where there is none."""
+    """Return RediSearch's information on an index or alias; None if there is none."""
     try:
         info: dict[str, Any] = await redis.ft(name).info()
     except exceptions.ResponseError as error:
@@ -92,7 +92,7 @@ async def _create(redis: Any, partition: int, number: int) -> str:
 
 
 async def create_index(redis: Any, partition: int) -> None:
-    """Create a partition's index, unless there is one. Where there are documents already, `progress` makes it live."""
+    """Create a partition's index if it is missing. If there are documents, `progress` makes it live."""
     if await _own_indexes(redis, partition):
         return
     empty = not await redis.exists(f"recent:{{{partition}}}")
@@ -103,10 +103,9 @@ async def create_index(redis: Any, partition: int) -> None:
 
 
 async def progress(redis: Any, partition: int) -> float:
-    """Return which part of a partition's documents is indexed: 1.0 when the index is complete and live.
+    """Return the fraction of a partition's documents that are indexed: 1.0 when the index is complete and live.
 
-    An index without its alias is not live: nothing is found in it, rather than a part. It gets the alias once it is
-    complete.
+    An index gets its alias when it is complete: until then searches fail, rather than find only a part.
     """
     info = await _info(redis, _alias(partition))
     if info is not None:
@@ -122,7 +121,7 @@ async def progress(redis: Any, partition: int) -> float:
 
 
 async def document_count(redis: Any, partition: int) -> int | None:
-    """Return how many documents the live index of a partition has; None where there is none."""
+    """Return the number of documents in a partition's live index; None if there is none."""
     info = await _info(redis, _alias(partition))
     return int(_text(info["num_docs"])) if info is not None else None
 
@@ -146,7 +145,7 @@ def _number(name: str) -> int:
 
 @contextmanager
 def _ignored(text: str) -> Iterator[None]:
-    """Pass over an error that says that another worker was faster."""
+    """Ignore an error with this text, which means that another worker was faster."""
     try:
         yield
     except exceptions.ResponseError as error:
@@ -162,23 +161,23 @@ def _part_indexed(info: dict[str, Any] | None) -> float:
 
 
 async def rebuild_index(redis: Any, partition: int) -> AsyncIterator[float]:
-    """Build a fresh index beside the live one and swap it in; both are fed meanwhile.
+    """Build a fresh index beside the live one and swap it in; both are updated meanwhile.
 
     Yields:
-        Which part is done, up to 1.0 when the fresh index is live.
+        The fraction that is done, up to 1.0 when the fresh index is live.
     """
     own = await _own_indexes(redis, partition)
     live = await _info(redis, _alias(partition))
-    for left in own:
-        # What an interrupted rebuild left behind.
-        if live is None or left != _text(live["index_name"]):
-            await redis.ft(left).dropindex()
+    for existing in own:
+        # Left behind by an interrupted rebuild.
+        if live is None or existing != _text(live["index_name"]):
+            await redis.ft(existing).dropindex()
     name = await _create(redis, partition, _number(own[-1]) + 1 if own else 1)
     try:
         while (part := _part_indexed(await _info(redis, name))) < 1.0:
             yield part
             await asyncio.sleep(0.1)
-        # Whether there was one before or not.
+        # Creates the alias if it is missing.
         await redis.ft(name).aliasupdate(_alias(partition))
     except BaseException:
         await redis.ft(name).dropindex()

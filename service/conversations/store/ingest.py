@@ -1,4 +1,4 @@
-"""The way in for changes: each applied atomically, those of a subject in their order, those of several side by side."""
+"""Applies changes: each atomically, those of one subject in order, those of several subjects concurrently."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -29,11 +29,11 @@ __all__ = ["Ingest"]
 
 
 # By index.
-_Refused = dict[int, InvalidFieldError | DamagedRecordError]
+_Rejected = dict[int, InvalidFieldError | DamagedRecordError]
 
 
 class Ingest:
-    """The way in for events."""
+    """Applies the changes that events make."""
 
     def __init__(
         self, client: Client, conversations: Conversations, messages: Messages, channels: Channels, tags: Tags
@@ -47,28 +47,27 @@ class Ingest:
     async def apply(self, changes: Sequence[Change]) -> dict[int, InvalidFieldError | DamagedRecordError]:
         """Apply changes; when it returns, every reader sees them.
 
-        Changes of different subjects do not depend on each other, except that conversations get a deleted tag again
-        only after the change that brings it back.
+        Changes of different subjects are independent, except that conversations get a deleted tag only after the
+        change that restores it.
 
         Returns:
-            By index, the changes that were refused for what they would have made of what is stored, or because that is
-            damaged.
+            By index, the errors of rejected changes: their result would be invalid, or a stored record is damaged.
         """
-        refused: _Refused = {}
+        rejected: _Rejected = {}
         for _, run in groupby(enumerate(changes), key=lambda numbered: isinstance(numbered[1], PutTag)):
             lanes: dict[str, list[tuple[int, Change]]] = {}
             for index, change in run:
                 lanes.setdefault(subject_of(change), []).append((index, change))
-            await self._run(lanes, refused)
-        return refused
+            await self._run(lanes, rejected)
+        return rejected
 
-    async def _run(self, lanes: Mapping[str, Sequence[tuple[int, Change]]], refused: _Refused) -> None:
-        """Run all lanes side by side; what others are changing just then waits for its turn."""
+    async def _run(self, lanes: Mapping[str, Sequence[tuple[int, Change]]], rejected: _Rejected) -> None:
+        """Run all lanes concurrently; a subject that another call is changing waits for its turn."""
         turns = self._client.turns
         together, taken, later = [], [], []
         try:
             for subject, lane in lanes.items():
-                steps = self._in_turn(lane, refused)
+                steps = self._in_turn(lane, rejected)
                 if not any(reads_first(change) for _, change in lane):
                     together.append(steps)
                 elif turns.take(subject):
@@ -84,15 +83,15 @@ class Ingest:
             for subject in taken:
                 turns.give(subject)
 
-    def _in_turn(self, lane: Sequence[tuple[int, Change]], refused: _Refused) -> Steps[None]:
+    def _in_turn(self, lane: Sequence[tuple[int, Change]], rejected: _Rejected) -> Steps[None]:
         for index, change in lane:
             try:
                 yield from self._steps(change)
             except (InvalidFieldError, DamagedRecordError) as error:
-                refused[index] = error
+                rejected[index] = error
 
     def _steps(self, change: Change) -> Steps[None]:
-        """Return what a change does."""
+        """Return the steps of a change."""
         match change:
             case PutChannel(channel):
                 return self._channels.put_steps(channel)

@@ -1,9 +1,9 @@
-"""How calls travel to Redis: those that come while others are on their way leave together.
+"""Sends calls to Redis in pipelines: calls that arrive while others are in flight are sent together.
 
-Redis does one thing at a time anyway, and a pipeline of many calls costs both sides less than as many exchanges. A lane
-is a queue and, as a rule, one connection: one pipeline after the other. Where an answer is overdue, those who wait go
-on over another connection. An answer that does not come while Redis answers a probe is lost, and its calls are sent
-again. That may apply a call twice, which every function of the library has to bear.
+Redis is single-threaded anyway, and a pipeline of many calls costs both sides less than as many exchanges. A lane is a
+queue and, normally, one connection with one pipeline at a time. When a reply is overdue, waiting calls use another
+connection. A reply that does not come although Redis answers a probe is lost, and its calls are sent again. That may
+apply a call twice, so every function of the library has to be idempotent.
 """
 
 import asyncio
@@ -20,13 +20,13 @@ from conversations.store.functions import Call
 
 __all__ = ["Lane"]
 
-# Of one pipeline: nobody waits longer for others than these take.
+# Limits of one pipeline; they bound how long its first caller waits.
 _MAX_CALLS = 64
 _MAX_COST_MS = 100
-# Less, and a crowd of callers fills pipelines with half as much; each turn costs a lone caller some microseconds.
+# With fewer turns of the loop, many callers fill pipelines half as much; each turn costs a lone caller microseconds.
 _TURNS_TO_JOIN = 4
 
-_LOOK_SECONDS = 0.25
+_CHECK_SECONDS = 0.25
 _OVERDUE_SECONDS = 0.25
 _SILENT_SECONDS = 1.0
 _PROBE_SECONDS = 1.0
@@ -36,17 +36,17 @@ _MAX_TRIES = 2
 
 
 class _LostError(exceptions.TimeoutError):
-    """Raised when an answer is lost on its way."""
+    """Raised when a reply is lost on its way."""
 
 
 @dataclass(slots=True, eq=False)
 class _Request:
-    """Calls of one caller, who may have gone."""
+    """Calls of one caller, which may have been cancelled."""
 
     calls: Sequence[Call]
     answered: "asyncio.Future[list[Any]]"
     caller: Caller = field(default_factory=CALLER.get)
-    since: float = field(default_factory=monotonic)
+    queued_at: float = field(default_factory=monotonic)
     tries: int = 0
 
     def answer(self, replies: list[Any]) -> None:
@@ -63,12 +63,12 @@ class _Request:
 
 @dataclass(slots=True, eq=False)
 class _Exchange:
-    """A pipeline on its way."""
+    """A pipeline in flight."""
 
     requests: Sequence[_Request]
     task: "asyncio.Task[None]"
-    heard: float = field(default_factory=monotonic)
-    """When something came back last."""
+    replied_at: float = field(default_factory=monotonic)
+    """Time of the last reply; at first, of the start."""
     interruption: Exception | None = None
 
     def interrupt(self, why: Exception) -> None:
@@ -78,22 +78,22 @@ class _Exchange:
 
 
 class Lane:
-    """Requests that wait, and the pipelines on their way."""
+    """Requests in a queue, and pipelines in flight."""
 
     def __init__(self, pool: Any, probe: Sequence[str], timeout_seconds: float) -> None:
-        """Begin with nothing to do.
+        """Start empty.
 
         Args:
             pool: Connection pool of redis-py.
             probe: A command that Redis answers whenever it answers the calls of this lane.
-            timeout_seconds: The longest that a request waits for its answer.
+            timeout_seconds: Maximum wait of a request for its replies.
         """
         self._pool = pool
         self._probe = probe
         self._timeout_seconds = timeout_seconds
         self._waiting: FairQueue[_Request] = FairQueue()
         self._exchanges: set[_Exchange] = set()
-        # Takes what waits; the others finish the exchange that made them late.
+        # Takes requests from the queue; other senders only finish their overdue exchange.
         self._sender: asyncio.Task[None] | None = None
         self._senders: set[asyncio.Task[None]] = set()
         self._connections: list[Any] = []
@@ -107,7 +107,7 @@ class Lane:
         return request.answered
 
     async def close(self) -> None:
-        """Cancel whoever waits."""
+        """Cancel all waiting requests."""
         for task in [*self._senders, *([self._prober] if self._prober else [])]:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
@@ -119,7 +119,7 @@ class Lane:
         if self._sender is None:
             self._start_sender()
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(_LOOK_SECONDS, self._look)
+            self._timer = asyncio.get_running_loop().call_later(_CHECK_SECONDS, self._check_overdue)
 
     def _start_sender(self) -> None:
         self._sender = asyncio.create_task(self._send())
@@ -132,7 +132,7 @@ class Lane:
         connection = None
         try:
             while self._waiting and self._sender is task:
-                # Requests that have arrived too, but whose turn has not come, get one to join.
+                # Lets callers that are ready to run join.
                 for _ in range(_TURNS_TO_JOIN):
                     await asyncio.sleep(0)
                 if requests := self._take():
@@ -142,12 +142,12 @@ class Lane:
                 self._connections.append(connection)
             if self._sender is task:
                 self._sender = None
-                # Only where the loop ends: nobody waits for ever.
+                # Only when the loop ends: no request waits forever.
                 while self._waiting:
                     self._waiting.pop().answered.cancel()
 
     def _take(self) -> list[_Request]:
-        """Return what goes into the next pipeline: not all of a crowd, or nobody gets an answer in time."""
+        """Return the requests for the next pipeline: with too many in one, none is answered in time."""
         taken: list[_Request] = []
         calls = cost_ms = 0
         while self._waiting and calls < _MAX_CALLS and cost_ms < _MAX_COST_MS:
@@ -159,7 +159,7 @@ class Lane:
         return taken
 
     async def _exchange(self, exchange: _Exchange, connection: Any) -> Any:
-        """Send requests and answer each as its replies come; return the connection, or None where it was lost."""
+        """Send requests and answer each as its replies come; return the connection, or None if it was lost."""
         requests = exchange.requests
         self._exchanges.add(exchange)
         is_connected = False
@@ -176,7 +176,7 @@ class Lane:
                         replies.append(await connection.read_response(timeout=math.inf))
                     except exceptions.ResponseError as error:
                         replies.append(error)
-                    exchange.heard = monotonic()
+                    exchange.replied_at = monotonic()
                 request.answer(replies)
         except BaseException as error:
             if connection is not None:
@@ -192,19 +192,19 @@ class Lane:
                 raise
             is_lost = isinstance(cause, _LostError) or (is_connected and not isinstance(cause, exceptions.TimeoutError))
             for request in requests:
-                self._try_again(request, cause, is_lost=is_lost)
+                self._retry(request, cause, is_lost=is_lost)
             return None
         finally:
             self._exchanges.discard(exchange)
         if exchange.interruption is not None:
-            # It came with the last answer, too late: nothing else of this task is to be interrupted.
+            # It came too late, with the last reply: the cancellation must not hit the task's next exchange.
             try:
                 await asyncio.sleep(0)
             except asyncio.CancelledError:
                 exchange.task.uncancel()
         return connection
 
-    def _try_again(self, request: _Request, error: Exception, *, is_lost: bool) -> None:
+    def _retry(self, request: _Request, error: Exception, *, is_lost: bool) -> None:
         request.tries += 1
         if not is_lost or request.tries == _MAX_TRIES:
             request.fail(error)
@@ -215,30 +215,30 @@ class Lane:
         await connection.disconnect(nowait=True)
         await self._pool.release(connection)
 
-    def _look(self) -> None:
-        """See to whoever has waited for long."""
+    def _check_overdue(self) -> None:
+        """Handle exchanges and requests that have waited too long."""
         now = monotonic()
         for exchange in self._exchanges:
-            silent = now - exchange.heard
+            silent = now - exchange.replied_at
             if silent > self._timeout_seconds:
-                exchange.interrupt(exceptions.TimeoutError("Redis gave no answer in time"))
+                exchange.interrupt(exceptions.TimeoutError("Redis did not answer in time"))
             elif silent > _SILENT_SECONDS and self._prober is None:
                 self._prober = asyncio.create_task(self._find_lost())
             if silent > _OVERDUE_SECONDS and exchange.task is self._sender and len(self._senders) < _MAX_SENDERS:
                 self._sender = None
         if self._waiting and self._sender is None:
             self._start_sender()
-        for request in [request for request in self._waiting if now - request.since > self._timeout_seconds]:
+        for request in [request for request in self._waiting if now - request.queued_at > self._timeout_seconds]:
             self._waiting.remove(request.caller, request)
-            request.fail(exceptions.TimeoutError("Redis gave no answer in time"))
+            request.fail(exceptions.TimeoutError("Redis did not answer in time"))
         self._timer = None
         if self._senders:
-            self._timer = asyncio.get_running_loop().call_later(_LOOK_SECONDS, self._look)
+            self._timer = asyncio.get_running_loop().call_later(_CHECK_SECONDS, self._check_overdue)
 
     async def _find_lost(self) -> None:
         """Interrupt the exchanges that stay silent although Redis answers."""
         now = monotonic()
-        silent = {exchange: exchange.heard for exchange in self._exchanges if now - exchange.heard > _SILENT_SECONDS}
+        silent = {one: one.replied_at for one in self._exchanges if now - one.replied_at > _SILENT_SECONDS}
         connection = None
         try:
             async with asyncio.timeout(_PROBE_SECONDS):
@@ -247,11 +247,11 @@ class Lane:
                 await connection.read_response(timeout=math.inf)
                 await self._pool.release(connection)
             await asyncio.sleep(_GRACE_SECONDS)
-            for exchange, heard in silent.items():
-                if exchange in self._exchanges and exchange.heard == heard:
-                    exchange.interrupt(_LostError("the answer of Redis was lost"))
+            for exchange, replied_at in silent.items():
+                if exchange in self._exchanges and exchange.replied_at == replied_at:
+                    exchange.interrupt(_LostError("the reply of Redis was lost"))
         except (exceptions.RedisError, OSError):
-            # Redis does not answer, or is busy: its answers may still come.
+            # Redis does not answer, or is busy: the replies may still come.
             if connection is not None:
                 await self._discard(connection)
         finally:

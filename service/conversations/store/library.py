@@ -1,8 +1,8 @@
-"""The library of Redis Functions: put together from `lua/`.
+"""The library of Redis Functions, assembled from `lua/`.
 
-Libraries of several versions live side by side, so that workers of several versions can. A version is a hash of the
-code, and is part of the name of the library and of each function: nobody has to remember to count it up, builds of one
-code share a library, and a worker calls exactly the functions that it was made for.
+Libraries of several versions coexist, so that workers of several versions can. The version is a hash of the code, and
+is part of the name of the library and of each function: nobody has to increment it, builds of the same code share a
+library, and a worker calls exactly the functions that it was built with.
 
 Source:
     https://redis.io/docs/latest/develop/programmability/functions-intro/
@@ -21,15 +21,15 @@ from conversations.schema import FieldKind
 __all__ = ["FACTS", "LIBRARY_PREFIX", "function_name", "library_code", "library_name", "schema_code"]
 
 LIBRARY_PREFIX = "conversations_"
-"""What the name of the library of any version begins with."""
+"""The name of a library begins with this, in any version."""
 
 _DICTIONARIES = tuple(field for field in schema.FIELDS if field.is_tag and field is not schema.ID)
 
 FACTS = ("ver", "doc", *(field.key for field in _DICTIONARIES if field.exists), "read")
-"""What a conversation has of its own, by the names of lua/lib/conversation.lua: everything else follows from these and
-from its messages."""
+"""A conversation's own facts, by the names in lua/lib/conversation.lua: everything else is derived from these and from
+its messages."""
 
-# The modules of lua/lib, each run when it is first required: as Lua's own require does, which functions do not have.
+# Runs each module of lua/lib when it is first required, like Lua's own require, which functions do not have.
 _REQUIRE = """
 local modules, loaded = {}, {}
 local function require(name)
@@ -77,15 +77,15 @@ def _body() -> str:
 
 
 def _chunks(folder: Traversable) -> dict[str, str]:
-    """Return the code of a folder's files by their names."""
+    """Return the code of a folder's files by name."""
     chunks = {file.name: file.read_text("utf-8") for file in folder.iterdir() if file.name.endswith(".lua")}
     return {name.removesuffix(".lua"): chunks[name] for name in sorted(chunks)}
 
 
 def schema_code() -> str:
-    """Return the Lua module `schema`: what functions have to know of the fields."""
+    """Return the Lua module `schema`: what functions need to know of the fields."""
     stored = schema.stored_fields()
-    # In the order in which entries of the log of changes have them.
+    # In the order of the entries in the log of changes.
     indexed = (schema.ID.key, schema.ID_START_KEY, schema.TERMS_KEY, *(f.key for f in stored if f is not schema.ID))
     numbers = (schema.ID_START_KEY, *(field.key for field in stored if field.kind is FieldKind.NUMBER))
     # The state is a leaf of the metadata too.
@@ -114,7 +114,7 @@ def schema_code() -> str:
 
 
 def _lua(value: Any) -> str:
-    """Return a value of names, terms and booleans as Lua writes it."""
+    """Return a value of names, terms and booleans as Lua code."""
     match value:
         case bool():
             return str(value).lower()

@@ -1,4 +1,4 @@
-"""Deep merging of JSON objects, and changes that can be merged before what they change is there.
+"""Deep merging of JSON objects, and changes that can be merged before the object exists that they change.
 
 A patch is a JSON object in which `null` removes a key, an object is merged and anything else replaces, as in RFC 7396.
 Patches do not compose: `{"a": null}` then `{"a": {"b": 1}}` is not one patch. Changes do: an object whose values are
@@ -44,7 +44,7 @@ def add_patch(changes: JsonObject, patch: JsonObject) -> JsonObject:
 
 
 def is_changes(document: JsonObject) -> bool:
-    """Return whether an object is changes as `add_patch` makes them."""
+    """Return whether an object is changes as made by `add_patch`."""
     for node in document.values():
         match node:
             case {"drop": True} | {"set": _} if len(node) == 1:
@@ -75,7 +75,7 @@ def _object(value: Any) -> JsonObject:
 
 
 def to_patches(changes: JsonObject) -> list[JsonObject]:
-    """Return patches that do in turn what the changes do: at most one that removes and one that sets."""
+    """Return patches that together do what the changes do: at most one that removes, then one that sets."""
     return [patch for patch in (_removals(changes), _values(changes)) if patch]
 
 

@@ -1,4 +1,4 @@
-"""Messages: read in pages, and changed by metadata events."""
+"""Messages: listed in pages and changed by metadata events."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,10 +16,10 @@ from conversations.store.partitions import Partitions
 from conversations.store.turns import tries
 from conversations.store.validation import sound_message, sound_messages
 
-# In front of the id in a place.
+# Before the id in a place.
 _PLACE_DIGITS = 10
 
-# Time in milliseconds, place with id, and the Message as field 1 of a message, or nothing where it is damaged.
+# Time in milliseconds, place with id, and the Message as field 1 of a message; empty if damaged.
 _Row = tuple[bytes, bytes, bytes]
 
 __all__ = ["MessagePage", "Messages"]
@@ -30,7 +30,7 @@ class MessagePage:
     """A page of messages, oldest first."""
 
     messages: bytes
-    """Message messages, serialised, each as field 1 of a message."""
+    """Serialized Message messages, each as field 1 of a message."""
     previous_cursor: str
     next_cursor: str
     total: int
@@ -46,11 +46,11 @@ class Messages:
     async def list_page(self, conversation_id: str, cursor_text: str, limit: int) -> MessagePage:
         """Return a page of a conversation's messages; the first page holds the newest.
 
-        Those that are damaged are counted, but not in it.
+        Damaged messages are counted but left out.
 
         Raises:
             ConversationNotFoundError: There is no such conversation.
-            CursorError: The cursor is damaged or of another list.
+            CursorError: The cursor is damaged or belongs to another list.
             DamagedRecordError: The order of its messages cannot be read.
         """
         scope = f"messages {conversation_id}"
@@ -86,7 +86,7 @@ class Messages:
     async def _sound_rows(
         self, conversation_id: str, cursor: Cursor, limit: int, found: list[_Row], more: bool
     ) -> tuple[list[_Row], bool]:
-        """Return the messages of a page of which some are damaged, as fill_page does; those of `found` were fetched."""
+        """Return the messages of a page with damaged ones, as `fill_page` does; `found` is already fetched."""
 
         async def fetch(last: _Row | None, wanted: int) -> tuple[list[_Row], bool]:
             if last is None:
@@ -102,7 +102,7 @@ class Messages:
 
         Raises:
             MessageNotFoundError: There is none.
-            DamagedRecordError: What is stored of one cannot be built upon.
+            DamagedRecordError: The stored record is damaged.
         """
         for partition in self._partitions:
             if len(checked(await self._client.call(Call(partition, "read_message_changes", (id,))))) > 2:
@@ -112,10 +112,9 @@ class Messages:
         await self._client.run_in_turn(id, self.patch_steps(id, patch))
 
     def patch_steps(self, id: str, patch: JsonObject) -> Steps[None]:
-        """Change the metadata of the messages with an id, whether they came yet or not.
+        """Change the metadata of the messages with an id, even before they arrive.
 
-        Nothing tells in which conversation a message will be that did not come yet, so every partition keeps the
-        change.
+        The conversation of a message that has not arrived is unknown, so every partition keeps the change.
         """
         for partition in self._partitions:
             for _ in tries():
@@ -140,12 +139,12 @@ def _rows(flat: Sequence[bytes]) -> list[_Row]:
 
 
 def _in_time(rows: list[_Row], cursor: Cursor) -> list[_Row]:
-    """Return the rows of a page with the oldest first."""
+    """Return the rows of a page, oldest first."""
     return rows if cursor.direction == "newer" else rows[::-1]
 
 
 def _sound_row(row: _Row) -> _Row:
-    """Return a message as it may be sent, or without bytes; one that is damaged is reported."""
+    """Return a message as it may be sent; a damaged one is reported and loses its bytes."""
     at_ms, place, item = row
     sound = sound_messages(item) if item else None
     if sound is None:

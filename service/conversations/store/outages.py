@@ -1,4 +1,4 @@
-"""Why Redis cannot be reached, in words for whoever runs the service: with the address, which clients are not told."""
+"""Why Redis cannot be reached, for the operator: with the address, which clients don't get to see."""
 
 import os
 import re
@@ -14,7 +14,7 @@ _WHERE = re.compile(r"connecting to (?:unix socket: )?(.+?)\. ", re.DOTALL)
 
 
 def explain_outage(error: StoreUnavailableError) -> str:
-    """Return a sentence that says why, and where Redis was looked for. No user or password is in it."""
+    """Return a sentence with the reason and Redis' address, without user or password."""
     where = _WHERE.search(str(error.__cause__))
     sentence = f"{error.message} at {where[1]}" if where else error.message
     why = _reason(error.__cause__)
@@ -22,7 +22,7 @@ def explain_outage(error: StoreUnavailableError) -> str:
 
 
 def _reason(error: BaseException | None) -> str | None:
-    """Return what the operating system said, which is somewhere behind an error of redis-py."""
+    """Return the operating system's message, from the causes of an error of redis-py."""
     while error is not None:
         if isinstance(error, socket.gaierror):
             return error.strerror

@@ -1,4 +1,4 @@
-"""Partitions: which one a thing lives in. Every partition is a store of its own; a list asks all of them."""
+"""Assigns records to partitions. Each partition is its own store; a list asks all of them."""
 
 from collections.abc import Iterator
 from zlib import crc32

@@ -1,4 +1,4 @@
-"""The cache of queries: what each filter asks of RediSearch, for the words that are known of a partition."""
+"""The cache of queries: the RediSearch query of each filter, for the known words of a partition."""
 
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -19,28 +19,28 @@ class CachedQuery:
     """The query of a filter in a partition."""
 
     words_known: Mapping[str, tuple[int, bytes]]
-    """Of each dictionary that it needs, how many words were known and the mark of the last."""
+    """For each dictionary that it needs, the number of known words and the mark of the last."""
     query: Query | FilterTooBroadError | None
-    """The query for that, or why there is none; None without a filter."""
+    """The query for these words, or why there is none; None without a filter."""
     search_known: bytes = b""
-    """What Redis said of the last search: with it the next one need not count again. See lua/lib/known.lua."""
+    """What Redis returned about the last search, which saves the next one counting. See lua/lib/known.lua."""
 
 
 class QueryCache:
     """Queries, and mirrors of the dictionaries that they need."""
 
     def __init__(self, max_words: int) -> None:
-        """Begin with nothing.
+        """Start empty.
 
         Args:
-            max_words: The most words that the patterns of a filter may match.
+            max_words: Maximum words that the patterns of a filter may match.
         """
         self._max_words = max_words
         self._mirrors: dict[int, dict[str, Dictionary]] = {}
         self._queries: OrderedDict[tuple[int, str], CachedQuery] = OrderedDict()
 
     async def get(self, compiled: CompiledFilter, partition: int) -> CachedQuery:
-        """Return a filter's query, for what is known of a partition's words."""
+        """Return a filter's query for the known words of a partition."""
         mirrors = self._mirrors.setdefault(partition, {})
         while True:
             dictionaries = {pattern.field: mirrors.get(pattern.field) or Dictionary() for pattern in compiled.patterns}
@@ -51,7 +51,7 @@ class QueryCache:
                 return cached
             words = {pattern: await dictionaries[pattern.field].search(pattern) for pattern in compiled.patterns}
             if _sizes(dictionaries) != known:
-                continue  # another call has learned meanwhile
+                continue  # another call has learned words
             try:
                 query: Query | FilterTooBroadError = compiled.query(words, self._max_words)
             except FilterTooBroadError as error:
@@ -64,26 +64,26 @@ class QueryCache:
             return cached
 
     def learn(self, partition: int, cached: CachedQuery, lacking: Mapping[bytes, Any]) -> None:
-        """Take in the words that a partition has beyond those that were known when it was asked.
+        """Add the words that a partition had beyond those known when it was searched.
 
         Args:
-            partition: Which one.
-            cached: The query that it was asked.
-            lacking: By the field of each dictionary, what dictionary.unknown_words of the Lua library returns.
+            partition: Its number.
+            cached: The query that was run.
+            lacking: By dictionary, what dictionary.unknown_words of the Lua library returned.
         """
         mirrors = self._mirrors.setdefault(partition, {})
         for field, known in cached.words_known.items():
             kept, mark, *words = lacking[field.encode()]
             mirror = mirrors.get(field) or Dictionary()
             if (mirror.size, mirror.mark) != known:
-                continue  # another call has learned meanwhile
+                continue  # another call has learned words
             if kept == 0:
-                # A field that nobody has needs no mirror, whatever is asked.
+                # A field without words needs no mirror.
                 mirror = Dictionary()
                 mirrors.pop(field, None)
             if words:
                 mirrors[field] = mirror
-                # What cannot be a word stands there as one that nothing has.
+                # An invalid word is replaced by one that no document has.
                 mirror.extend((read_word(field, word) or "\ufffd" for word in words), mark)
 
     def clear(self) -> None:

@@ -20,13 +20,13 @@ def open_redis(url: str, connect_seconds: float, answer_seconds: float | None) -
     """Return a client for a Redis URL; nothing is sent yet.
 
     Args:
-        url: `redis://`, `rediss://` or `unix://` as redis-py reads them, or with several hosts
+        url: `redis://`, `rediss://` or `unix://` as in redis-py, or with several hosts
             `redis+sentinel://[user:password@]host:port,host:port/service`; `rediss+sentinel` for TLS.
-        connect_seconds: The longest wait for a connection.
-        answer_seconds: The longest wait for an answer; None for whoever sees to that.
+        connect_seconds: Maximum wait for a connection.
+        answer_seconds: Maximum wait for an answer; None if the caller limits it.
 
     Raises:
-        ConfigurationError: The URL is none of these. The text never quotes the URL, which may hold a password.
+        ConfigurationError: The URL is invalid. The message never quotes the URL, which may contain a password.
     """
     options: dict[str, Any] = {"socket_timeout": answer_seconds, "socket_connect_timeout": connect_seconds}
     scheme = url.split("://", 1)[0] if "://" in url else ""
@@ -42,7 +42,7 @@ def open_redis(url: str, connect_seconds: float, answer_seconds: float | None) -
         if scheme in ("redis+sentinel", "rediss+sentinel"):
             return _sentinel(urlsplit(url), options)
     except (ValueError, TypeError):
-        # Their texts quote the URL.
+        # Their messages quote the URL.
         raise ConfigurationError(
             "The Redis URL cannot be read: is a host missing, or a port not a number up to 65535? Special characters "
             "in a user or password are written as %XX."
@@ -57,16 +57,16 @@ def _check_options(redis: "Redis") -> None:
     try:
         redis.connection_pool.make_connection()  # type: ignore[no-untyped-call]
     except TypeError:
-        raise ConfigurationError("The Redis URL has an option behind its `?` that there is not.") from None
+        raise ConfigurationError("The Redis URL has an unknown option after its `?`.") from None
 
 
 _HOST = re.compile(r"(\[[^\]]+\]|[^:\[\]]+)(?::(\d{1,5}))?")
 
 
 def _hosts(split: SplitResult, default_port: int) -> tuple[list[tuple[str, int]], dict[str, Any]]:
-    """Take a URL of several hosts apart: addresses, then user, password and TLS."""
+    """Split a URL with several hosts into addresses, and user, password and TLS."""
     if split.query or split.fragment:
-        raise ValueError("options are not read")
+        raise ValueError("options are not supported")
     credentials, _, hosts = split.netloc.rpartition("@")
     username, _, password = credentials.partition(":")
     options: dict[str, Any] = {"ssl": True} if split.scheme.startswith("rediss") else {}

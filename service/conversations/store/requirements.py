@@ -1,4 +1,4 @@
-"""What the service needs of a Redis server, checked before anything is written to it."""
+"""The requirements on a Redis server, checked before anything is written to it."""
 
 from typing import Any
 
@@ -11,16 +11,16 @@ __all__ = ["check_server"]
 _MIN_REDIS = (7, 2)
 _MIN_SEARCH = 20800
 
-# Option of the search module and in Redis 8, value, whether a number may be greater, what goes wrong otherwise.
+# Option of the search module, option of Redis 8, value, and what goes wrong otherwise.
 _OPTIONS = (
-    ("ON_TIMEOUT", "search-on-timeout", "fail", "a search that runs out of time would answer a part as if it were all"),
+    ("ON_TIMEOUT", "search-on-timeout", "fail", "a search that times out would return a part as if it were all"),
     ("MINPREFIX", "search-min-prefix", 1, "prefixes of one character would find nothing"),
     ("MAXPREFIXEXPANSIONS", "search-max-prefix-expansions", 1_000_000, "prefixes of many words would lose matches"),
 )
 
 
 async def check_server(redis: Any) -> None:
-    """Raise ConfigurationError with one sentence for each thing that is wrong with the server."""
+    """Raise ConfigurationError with one sentence for each unmet requirement."""
     info = await redis.info("server")
     version = str(info["redis_version"])
     if tuple(int(part) for part in version.split(".")[:2]) < _MIN_REDIS:
@@ -49,18 +49,18 @@ async def _search_version(redis: Any) -> int | None:
 async def _wrong_option(redis: Any, module_name: str, name: str, wanted: str | int, why: str) -> str | None:
     value = await _read_option(redis, module_name, name)
     if value is None:
-        return f"The setting {name} ({module_name} of the search module) cannot be read."
+        return f"The setting {name} ({module_name} in the search module) cannot be read."
     right = value == wanted if isinstance(wanted, str) or module_name == "MINPREFIX" else int(value) >= wanted
     if right or str(value) == str(wanted):
         return None
     return (
-        f"The search setting {module_name} is {value}, not {wanted}: {why}; set it by "
-        f"`FT.CONFIG SET {module_name} {wanted}`, or in Redis 8 by `CONFIG SET {name} {wanted}`, and in its start."
+        f"The search setting {module_name} is {value}, not {wanted}: {why}; set it with "
+        f"`FT.CONFIG SET {module_name} {wanted}`, in Redis 8 `CONFIG SET {name} {wanted}`, and in its startup options."
     )
 
 
 async def _read_option(redis: Any, module_name: str, name: str) -> str | None:
-    """Redis 8 keeps the options in its own configuration, the module in one of its own."""
+    """Return an option's value; Redis 8 has it in its own configuration, earlier versions in the module's."""
     for command in (("CONFIG", "GET", name), ("FT.CONFIG", "GET", module_name)):
         try:
             flat = [_text(item) for item in _flatten(await redis.execute_command(*command))]

@@ -1,4 +1,4 @@
-"""Searches in all partitions: a partition answers once the words that a filter's query stands on are known."""
+"""Searches all partitions; a partition answers once the words that a filter's query needs are known."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,16 +15,16 @@ from conversations.store.queries import CachedQuery, QueryCache
 __all__ = ["Reply", "Search"]
 
 Reply = dict[bytes, Any]
-"""A reply of a function that searches, by name."""
+"""A reply of a searching function, by name."""
 
-# What costs more, in milliseconds, is counted by a call of its own: to count and to find a page may take as long each.
+# A search that costs more, in milliseconds, is counted in its own call: counting may take as long as finding a page.
 _MAX_COST_AT_ONCE = 30
 
-# A search learns 10,000 words in each exchange: no dictionary has more.
+# Each exchange learns up to 10,000 words of each dictionary: none is larger than all of these.
 _MAX_EXCHANGES = 2_000
 
 
-# A search as one partition is asked for it, and the query that it is of.
+# The query, and the call that runs it in one partition.
 _SearchCall = tuple[CachedQuery, Call]
 
 
@@ -37,18 +37,18 @@ class Search:
         self._settings = settings
         self.cache = QueryCache(settings.max_filter_words)
 
-    async def ask(self, compiled: CompiledFilter, function: str, request: Mapping[str, Any]) -> list[Reply]:
-        """Call a function that searches in every partition, until none lacks words; return the replies.
+    async def run(self, compiled: CompiledFilter, function: str, request: Mapping[str, Any]) -> list[Reply]:
+        """Call a searching function in every partition until none has unknown words; return the replies.
 
         Args:
             compiled: The filter.
-            function: Its name.
-            request: What it is asked beside what lua/lib/request.lua has.
+            function: The function's name.
+            request: Its arguments besides those in lua/lib/request.lua.
 
         Raises:
-            FilterTooBroadError: The filter's patterns match too many words, its phrases too much, or it costs too much.
+            FilterTooBroadError: The filter's patterns or phrases match too much, or it costs too much.
             OutOfTimeError: The search took too long.
-            DamagedRecordError: A dictionary cannot be read, or is another one each time.
+            DamagedRecordError: A dictionary cannot be read, or keeps changing.
         """
         replies: dict[int, Reply] = {}
         counted: set[int] = set()
@@ -75,13 +75,13 @@ class Search:
         raise damaged("dictionary", ", ".join(pattern.field for pattern in compiled.patterns))
 
     async def queries(self, compiled: CompiledFilter) -> list[Query]:
-        """Return the query of each partition, with the words that patterns match.
+        """Return the query for each partition, with the words that patterns match.
 
         Raises:
             FilterTooBroadError: The filter's patterns match too many words.
             OutOfTimeError: The search took too long.
         """
-        await self.ask(compiled, "list_places", {"offset": 0, "limit": 1})
+        await self.run(compiled, "list_places", {"offset": 0, "limit": 1})
         queries = []
         for partition in self._partitions:
             query = (await self.cache.get(compiled, partition)).query
@@ -92,7 +92,7 @@ class Search:
         return queries
 
     async def known_fields(self, names: Sequence[str]) -> set[str]:
-        """Return those of some fields that have or had a word in a conversation."""
+        """Return the fields, of those named, that have or had a word in a conversation."""
         if not names:
             return set()
         replies = await self._client.call_all([Call(p, "count_words", tuple(names)) for p in self._partitions])
@@ -101,7 +101,7 @@ class Search:
     async def _search_call(
         self, compiled: CompiledFilter, partition: int, function: str, request: Mapping[str, Any], *, may_split: bool
     ) -> _SearchCall:
-        """Return a search as a partition is asked for it; may_split: what is expensive may be counted by itself."""
+        """Return the call that searches a partition; with `may_split` it may only count, if it is expensive."""
         if compiled.matches_all:
             cached = CachedQuery({}, None)
         else:
@@ -110,7 +110,7 @@ class Search:
         if cached.words_known:
             args["words"] = cached.words_known
         query = cached.query
-        # Words may have gone since a filter was too broad: Redis is asked whether what is known is still true.
+        # Words may have gone since the filter was found too broad: Redis checks whether the known ones are current.
         if query is None or isinstance(query, FilterTooBroadError):
             return cached, Call(partition, function, (packed(args), "", "", ""))
         args |= {"cost": query.cost, "max_cost": self._settings.max_filter_cost}
@@ -127,16 +127,16 @@ class Search:
         return cached, Call(partition, function, texts, 0 if known else query.cost)
 
     def _check(self, outcome: bytes, reply: Reply, cached: CachedQuery) -> None:
-        """Raise FilterTooBroadError where a search asks too much."""
+        """Raise FilterTooBroadError if a search asks too much."""
         if outcome == b"broad":
             found, limit = str(reply[b"candidates"]), str(self._settings.max_phrase_candidates)
-            sentence = f"{found} conversations may have a loose phrase; all those of a filter may have {limit} at most"
+            sentence = f"{found} conversations may have a loose phrase; at most {limit} may, for all those of a filter"
             raise FilterTooBroadError(sentence, 0, candidates=found, limit=limit)
         if outcome == b"costly":
             cost, limit = str(reply[b"cost"]), str(self._settings.max_filter_cost)
             raise FilterTooBroadError(
-                f"the filter asks too much at once: it would keep the store busy for {cost} ms, {limit} at most; "
-                "ask for fewer ranges, groups and negations, or for words that fewer conversations have",
+                f"the filter asks too much at once: it would keep the store busy for {cost} ms, at most {limit} are "
+                "allowed; use fewer ranges, groups and negations, or words that fewer conversations have",
                 0,
                 cost=cost,
                 limit=limit,

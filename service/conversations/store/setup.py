@@ -1,4 +1,4 @@
-"""What a Redis was set up with: layout of the keys, number of partitions, version of the index's schema."""
+"""The setup record of a Redis: layout of the keys, number of partitions, version of the index's schema."""
 
 from typing import Any
 
@@ -11,13 +11,13 @@ __all__ = ["LAYOUT", "MAX_PARTITIONS", "SETUP_KEY", "claim", "partition_count", 
 SETUP_KEY = "conversations:setup"
 
 LAYOUT = b"2"
-"""Changes when keys or fields get another meaning, so that this version cannot read what an earlier one wrote."""
+"""Changes when the meaning of keys or fields does, so that this version cannot read what an earlier one wrote."""
 
 MAX_PARTITIONS = 64
-"""The most that a Redis may be set up with."""
+"""Maximum partitions of a Redis."""
 
 _LOST = (
-    f"Redis holds conversations, but {SETUP_KEY}, which says in how many partitions, is gone or damaged: run "
+    f"Redis holds conversations, but {SETUP_KEY}, which has the number of partitions, is missing or damaged: run "
     "`conversations doctor --repair`."
 )
 
@@ -26,7 +26,7 @@ async def partition_count(redis: Any, wanted: int) -> int:
     """Return the number of partitions that Redis was set up with; an empty one is set up with `wanted`.
 
     Raises:
-        ConfigurationError: It cannot be told, or another version wrote what is there.
+        ConfigurationError: It is lost, or another version wrote what is stored.
     """
     kind = await redis.type(SETUP_KEY)
     layout, partitions = await redis.hmget(SETUP_KEY, "layout", "partitions") if kind == b"hash" else (None, None)
@@ -45,21 +45,21 @@ async def partition_count(redis: Any, wanted: int) -> int:
 
 
 async def was_set_up(redis: Any) -> bool:
-    """Return whether there is something that is only there after this record was written."""
+    """Return whether there is anything that is only written after the setup record."""
     if await index.partitions(redis):
         return True
     return any([await redis.exists(f"recent:{{{partition}}}") for partition in range(MAX_PARTITIONS)])
 
 
 async def claim(redis: Any, partitions: int) -> None:
-    """Write what is not there yet."""
-    # In this order: whoever sees a number of partitions sees the layout too.
+    """Write layout and number of partitions where they are missing."""
+    # In this order: a reader that sees the number of partitions sees the layout too.
     await write_once(redis, "layout", LAYOUT)
     await write_once(redis, "partitions", partitions)
 
 
 async def write_once(redis: Any, name: str, value: bytes | str | int) -> None:
-    """Write a field of the record where it is not there yet."""
-    # A Redis that takes no writes refuses one that changes nothing too, and workers have to start on it.
+    """Write a field of the setup record if it is missing."""
+    # A Redis that rejects writes also rejects those that change nothing, and workers have to start on it.
     if not await redis.hexists(SETUP_KEY, name):
         await redis.hsetnx(SETUP_KEY, name, value)

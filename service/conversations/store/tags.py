@@ -1,4 +1,4 @@
-"""Tags: created, changed, deleted, and taken off every conversation when they go."""
+"""Tags: created, changed, deleted, and removed from every conversation when deleted."""
 
 from collections.abc import Callable
 
@@ -13,7 +13,7 @@ from conversations.v1 import tag_pb2
 
 __all__ = ["Tags"]
 
-# One call changes so many conversations: a few milliseconds of Redis' time.
+# Conversations changed by one call: a few milliseconds of Redis' time.
 _CLEARED_AT_ONCE = 200
 
 
@@ -25,13 +25,13 @@ class Tags:
         self._partitions = partitions
 
     async def list_all(self, leave_out: Callable[[str, str], None] = report_damage) -> list[tag_pb2.Tag]:
-        """Return all tags that can be read, by name, then by id.
+        """Return all readable tags, by name, then by id.
 
         Args:
-            leave_out: Called with kind and id of each that cannot.
+            leave_out: Called with kind and id of each unreadable one.
 
         Raises:
-            DamagedRecordError: A partition's set of them cannot be read.
+            DamagedRecordError: A partition's set of tags cannot be read.
         """
         tags = []
         for reply in await self._client.call_all([Call(p, "list_tags") for p in self._partitions]):
@@ -45,10 +45,10 @@ class Tags:
         return sorted(tags, key=lambda tag: (tag.name, tag.id))
 
     async def create(self, tag: tag_pb2.Tag) -> None:
-        """Create a tag, whether it was created just so before or not.
+        """Create a tag; creating the same one again does nothing.
 
         Raises:
-            TagExistsError: Another one has its id.
+            TagExistsError: Another tag has its id.
         """
         await self._client.run_in_turn(tag.id, self._create_steps(tag))
 
@@ -56,13 +56,13 @@ class Tags:
         home = self._partitions.of(tag.id)
         stored = checked((yield Call(home, "get_tag", (tag.id,))))
         if stored is None:
-            yield from self._let_back_steps(tag.id)
+            yield from self._unban_steps(tag.id)
             stored = checked((yield Call(home, "create_tag", (tag.id, tag.SerializeToString()))))
         if sound_tag(stored, tag.id) != tag:
             raise TagExistsError(tag.id)
 
     async def require(self, id: str) -> None:
-        """Raise TagNotFoundError where there is no such tag. One that is damaged is there."""
+        """Raise TagNotFoundError if there is no such tag. A damaged one exists."""
         if await self._client.call(Call(self._partitions.of(id), "get_tag", (id,))) is None:
             raise TagNotFoundError(id)
 
@@ -90,23 +90,23 @@ class Tags:
                 return
 
     def put_steps(self, tag: tag_pb2.Tag) -> Steps[None]:
-        """Create or replace a tag; a deleted one comes back."""
-        yield from self._let_back_steps(tag.id)
+        """Create or replace a tag; a deleted one is restored."""
+        yield from self._unban_steps(tag.id)
         yield Call(self._partitions.of(tag.id), "put_tag", (tag.id, tag.SerializeToString()))
 
-    def _let_back_steps(self, id: str) -> Steps[None]:
+    def _unban_steps(self, id: str) -> Steps[None]:
         for partition in self._partitions:
             yield Call(partition, "unban_tag", (id,))
 
     async def delete(self, id: str) -> None:
-        """Delete a tag and take it off every conversation.
+        """Delete a tag and remove it from every conversation.
 
-        The ban comes first: from then on no conversation gains the tag. The record goes last, so that a deletion
-        that was cut off can be called again. A conversation that is damaged keeps the tag until it is mended.
+        The ban comes first: from then on no conversation gets the tag. The record goes last, so that an interrupted
+        deletion can be repeated. A damaged conversation keeps the tag until it is repaired.
 
         Raises:
             TagNotFoundError: There is none.
-            DamagedRecordError: The ban cannot be noted.
+            DamagedRecordError: The ban cannot be stored.
         """
         await self.require(id)
         for reply in await self._client.call_all([Call(p, "ban_tag", (id,)) for p in self._partitions]):

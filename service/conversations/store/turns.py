@@ -1,7 +1,7 @@
-"""Changes of one thing, one after the other.
+"""Serializes changes of the same subject.
 
-A change that needs Unicode or JSON reads, computes, and commits if nobody was faster. Of many at once, all but one
-would have worked in vain each time. Within a worker they take turns; between workers the losers try again.
+A change that needs Unicode or JSON reads, computes, and commits if there was no other change meanwhile. Of many at
+once, all but one would fail each time. Within a worker they take turns; between workers the losers retry.
 """
 
 import asyncio
@@ -13,20 +13,20 @@ from conversations.errors import OverloadedError
 
 __all__ = ["Turns", "tries"]
 
-# With sixteen workers that change one thing all the time, a call loses so often once in a hundred thousand times.
+# With sixteen workers that keep changing one subject, one call in a hundred thousand loses this often.
 _MAX_TRIES = 200
 
 
 class Turns:
-    """Turns by name, first come first served."""
+    """Turns by name, first come, first served."""
 
     def __init__(self) -> None:
-        # Of each turn that somebody has, those who wait for it.
+        # The waiting callers of each turn that is taken.
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
 
     @asynccontextmanager
     async def of(self, name: str) -> AsyncIterator[None]:
-        """Wait for a turn, and have it."""
+        """Wait for a turn, and hold it."""
         if not self.take(name):
             turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiting[name].append(turn)
@@ -42,14 +42,14 @@ class Turns:
             self.give(name)
 
     def take(self, name: str) -> bool:
-        """Take a turn that nobody has; return whether that is so."""
+        """Take a turn if it is free; return whether it was."""
         if name in self._waiting:
             return False
         self._waiting[name] = deque()
         return True
 
     def give(self, name: str) -> None:
-        """Give a turn to the next."""
+        """Give a turn to the next waiting caller."""
         waiting = self._waiting[name]
         while waiting:
             turn = waiting.popleft()
@@ -60,10 +60,10 @@ class Turns:
 
 
 def tries() -> Iterator[int]:
-    """Yield for each try of a change that others may get ahead of.
+    """Yield once for each try of a change that may conflict with others.
 
     Raises:
-        OverloadedError: The last one failed too.
+        OverloadedError: The last try failed too.
     """
     yield from range(_MAX_TRIES)
-    raise OverloadedError("too many others change the same thing at the same time; try again")
+    raise OverloadedError("too many others are changing the same thing; try again")

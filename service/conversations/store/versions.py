@@ -1,7 +1,7 @@
-"""The libraries in Redis, one for each version: noted while workers call it, and removed when none has for long.
+"""The libraries in Redis, one for each version: noted while workers call it, and removed after long disuse.
 
-A library that no worker has noted is noted by whoever finds it, so that it goes as late as if its workers ended then.
-The library of releases before there were versions, `conversations`, is never removed here: its workers note nothing.
+A library without a note gets one when it is found, so it stays as long as if its workers had just stopped. The library
+of releases before there were versions, `conversations`, is never removed here: its workers note nothing.
 """
 
 from contextlib import suppress
@@ -14,7 +14,7 @@ from conversations.store.library import LIBRARY_PREFIX, library_code, library_na
 __all__ = ["VERSIONS_KEY", "has_library", "load_library", "note_version", "remove_unused"]
 
 VERSIONS_KEY = "conversations:versions"
-"""A sorted set: names of libraries, by when a worker was last known to call them, in milliseconds of Redis' clock."""
+"""A sorted set: names of libraries, by the time of the last note, in milliseconds of Redis' clock."""
 
 
 async def has_library(redis: Any) -> bool:
@@ -23,7 +23,7 @@ async def has_library(redis: Any) -> bool:
 
 
 async def load_library(redis: Any) -> None:
-    """Load the library of this version, unless it is there."""
+    """Load the library of this version if it is missing."""
     await note_version(redis)
     if await has_library(redis):
         return
@@ -38,7 +38,7 @@ async def load_library(redis: Any) -> None:
 async def note_version(redis: Any) -> None:
     """Note that the library of this version is in use.
 
-    A Redis that takes no writes refuses this too, and workers have to start on it.
+    A Redis that rejects writes rejects this too, and workers have to start on it.
     """
     with suppress(exceptions.ResponseError):
         if await redis.type(VERSIONS_KEY) not in (b"zset", b"none"):
@@ -47,11 +47,11 @@ async def note_version(redis: Any) -> None:
 
 
 async def remove_unused(redis: Any, unused_ms: int) -> None:
-    """Remove the libraries of other versions that nobody has called for a time.
+    """Remove the libraries of other versions that have not been noted for some time.
 
     Args:
         redis: The client.
-        unused_ms: How long nobody has, in milliseconds: well above the pause between two notes of a worker.
+        unused_ms: That time: well above the interval between two notes of a worker.
     """
     with suppress(exceptions.ResponseError):
         libraries = await redis.function_list(f"{LIBRARY_PREFIX}*")
@@ -61,7 +61,7 @@ async def remove_unused(redis: Any, unused_ms: int) -> None:
 
 async def _remove_unused(redis: Any, name: str, unused_ms: int) -> None:
     async with redis.pipeline() as transaction:
-        # A worker that starts notes its version first, and then relies on the library.
+        # A starting worker notes its version before it relies on the library.
         await transaction.watch(VERSIONS_KEY)
         noted_ms = await transaction.zscore(VERSIONS_KEY, name)
         now_ms = await _now_ms(transaction)
@@ -81,7 +81,7 @@ async def _now_ms(redis: Any) -> int:
 
 
 def _name(library: Any) -> str:
-    """RESP2 answers lists, RESP3 maps."""
+    """Return the name of a library from its description, a list in RESP2, a map in RESP3."""
     facts = library if isinstance(library, dict) else dict(zip(library[::2], library[1::2], strict=True))
     name: bytes = facts[b"library_name"]
     return name.decode()

@@ -112,11 +112,11 @@ async def test_whatever_is_damaged_is_mended(
 
 ID, LATEST = conversation_id(1), message_id(12)
 HASH, MESSAGE = f"conversation:{{0}}:{ID}", f"message:{{0}}:{LATEST}"
-SHOWN = f"1 conversation is shown or found otherwise than its facts say: {ID}"
+SHOWN = f"1 conversation is shown or found differently from what its facts say: {ID}"
 LOST = f"1 conversation has lost its record, but not its messages: {ID}"
 MISCOUNTED = "1 count of unread conversations is wrong: counts:{0}"
-WRONG_TYPE = "1 key holds another type of value than it should"
-STRAY = "1 entry of a set stands for nothing: recent:{0}"
+WRONG_TYPE = "1 key has the wrong type of value"
+STRAY = "1 entry of a set has no record: recent:{0}"
 
 # What is done to the keys of a filled store, and what the doctor says; each is mended without a loss.
 DERIVED: dict[str, tuple[list[tuple[str | int, ...]], list[str]]] = {
@@ -127,7 +127,7 @@ DERIVED: dict[str, tuple[list[tuple[str | int, ...]], list[str]]] = {
         [("HSET", HASH, "lm", "x")],
         [f"{SHOWN} (lm)", f"1 conversation is not found by the index: {ID}", f"{MISCOUNTED} (5, not 4)"],
     ),
-    "list": ([("ZREM", "recent:{0}", ID)], [f"1 conversation is missing in the list, or at a wrong time: {ID}"]),
+    "list": ([("ZREM", "recent:{0}", ID)], [f"1 conversation is missing from the list, or at a wrong time: {ID}"]),
     "junk in the list": ([("ZADD", "recent:{0}", 5, "junk")], [f"{STRAY} (junk)"]),
     "line feed in the list": ([("ZADD", "recent:{0}", 5, "\n")], [f"{STRAY} (\\n)"]),
     "count": ([("HSET", "counts:{0}", "unread", "-3")], [f"{MISCOUNTED} (-3, not 5)"]),
@@ -137,16 +137,16 @@ DERIVED: dict[str, tuple[list[tuple[str | int, ...]], list[str]]] = {
         [("ZREM", f"order:{{0}}:{ID}", f"0000000003{LATEST}")],
         [f"1 message is not at its place in the order of the conversation: {LATEST}", f"{SHOWN} (lm tail)"],
     ),
-    "tag not listed": ([("SREM", "tags:{0}", tag_id(1))], [f"1 tag is missing in the list: {tag_id(1)}"]),
+    "tag not listed": ([("SREM", "tags:{0}", tag_id(1))], [f"1 tag is missing from the list: {tag_id(1)}"]),
     "channel": (
         [("HSET", f"channel:{{0}}:{CHANNEL}", "metadata", "junk")],
-        [f"1 channel cannot be read in whole: {CHANNEL} (metadata)"],
+        [f"1 channel cannot be read in full: {CHANNEL} (metadata)"],
     ),
     "dictionary": (
         [("DEL", "words:{0}:metadata.contact.avatar_url")],
         [f"1 conversation has words that the dictionaries lack: {conversation_id(3)}"],
     ),
-    "id": ([("LREM", "words:{0}:id", 1, ID)], [f"1 conversation is missing in the dictionary of ids: {ID}"]),
+    "id": ([("LREM", "words:{0}:id", 1, ID)], [f"1 conversation is missing from the dictionary of ids: {ID}"]),
     "index": ([("FT.DROPINDEX", "conversations:{0}:v1")], ["1 index is missing: conversations:{0}"]),
     "setup": (
         [("DEL", "conversations:setup")],
@@ -179,8 +179,8 @@ async def test_a_lost_record_is_made_again_from_its_messages(store: Store, clien
     await client.redis.delete(HASH)
     assert said(await doctor.examine()) == [LOST, f"{MISCOUNTED} (5, not 4)"]
     mended, left = await doctor.repair()
-    assert next(mended.sentences(mended=True)) == (
-        "1 conversation has lost its record, but not its messages (made again from the messages; what agents had added "
+    assert next(mended.sentences(repaired=True)) == (
+        "1 conversation has lost its record, but not its messages (rebuilt from the messages; what agents had added "
         f"is gone): {ID}"
     )
     assert said(left) == []
@@ -197,7 +197,7 @@ async def test_a_message_that_cannot_be_read_is_set_aside(store: Store, client: 
     await client.redis.hset(MESSAGE, ID, "junk")
     assert said(await doctor.examine()) == [
         f"1 message cannot be read: {LATEST}",
-        f"2 entries of a conversation's messages stand for no message: {ID} (0000000003{LATEST}), {ID} ({LATEST})",
+        f"2 entries of a conversation's messages belong to no message: {ID} (0000000003{LATEST}), {ID} ({LATEST})",
         f"1 conversation ends with a message that cannot be read: {ID}",
     ]
     _, left = await doctor.repair()
@@ -218,7 +218,7 @@ async def test_a_message_is_filed_by_its_own_facts(store: Store, client: Client,
     _, place, _, channel_id, rest = line.split(b" ", 4)
     await client.redis.hset(key, ID, b" ".join([b"5", place, b"1", channel_id, b"x" + rest]))
     found = said(await doctor.examine())
-    assert found[0] == f"1 message is kept with other facts than its own: {message_id(2)}"
+    assert found[0] == f"1 message is stored with facts other than its own: {message_id(2)}"
     assert said((await doctor.repair())[1]) == []
     assert await client.redis.hget(key, ID) == line
     assert (await get(store, 1)).metadata.unread_count == 1
@@ -272,7 +272,7 @@ async def test_a_second_record_and_a_strange_name_are_set_aside(store: Store, cl
     await client.redis.copy(HASH, f"conversation:{{7}}:{ID}")
     await client.redis.rename(f"message:{{0}}:{message_id(22)}", b"message:{0}:\xff")
     found = said(await doctor.examine())
-    assert found[0].startswith("3 keys have no id in their name, or lie in the wrong partition"), found
+    assert found[0].startswith("3 keys have no id in their name, or are in the wrong partition"), found
     assert any(sentence.startswith("1 conversation has a second record") for sentence in found)
     assert said((await doctor.repair())[1]) == []
     assert len(await client.redis.keys("damaged:*")) == 4
@@ -432,7 +432,7 @@ def test_the_command(redis_url: str) -> None:
             client.hset(f"conversation:{{0}}:{conversation_id(number)}", "tail", "junk")
     code, [sentence, hint] = run("--redis-url", redis_url)
     assert code == 1
-    assert sentence.startswith("6 conversations are shown or found otherwise than their facts say: ")
+    assert sentence.startswith("6 conversations are shown or found differently from what their facts say: ")
     assert sentence.endswith(" and 1 more")
     assert hint == "`conversations doctor --repair` repairs what can be repaired"
     code, [sentence, _] = run("--redis-url", redis_url, "--verbose")
@@ -440,7 +440,7 @@ def test_the_command(redis_url: str) -> None:
     code, [sentence, outcome] = run("--redis-url", redis_url, "--repair")
     assert (code, outcome) == (0, "everything is as it should be now")
     assert sentence.startswith(
-        "repaired: 6 conversations are shown or found otherwise than their facts say (made again): "
+        "repaired: 6 conversations are shown or found differently from what their facts say (rebuilt): "
     )
     assert run("--redis-url", redis_url) == (0, ["everything is as it should be"])
     assert run("--nonsense")[0] == 2

@@ -1,4 +1,4 @@
-"""Each function of the doctor finds and mends what its header says, and the one that only looks changes nothing."""
+"""Each function of the doctor finds and repairs what its header says, and the one that only looks changes nothing."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,12 +16,12 @@ HASH, ORDER, UNREAD = (f"{kind}:{{0}}:{ID}" for kind in ("conversation", "order"
 PLACE = f"0000000001{MESSAGE}"
 
 
-async def finds(client: Client, checks: str, mends: str, *args: str | bytes | int) -> Any:
+async def finds(client: Client, checks: str, repairs: str, *args: str | bytes | int) -> Any:
     """Return what both of a pair find, which is the same; the first changes nothing, after the second all is well."""
     before = {key: await client.redis.dump(key) for key in await client.redis.keys("*")}
     found = await call(client, checks, *args)
     assert {key: await client.redis.dump(key) for key in await client.redis.keys("*")} == before
-    assert sorted(map(str, await call(client, mends, *args))) == sorted(map(str, found))
+    assert sorted(map(str, await call(client, repairs, *args))) == sorted(map(str, found))
     return found
 
 
@@ -29,33 +29,33 @@ async def test_shared_keys(client: Client) -> None:
     assert await call(client, "check_shared_keys") == []
     await client.redis.set("recent:{0}", "junk")
     await client.redis.xadd("changes:{0}", {"key": "x"}, id="18446744073709551615-5")
-    assert sorted(await finds(client, "check_shared_keys", "mend_shared_keys")) == [b"changes", b"recent"]
+    assert sorted(await finds(client, "check_shared_keys", "repair_shared_keys")) == [b"changes", b"recent"]
     assert await call(client, "check_shared_keys") == []
     assert await client.redis.get("damaged:{0}:recent:{0}") == b"junk"
     # Another one of the same name loses nothing.
     await client.redis.set("recent:{0}", "again")
-    await call(client, "mend_shared_keys")
+    await call(client, "repair_shared_keys")
     assert len(await client.redis.keys("damaged:{0}:recent:{0}*")) == 2
 
 
 async def test_key_record_and_fields(client: Client) -> None:
-    assert await call(client, "mend_key", HASH) == [b"gone"]
+    assert await call(client, "repair_key", HASH) == [b"gone"]
     assert await call(client, "read_record", "conversation", ID) == [b"none"]
     await client.redis.hset(HASH, mapping={"a": "1", "b": "2"})
     assert await call(client, "read_record", "conversation", ID) == [b"hash", b"a", b"1", b"b", b"2"]
     fields = ("conversation", ID, "a", "1", "7", "b", "2", "", "c", "", "3")
-    assert await call(client, "mend_fields", *fields) == [b"ok"]
+    assert await call(client, "repair_fields", *fields) == [b"ok"]
     assert await client.redis.hgetall(HASH) == {b"a": b"7", b"c": b"3"}
     assert await client.redis.hgetall(f"damaged:{{0}}:{HASH}:fields") == {b"a": b"1", b"b": b"2"}
-    assert await call(client, "mend_fields", *fields) == [b"conflict"]
-    assert await call(client, "mend_key", HASH) == [b"ok"]
+    assert await call(client, "repair_fields", *fields) == [b"conflict"]
+    assert await call(client, "repair_key", HASH) == [b"ok"]
     assert await client.redis.hgetall(f"damaged:{{0}}:{HASH}") == {b"a": b"7", b"c": b"3"}
     await client.redis.set(f"tag:{{0}}:{tag_id(1)}", "x")
     assert await call(client, "read_record", "tag", tag_id(1)) == [b"string", b"x"]
 
 
 async def test_message(client: Client) -> None:
-    pair = ("check_message", "mend_message", MESSAGE)
+    pair = ("check_message", "repair_message", MESSAGE)
     assert await finds(client, *pair) == []
     await add_message(client)
     assert await finds(client, *pair) == []
@@ -88,15 +88,15 @@ async def test_places(client: Client) -> None:
     strays = {"junk": 5, f"0000000009{message_id(3)}": 3000, f"0000000002{message_id(2)}": 7}
     await client.redis.zadd(ORDER, strays)
     await client.redis.zadd(UNREAD, {message_id(9): 1, message_id(1): 1})
-    found = await finds(client, "check_places", "mend_places", ID, "order", 0, 9)
+    found = await finds(client, "check_places", "repair_places", ID, "order", 0, 9)
     assert found[:2] == [b"", b"0000000003"]
     assert {member.decode() for member in found[2:]} == set(strays)
-    found = await finds(client, "check_places", "mend_places", ID, "unread", 0, 9)
+    found = await finds(client, "check_places", "repair_places", ID, "unread", 0, 9)
     assert set(found[2:]) == {message_id(9).encode(), message_id(1).encode()}
     assert await client.redis.zcard(ORDER) == 2
     # What was removed stands before the next ones no more.
     await client.redis.zadd(ORDER, {"a": 1, "b": 2})
-    assert (await call(client, "mend_places", ID, "order", 0, 3))[0] == b"1"
+    assert (await call(client, "repair_places", ID, "order", 0, 3))[0] == b"1"
 
 
 async def facts(client: Client, *without: str, words: Mapping[str, Sequence[str]] | None = None) -> tuple[str, bytes]:
@@ -108,7 +108,7 @@ async def facts(client: Client, *without: str, words: Mapping[str, Sequence[str]
 
 
 async def test_facts_and_conversation(client: Client) -> None:
-    pair = ("check_conversation", "mend_conversation")
+    pair = ("check_conversation", "repair_conversation")
     assert await call(client, "read_facts", ID) == [b"none"]
     assert await finds(client, *pair, *await facts(client)) == [b"ok"]
     await commit(client, document='{"k":1}', state="OPEN", added=(tag_id(1),), words={"metadata.k": ["1"]})
@@ -152,13 +152,13 @@ async def test_facts_and_conversation(client: Client) -> None:
 async def test_members_and_membership(client: Client) -> None:
     await add_message(client)
     await client.redis.zadd("recent:{0}", {OTHER: 5, "junk": 6})
-    found = await finds(client, "check_members", "mend_members", "recent", ID, OTHER, "junk", "other")
+    found = await finds(client, "check_members", "repair_members", "recent", ID, OTHER, "junk", "other")
     assert sorted(found) == [OTHER.encode(), b"junk"]
     assert await client.redis.zrange("recent:{0}", 0, -1) == [ID.encode()]
     await client.redis.sadd("deleted_tags:{0}", tag_id(1), "junk")
-    assert await finds(client, "check_members", "mend_members", "deleted_tags", tag_id(1), "junk") == [b"junk"]
+    assert await finds(client, "check_members", "repair_members", "deleted_tags", tag_id(1), "junk") == [b"junk"]
     await client.redis.delete("channels:{0}")
-    pair = ("check_membership", "mend_membership", "channels", CHANNEL, tag_id(9))
+    pair = ("check_membership", "repair_membership", "channels", CHANNEL, tag_id(9))
     assert await finds(client, *pair) == [CHANNEL.encode()]
     assert await finds(client, *pair) == []
 
@@ -171,22 +171,22 @@ async def test_words_and_ids(client: Client) -> None:
     assert (kind, first, second) == (b"zset", b"facebook", b"x")
     assert (await call(client, "read_words", "source", 1, 5))[1] == b"x"
     assert await call(client, "read_words", "id", 0, 5) == [b"list", ID.encode(), OTHER.encode()]
-    assert await call(client, "mend_words", "source", "facebook", "again", "x", "") == [b"ok"]
+    assert await call(client, "repair_words", "source", "facebook", "again", "x", "") == [b"ok"]
     assert await client.redis.zrange("words:{0}:source", 0, -1) == [b"facebook"]
-    assert await call(client, "mend_ids", "", MESSAGE, 0, OTHER) == [b"ok"]
+    assert await call(client, "repair_ids", "", MESSAGE, 0, OTHER) == [b"ok"]
     assert await client.redis.lrange("words:{0}:id", 0, -1) == [OTHER.encode(), OTHER.encode(), MESSAGE.encode()]
 
 
 async def test_indexed_and_counts(client: Client) -> None:
-    assert await finds(client, "check_counts", "mend_counts") == []
+    assert await finds(client, "check_counts", "repair_counts") == []
     assert await call(client, "count_sets") == [0, 0, b""]
     await add_message(client)
     await add_message(client, id=message_id(2), conversation=OTHER)
     assert await call(client, "count_sets") == [2, 2, b"2"]
-    assert await finds(client, "check_indexed", "mend_indexed", ID, OTHER, MESSAGE) == []
+    assert await finds(client, "check_indexed", "repair_indexed", ID, OTHER, MESSAGE) == []
     await client.redis.hset(HASH, "ca", "junk")
-    assert await finds(client, "check_indexed", "mend_indexed", ID, OTHER) == [ID.encode()]
-    assert await finds(client, "check_counts", "mend_counts") == [b"2", b"1"]
-    assert await finds(client, "check_counts", "mend_counts") == []
+    assert await finds(client, "check_indexed", "repair_indexed", ID, OTHER) == [ID.encode()]
+    assert await finds(client, "check_counts", "repair_counts") == [b"2", b"1"]
+    assert await finds(client, "check_counts", "repair_counts") == []
     await client.redis.hset("counts:{0}", "unread", "junk")
-    assert await finds(client, "check_counts", "mend_counts") == [b"junk", b"1"]
+    assert await finds(client, "check_counts", "repair_counts") == [b"junk", b"1"]

@@ -220,7 +220,7 @@ async def test_a_message_of_one_id_is_in_a_hundred_conversations_at_most(client:
     for number in range(100):
         assert await add_message(client, conversation=conversation_id(number)) == [b"ok"]
     assert await add_message(client, conversation=conversation_id(0)) == [b"ok"]
-    with pytest.raises(InvalidFieldError, match="100 conversations have a message of this id"):
+    with pytest.raises(InvalidFieldError, match="100 conversations have a message with this id"):
         checked(await add_message(client, conversation=conversation_id(100)))
     assert await call(client, "get_conversation", conversation_id(100)) is None
 

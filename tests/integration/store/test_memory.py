@@ -25,7 +25,7 @@ from conversations.store import ConversationPatch, Store
 from conversations.store.client import Client
 from conversations.v1 import tag_pb2
 
-FULL = "the store is unavailable: Redis is out of memory and takes no writes; what frees memory works"
+FULL = "the store is unavailable: Redis is out of memory and rejects writes, except those that free memory"
 ID = conversation_id(1)
 
 

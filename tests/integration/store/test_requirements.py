@@ -18,18 +18,18 @@ from conversations.store import open_store
 from conversations.store.client import Client
 
 TIMEOUT = (
-    "The search setting ON_TIMEOUT is return, not fail: a search that runs out of time would answer a part as if it "
-    "were all; set it by `FT.CONFIG SET ON_TIMEOUT fail`, or in Redis 8 by `CONFIG SET search-on-timeout fail`, and in "
-    "its start."
+    "The search setting ON_TIMEOUT is return, not fail: a search that times out would return a part as if it were all; "
+    "set it with `FT.CONFIG SET ON_TIMEOUT fail`, in Redis 8 `CONFIG SET search-on-timeout fail`, and in its startup "
+    "options."
 )
 MINPREFIX = (
-    "The search setting MINPREFIX is 2, not 1: prefixes of one character would find nothing; set it by `FT.CONFIG SET "
-    "MINPREFIX 1`, or in Redis 8 by `CONFIG SET search-min-prefix 1`, and in its start."
+    "The search setting MINPREFIX is 2, not 1: prefixes of one character would find nothing; set it with `FT.CONFIG "
+    "SET MINPREFIX 1`, in Redis 8 `CONFIG SET search-min-prefix 1`, and in its startup options."
 )
 EXPANSIONS = (
-    "The search setting MAXPREFIXEXPANSIONS is 200, not 1000000: prefixes of many words would lose matches; set it by "
-    "`FT.CONFIG SET MAXPREFIXEXPANSIONS 1000000`, or in Redis 8 by `CONFIG SET search-max-prefix-expansions 1000000`, "
-    "and in its start."
+    "The search setting MAXPREFIXEXPANSIONS is 200, not 1000000: prefixes of many words would lose matches; set it "
+    "with `FT.CONFIG SET MAXPREFIXEXPANSIONS 1000000`, in Redis 8 `CONFIG SET search-max-prefix-expansions 1000000`, "
+    "and in its startup options."
 )
 
 

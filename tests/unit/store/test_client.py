@@ -75,7 +75,7 @@ def wire() -> Wire:
 
 @pytest.fixture
 async def client(wire: Wire, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Client]:
-    monkeypatch.setattr(lanes, "_LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(lanes, "_CHECK_SECONDS", 0.02)
     monkeypatch.setattr(lanes, "_OVERDUE_SECONDS", 0.05)
     monkeypatch.setattr(lanes, "_SILENT_SECONDS", 0.2)
     monkeypatch.setattr(lanes, "_GRACE_SECONDS", 0.02)

@@ -14,7 +14,7 @@ from conversations.store.cursors import MAX_OFFSET, Cursor, Direction, decode_cu
 SCOPE = "conversations source:facebook"
 ID = "a688d36c-a85e-44af-bc02-4248c2c97622"
 CURSOR = encode_cursor(SCOPE, "older", "1546851704000", ID)
-DAMAGED = "cursor: is damaged; use next_cursor or previous_cursor as they were answered"
+DAMAGED = "cursor: is damaged; use next_cursor or previous_cursor exactly as returned"
 ALPHABET = string.ascii_letters + string.digits + "-_"
 
 

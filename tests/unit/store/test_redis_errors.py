@@ -30,41 +30,41 @@ def told(error: Exception) -> Exception:
         ),
         (
             exceptions.ReadOnlyError("You can't write against a read only replica."),
-            "Redis is a replica and takes no writes",
+            "Redis is a replica and rejects writes",
         ),
         (
             exceptions.ReadOnlyError("You can not run script with write flag on readonly replica."),
-            "Redis is a replica and takes no writes",
+            "Redis is a replica and rejects writes",
         ),
         (
             exceptions.OutOfMemoryError("command not allowed when used memory > 'maxmemory'."),
-            "Redis is out of memory and takes no writes; what frees memory works",
+            "Redis is out of memory and rejects writes, except those that free memory",
         ),
         (
             exceptions.OutOfMemoryError("allow-oom flag is not set on the script, can not run it"),
-            "Redis is out of memory and takes no writes; what frees memory works",
+            "Redis is out of memory and rejects writes, except those that free memory",
         ),
         (
             exceptions.ResponseError("MISCONF Errors writing to the AOF file: No space left on device"),
-            "Redis cannot write its append-only file and takes no writes: No space left on device",
+            "Redis cannot write its append-only file and rejects writes: No space left on device",
         ),
         (
             exceptions.ResponseError("MISCONF Redis is configured to save RDB snapshots, but it's currently unable"),
-            "Redis cannot write its snapshots and takes no writes",
+            "Redis cannot write its snapshots and rejects writes",
         ),
         (
             exceptions.ResponseError("NOREPLICAS Not enough good replicas to write."),
-            "Redis has too few replicas and takes no writes",
+            "Redis has too few replicas and rejects writes",
         ),
         (exceptions.MasterDownError("Link with MASTER is down"), "Redis is a replica that has lost its master"),
         (exceptions.ResponseError("BUSY Redis is busy running a script."), "Redis is busy with a script"),
         (
             exceptions.ResponseError("conversations:{0}: no such index script: list_conversations, on @user_function"),
-            "the index is missing, and is being made",
+            "the index is missing, and is being built",
         ),
         (
             exceptions.ResponseError("Function not found"),
-            "Redis lost the functions of the service, and gets them again",
+            "Redis lost the service's functions, which are being loaded again",
         ),
     ],
     ids=str,

@@ -5,8 +5,8 @@ from google.protobuf.struct_pb2 import Value
 
 from conversations.store.validation import (
     SoundAnswers,
-    mended_conversation,
-    mended_row,
+    salvaged_conversation,
+    salvaged_row,
     sound_channel,
     sound_conversation,
     sound_message,
@@ -110,7 +110,7 @@ def test_what_is_sound_is_the_same_when_it_was_read() -> None:
     read = sound_conversation(data)
     assert read is not None
     assert conversation_pb2.Conversation.FromString(read) == found
-    row = mended_row(page(found))
+    row = salvaged_row(page(found))
     assert row is not None
     assert ListConversationsResponse.FromString(row).data[0] == found
     listed = sound_messages(ListMessagesResponse(data=[message()] * 2).SerializeToString())
@@ -134,7 +134,7 @@ def test_a_channel_that_is_damaged_leaves_the_conversation_sound(damage: bytes) 
     rest.ClearField("id")
     rest.ClearField("channel")
     own = around(1, ID.encode())
-    shown = mended_conversation(own + around(2, own + b"\xff" + damage) + rest.SerializeToString())
+    shown = salvaged_conversation(own + around(2, own + b"\xff" + damage) + rest.SerializeToString())
     assert shown is not None
     found.channel.CopyFrom(channel_pb2.Channel(id=ID, metadata={}))
     assert conversation_pb2.Conversation.FromString(shown) == found

@@ -1,7 +1,7 @@
-"""The doctor: compares everything in Redis with what it follows from, says what is wrong, and mends it.
+"""The doctor: compares everything in Redis with what it is derived from, reports differences, and repairs them.
 
 What sources sent and agents decided are the facts: messages, documents, states, tags, times of reading, channels.
-Everything else follows from them, and is made again where it does not: see `store/lua/lib/doctor.lua`.
+Everything else is derived from them, and is rebuilt where it differs: see `store/lua/lib/doctor.lua`.
 """
 
 from conversations.store.doctor.doctor import Doctor

@@ -1,11 +1,11 @@
-"""Channels and tags: few, and each looked at in all partitions at once."""
+"""Checks channels and tags: there are few, and each is checked in all partitions at once."""
 
 import asyncio
 from collections.abc import Sequence
 
 from conversations.store.damage import read_count
+from conversations.store.doctor.exam import Exam, Key
 from conversations.store.doctor.records import Change, Fields, channel_changes
-from conversations.store.doctor.ward import Key, Ward
 from conversations.store.validation import sound_channel, sound_tag
 from conversations.v1 import channel_pb2
 
@@ -16,75 +16,75 @@ _TRIES = 5
 _PAUSE_SECONDS = 0.1
 
 
-async def check_channels(ward: Ward, ids: Sequence[str]) -> None:
-    """Compare channels with what they are made of, and with their copies."""
+async def check_channels(exam: Exam, ids: Sequence[str]) -> None:
+    """Compare channels with what they are derived from, and with their copies."""
     for id in ids:
-        await _check_channel(ward, id)
+        await _check_channel(exam, id)
 
 
-async def _check_channel(ward: Ward, id: str) -> None:
-    home = ward.partitions.of(id)
-    records = await _read(ward, id)
+async def _check_channel(exam: Exam, id: str) -> None:
+    home = exam.partitions.of(id)
+    records = await _read(exam, id)
     copies = sorted((p for p in records if p != home), key=lambda p: -_version(records[p]))
     if not _version(records[home]) and copies and _version(records[copies[0]]):
-        # Home has lost it.
-        ward.findings.add("channel", home, id)
-        await _write(ward, home, id, records[home], records[copies[0]], (b"head", *_COPIED))
+        # Home lost it.
+        exam.findings.add("channel", home, id)
+        await _write(exam, home, id, records[home], records[copies[0]], (b"head", *_COPIED))
         records[home] = records[copies[0]]
-    is_sound = await _check_record(ward, home, id, records, _COPIED)
-    late = await _late_copies(ward, id, records, copies) if is_sound else copies
+    is_sound = await _check_record(exam, home, id, records, _COPIED)
+    late = await _late_copies(exam, id, records, copies) if is_sound else copies
     for partition in copies:
         fields = records[partition]
         differs = [name for name in _COPIED if fields.get(name, b"") != records[home].get(name, b"")]
         if partition in late and differs:
-            ward.findings.add("channel copy", partition, id, _text(differs))
-            await _write(ward, partition, id, fields, records[home], _COPIED)
-        # The head alone may be another, or missing: where no event of the channel came, its first message makes it.
-        await _check_record(ward, partition, id, records, ())
+            exam.findings.add("channel copy", partition, id, _text(differs))
+            await _write(exam, partition, id, fields, records[home], _COPIED)
+        # Only the head may differ or be missing: without an event of the channel, its first message makes it.
+        await _check_record(exam, partition, id, records, ())
         if records[home].get(b"head") and not records[partition].get(b"head") and _version(records[home]):
-            # Whatever lost it: a message would make a poorer one.
-            await _write(ward, partition, id, records[partition], records[home], (b"head",))
-    there = [p for p in records if any(records[p].values())]
-    replies = await ward.check([(p, "membership", ("channels", id)) for p in there])
-    for partition, missing in zip(there, replies, strict=True):
+            # Copied from home, as a message would make a poorer one.
+            await _write(exam, partition, id, records[partition], records[home], (b"head",))
+    holders = [p for p in records if any(records[p].values())]
+    replies = await exam.check([(p, "membership", ("channels", id)) for p in holders])
+    for partition, missing in zip(holders, replies, strict=True):
         if missing:
-            ward.findings.add("channel listed", partition, id)
+            exam.findings.add("channel listed", partition, id)
 
 
-async def _read(ward: Ward, id: str) -> dict[int, Fields]:
-    """Return what each partition has of a channel. Home is written first and read last: no copy is ahead of it."""
-    home = ward.partitions.of(id)
-    order = [*(p for p in ward.partitions if p != home), home]
+async def _read(exam: Exam, id: str) -> dict[int, Fields]:
+    """Return each partition's record of a channel. Home is written first and read last, so no copy is ahead of it."""
+    home = exam.partitions.of(id)
+    order = [*(p for p in exam.partitions if p != home), home]
     replies = []
     for some in (order[:-1], [home]):
-        replies += await ward.call([(p, "read_record", ("channel", id)) for p in some])
+        replies += await exam.call([(p, "read_record", ("channel", id)) for p in some])
     records: dict[int, Fields] = {}
     for partition, (kind, *flat) in zip(order, replies, strict=True):
         if kind not in (b"hash", b"none"):
             key = f"channel:{{{partition}}}:{id}"
-            ward.findings.add("key type", partition, key)
-            await ward.set_aside(partition, key)
+            exam.findings.add("key type", partition, key)
+            await exam.set_aside(partition, key)
         records[partition] = dict(zip(flat[::2], flat[1::2], strict=True)) if kind == b"hash" else {}
     return records
 
 
 async def _check_record(
-    ward: Ward, partition: int, id: str, records: dict[int, Fields], names: Sequence[bytes]
+    exam: Exam, partition: int, id: str, records: dict[int, Fields], names: Sequence[bytes]
 ) -> bool:
-    """Report what is wrong with a record, of these fields and the head; return whether nothing is."""
+    """Report faults in a record's head and the named fields; return whether there are none."""
     fields = {name: value for name, value in records[partition].items() if name not in _COPIED or name in names}
     elsewhere = [_sound(records[p], id) for p in records if p != partition]
     changes = list(channel_changes(id, fields, [channel for channel in elsewhere if channel is not None]))
     if changes:
-        ward.findings.add("channel", partition, id, _text([change.field for change in changes]))
-        await ward.mend_fields("channel", partition, id, changes)
+        exam.findings.add("channel", partition, id, _text([change.field for change in changes]))
+        await exam.repair_fields("channel", partition, id, changes)
         records[partition] = {**records[partition], **{change.field: change.new for change in changes}}
     return not changes
 
 
-async def _late_copies(ward: Ward, id: str, records: dict[int, Fields], copies: Sequence[int]) -> list[int]:
-    """Return the copies that do not come to be what home is, or was a moment ago: each change writes them in turn."""
-    home = ward.partitions.of(id)
+async def _late_copies(exam: Exam, id: str, records: dict[int, Fields], copies: Sequence[int]) -> list[int]:
+    """Return the copies that do not catch up with home after a while: each change writes them one by one."""
+    home = exam.partitions.of(id)
     least = _version(records[home])
 
     def is_late(partition: int) -> bool:
@@ -98,7 +98,7 @@ async def _late_copies(ward: Ward, id: str, records: dict[int, Fields], copies: 
         if not late:
             break
         await asyncio.sleep(_PAUSE_SECONDS)
-        records.update(await _read(ward, id))
+        records.update(await _read(exam, id))
         late = [partition for partition in late if is_late(partition)]
     return late
 
@@ -116,22 +116,22 @@ def _sound(fields: Fields, id: str) -> channel_pb2.Channel | None:
     return sound_channel(head + fields.get(b"metadata", b""), id) or sound_channel(head, id)
 
 
-async def _write(ward: Ward, partition: int, id: str, fields: Fields, wanted: Fields, names: Sequence[bytes]) -> None:
+async def _write(exam: Exam, partition: int, id: str, fields: Fields, wanted: Fields, names: Sequence[bytes]) -> None:
     changes = [Change("channel", name, fields.get(name, b""), wanted.get(name, b"")) for name in names]
-    await ward.mend_fields("channel", partition, id, [change for change in changes if change.old != change.new])
+    await exam.repair_fields("channel", partition, id, [change for change in changes if change.old != change.new])
 
 
-async def check_tags(ward: Ward, keys: Sequence[Key]) -> None:
-    """Look at tags, each in the partition of its id."""
-    replies = await ward.call([(p, "read_record", ("tag", id)) for p, id in keys])
+async def check_tags(exam: Exam, keys: Sequence[Key]) -> None:
+    """Check tags, each in the partition of its id."""
+    replies = await exam.call([(p, "read_record", ("tag", id)) for p, id in keys])
     sound: list[Key] = []
     for (partition, id), (kind, *stored) in zip(keys, replies, strict=True):
         if kind == b"string" and sound_tag(stored[0], id) is not None:
             sound.append((partition, id))
         elif kind != b"none":
-            ward.findings.add("tag", partition, id)
-            await ward.set_aside(partition, f"tag:{{{partition}}}:{id}")
-    replies = await ward.check([(p, "membership", ("tags", id)) for p, id in sound])
+            exam.findings.add("tag", partition, id)
+            await exam.set_aside(partition, f"tag:{{{partition}}}:{id}")
+    replies = await exam.check([(p, "membership", ("tags", id)) for p, id in sound])
     for (partition, id), missing in zip(sound, replies, strict=True):
         if missing:
-            ward.findings.add("tag listed", partition, id)
+            exam.findings.add("tag listed", partition, id)

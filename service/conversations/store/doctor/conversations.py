@@ -1,96 +1,96 @@
-"""Messages and conversations: each against what it follows from."""
+"""Compares messages and conversations with what they are derived from."""
 
 from collections.abc import Sequence
 
 from conversations.store.damage import is_id
+from conversations.store.doctor.exam import Exam, Key
 from conversations.store.doctor.records import Change, message_changes, read_facts
-from conversations.store.doctor.ward import Key, Ward
 from conversations.store.functions import by_name, packed
 
 __all__ = ["check_conversations", "check_messages"]
 
-# Ranks of a set of messages: two milliseconds of Redis' time at most.
+# Ranks of a set of messages: at most two milliseconds of Redis' time.
 _PLACES_AT_ONCE = 500
 _TRIES = 5
 
 
-async def check_messages(ward: Ward, keys: Sequence[Key]) -> None:
-    """Look at messages, and at their places in the order of their conversations."""
-    replies = await ward.call([(p, "read_record", ("message", id)) for p, id in keys])
+async def check_messages(exam: Exam, keys: Sequence[Key]) -> None:
+    """Check messages, and their places in the order of their conversations."""
+    replies = await exam.call([(p, "read_record", ("message", id)) for p, id in keys])
     readable: list[Key] = []
     for (partition, id), (kind, *flat) in zip(keys, replies, strict=True):
         if kind not in (b"hash", b"none"):
-            ward.findings.add("message", partition, id)
-            await ward.set_aside(partition, f"message:{{{partition}}}:{id}")
+            exam.findings.add("message", partition, id)
+            await exam.set_aside(partition, f"message:{{{partition}}}:{id}")
             continue
         readable.append((partition, id))
         fields = dict(zip(flat[::2], flat[1::2], strict=True))
         changes = list(message_changes(id, fields))
         known = {change.field for change in changes}
-        # Of a conversation that lies in another partition.
+        # Messages of a conversation that belongs to another partition.
         changes += [
             Change("message", name, value, b"")
             for name, value in fields.items()
-            if name not in known and is_id(text := name.decode()) and ward.partitions.of(text) != partition
+            if name not in known and is_id(text := name.decode()) and exam.partitions.of(text) != partition
         ]
         for change in changes:
-            ward.findings.add(change.kind, partition, id)
-        await ward.mend_fields("message", partition, id, changes)
-    replies = await ward.check([(p, "message", (id,)) for p, id in readable])
+            exam.findings.add(change.kind, partition, id)
+        await exam.repair_fields("message", partition, id, changes)
+    replies = await exam.check([(p, "message", (id,)) for p, id in readable])
     for (partition, id), faults in zip(readable, replies, strict=True):
         for fault in faults[::2]:
-            ward.findings.add(f"message {fault.decode()}", partition, id)
+            exam.findings.add(f"message {fault.decode()}", partition, id)
 
 
-async def check_conversations(ward: Ward, keys: Sequence[Key]) -> None:
-    """Look at conversations that are there, wait for a message, or have left messages."""
-    highest = await _check_places(ward, keys)
+async def check_conversations(exam: Exam, keys: Sequence[Key]) -> None:
+    """Check conversations that exist, wait for a message, or have left messages behind."""
+    highest = await _check_places(exam, keys)
     pending = list(keys)
     for _ in range(_TRIES):
-        pending = await _check_facts(ward, pending, highest)
+        pending = await _check_facts(exam, pending, highest)
         if not pending:
             break
-    for partition in {p for p, _ in keys} if ward.has_index else ():
+    for partition in {p for p, _ in keys} if exam.has_index else ():
         ids = [id for p, id in keys if p == partition]
-        for id in (await ward.check([(partition, "indexed", tuple(ids))]))[0]:
-            ward.findings.add("indexed", partition, id.decode())
+        for id in (await exam.check([(partition, "indexed", tuple(ids))]))[0]:
+            exam.findings.add("indexed", partition, id.decode())
 
 
-async def _check_places(ward: Ward, keys: Sequence[Key]) -> dict[Key, bytes]:
-    """Look at what stands in the sets of messages; return the highest place of each conversation."""
+async def _check_places(exam: Exam, keys: Sequence[Key]) -> dict[Key, bytes]:
+    """Check the sets of messages; return the highest place of each conversation."""
     highest = dict.fromkeys(keys, b"0")
     slices = [(key, kind, b"0") for key in keys for kind in ("order", "unread")]
     while slices:
         calls = [(p, "places", (id, kind, first, _PLACES_AT_ONCE)) for (p, id), kind, first in slices]
         following = []
-        for (key, kind, _), (next_rank, place, *strays) in zip(slices, await ward.check(calls), strict=True):
+        for (key, kind, _), (next_rank, place, *strays) in zip(slices, await exam.check(calls), strict=True):
             highest[key] = max(highest[key], place)
             for stray in strays:
-                ward.findings.add("place", *key, stray.decode(errors="backslashreplace"))
+                exam.findings.add("place", *key, stray.decode(errors="backslashreplace"))
             if next_rank:
                 following.append((key, kind, next_rank))
         slices = following
     return highest
 
 
-async def _check_facts(ward: Ward, keys: Sequence[Key], highest: dict[Key, bytes]) -> list[Key]:
-    """Compare conversations with what their facts say; return those whose facts changed meanwhile."""
+async def _check_facts(exam: Exam, keys: Sequence[Key], highest: dict[Key, bytes]) -> list[Key]:
+    """Compare conversations with their facts; return those whose facts changed meanwhile."""
     if not keys:
         return []
     calls: list[tuple[int, str, tuple[str | bytes, ...]]] = []
-    for (p, id), reply in zip(keys, await ward.call([(p, "read_facts", (id,)) for p, id in keys]), strict=True):
+    for (p, id), reply in zip(keys, await exam.call([(p, "read_facts", (id,)) for p, id in keys]), strict=True):
         old = by_name(reply)
         new = read_facts(old)
-        asked = {"old": old, "new": new.values, "highest": highest[p, id], **new.parts}
-        calls.append((p, "conversation", (id, packed(asked))))
+        args = {"old": old, "new": new.values, "highest": highest[p, id], **new.parts}
+        calls.append((p, "conversation", (id, packed(args))))
     changed = []
-    for key, (outcome, *faults) in zip(keys, await ward.check(calls), strict=True):
+    for key, (outcome, *faults) in zip(keys, await exam.check(calls), strict=True):
         if outcome == b"conflict":
             changed.append(key)
         for fault, about in zip(faults[::2], faults[1::2], strict=True):
-            ward.findings.add(_KINDS.get(fault, fault.decode()), *key, about.decode(errors="backslashreplace"))
+            exam.findings.add(_KINDS.get(fault, fault.decode()), *key, about.decode(errors="backslashreplace"))
     return changed
 
 
-# Where a fault of mend_conversation has another name among the findings.
+# Faults of repair_conversation that have another name as findings.
 _KINDS = {b"type": "key type"}

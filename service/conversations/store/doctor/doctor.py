@@ -9,9 +9,9 @@ from conversations.settings import Settings
 from conversations.store import index
 from conversations.store.client import Client, connect
 from conversations.store.damage import read_count
-from conversations.store.doctor.examination import examine, look_again, number_text
+from conversations.store.doctor.exam import Exam
 from conversations.store.doctor.findings import Findings
-from conversations.store.doctor.ward import Ward
+from conversations.store.doctor.walk import examine, look_again, number_text
 from conversations.store.functions import Call
 from conversations.store.partitions import Partitions
 from conversations.store.redis_errors import translated_errors
@@ -21,10 +21,10 @@ from conversations.store.versions import load_library
 
 __all__ = ["Doctor"]
 
-# What is written by several calls is whole again after this long.
+# After this long, a change made by several calls is complete.
 _SECOND_LOOK_SECONDS = 0.5
-# What is mended may show something else: a message that is set aside was the latest one.
-_MAX_TREATMENTS = 3
+# A repair may reveal something else: a message that is set aside may have been the latest one.
+_MAX_REPAIRS = 3
 
 _LAYOUT = re.compile(rb"\d{1,4}")
 _SCHEMA = re.compile(rb"[0-9a-f]{12}")
@@ -33,7 +33,7 @@ _SAMPLE = 10_000
 
 
 class Doctor:
-    """Examines a Redis, also one that no worker would start on."""
+    """Examines a Redis, even one that no worker would start on."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -43,8 +43,8 @@ class Doctor:
         """Return a doctor for a Redis.
 
         Raises:
-            ConfigurationError: The URL or the server is not as the service needs it.
-            StoreUnavailableError: Redis gives no answer or is still loading.
+            ConfigurationError: The URL is invalid, or the server does not meet the requirements.
+            StoreUnavailableError: Redis does not answer or is still loading.
         """
         client = connect(settings.redis_url.get_secret_value(), settings.redis_timeout_ms)
         try:
@@ -60,54 +60,53 @@ class Doctor:
         await self._client.close()
 
     async def key_count(self) -> int:
-        """Return about how many keys an examination looks at."""
+        """Return the approximate number of keys that an examination looks at."""
         count: int = await self._client.guard(self._client.redis.dbsize())
         return count
 
     async def repair(self, advance: Callable[[int], None] = lambda _: None) -> tuple[Findings, Findings]:
-        """Mend everything, and look again; return what was mended and what is left."""
-        mended = Findings()
-        for _ in range(_MAX_TREATMENTS):
-            mended.add_all(await self.examine(repair=True, advance=advance))
+        """Repair everything, and examine again; return what was repaired and what is left."""
+        repaired = Findings()
+        for _ in range(_MAX_REPAIRS):
+            repaired.add_all(await self.examine(repair=True, advance=advance))
             left = await self.examine()
             if not left:
                 break
-        return mended, left
+        return repaired, left
 
     async def examine(
-        self, *, repair: bool = False, rests: bool = False, advance: Callable[[int], None] = lambda _: None
+        self, *, repair: bool = False, half_speed: bool = False, advance: Callable[[int], None] = lambda _: None
     ) -> Findings:
-        """Look at everything, and return what is wrong.
+        """Examine everything, and return what is wrong.
 
         Args:
-            repair: Mend it. Otherwise what was found is looked at a second time: what others were just writing is no
-                finding.
-            rests: Take twice as long, and half as much of the processor.
-            advance: Called with how many keys were looked at.
+            repair: Repair it. Otherwise findings are checked a second time, to leave out what was just being written.
+            half_speed: Take twice as long and half of the processor.
+            advance: Called with the number of keys examined since the last call.
 
         Raises:
             ConfigurationError: Another version wrote what Redis holds.
-            StoreUnavailableError: Redis gives no answer.
+            StoreUnavailableError: Redis does not answer.
         """
         findings = Findings()
         with translated_errors():
             partitions = await self._set_up(findings, repair=repair)
-            ward = Ward(self._client, partitions, findings, advance, mends=repair, rests=rests)
-            await examine(ward)
+            exam = Exam(self._client, partitions, findings, advance, repairs=repair, half_speed=half_speed)
+            await examine(exam)
             if findings and not repair:
                 await asyncio.sleep(_SECOND_LOOK_SECONDS)
-                findings = await look_again(ward)
+                findings = await look_again(exam)
         return findings
 
-    async def mend_setup(self) -> Findings:
-        """Write again how Redis was set up, where that is lost; without it no worker starts."""
+    async def repair_setup(self) -> Findings:
+        """Restore the setup record if it is lost; without it no worker starts."""
         findings = Findings()
         with translated_errors():
             await self._set_up(findings, repair=True, any_schema=True)
         return findings
 
     async def _set_up(self, findings: Findings, *, repair: bool, any_schema: bool = False) -> Partitions:
-        """Return the partitions, as Redis was set up or, where that is lost, as the keys tell."""
+        """Return the partitions, from the setup record or, if that is lost, from the keys."""
         redis = self._client.redis
         kind = await redis.type(SETUP_KEY)
         fields: dict[bytes, bytes] = await redis.hgetall(SETUP_KEY) if kind == b"hash" else {}
@@ -131,7 +130,7 @@ class Doctor:
         return Partitions(count)
 
     async def _count_partitions(self) -> int:
-        """Return the smallest number of partitions that has every index and every conversation where it is."""
+        """Return the smallest number of partitions with which every index and conversation is where it belongs."""
         places: dict[str, int] = {}
         async for key in self._client.redis.scan_iter(match="conversation:*", count=1000):
             match = _CONVERSATION.fullmatch(key)
@@ -146,9 +145,9 @@ class Doctor:
         return least
 
     async def count(self) -> list[str]:
-        """Compare only how many there are of what has to be as many; return a sentence for each difference.
+        """Compare only counts that have to agree; return a sentence for each difference.
 
-        It takes milliseconds for a million conversations.
+        This takes milliseconds for a million conversations.
         """
         sentences = []
         with translated_errors():

@@ -1,4 +1,4 @@
-"""What single records should hold: judged from their bytes, without Redis."""
+"""What single records should contain: pure checks of their bytes, without Redis."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -31,23 +31,23 @@ Fields = Mapping[bytes, bytes]
 _TIME = re.compile(rb"-?\d{1,15}")
 _COUNT = re.compile(rb"\d{1,10}")
 _KEYWORD = re.compile(rb"[!-~]+")
-# As lua/lib/message.lua has it.
+# As in lua/lib/message.lua.
 _LINE = re.compile(rb"(-?\d{1,15}) (\d{10}) ([01]) ([0-9a-f-]{36}) ([!-~]{1,64})\n(.*)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A field of a hash that should be another; empty stands for an absent one."""
+    """A wrong field of a hash, with old and new value; empty means absent."""
 
     kind: str
-    """Of finding."""
+    """The kind of finding."""
     field: bytes
     old: bytes
     new: bytes
 
 
 def message_changes(id: str, fields: Fields) -> Iterator[Change]:
-    """Yield what is wrong with the hash of a message."""
+    """Yield the wrong fields in the hash of a message."""
     version, changes = fields.get(b"version", b""), fields.get(b"changes", b"")
     for name, value in fields.items():
         if name in (b"version", b"changes"):
@@ -88,19 +88,19 @@ def _object(text: bytes) -> JsonObject | None:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """A conversation's own facts as they should be, and what follows from them."""
+    """A conversation's own facts as they should be, and what is derived from them."""
 
     values: dict[str, bytes]
-    """Those of FACTS that there are."""
+    """By name in FACTS, if present."""
     parts: DocumentParts
 
 
 def read_facts(stored: Fields) -> Facts:
-    """Return what can be read of a conversation's own facts.
+    """Return the readable facts of a conversation.
 
     Args:
-        stored: Those of FACTS that are stored, and the user data as they were made of the document: taken again where
-            they say the same, as protobuf leaves an order open.
+        stored: The stored facts, and the user data derived from the document: they are kept if they are equivalent, as
+            protobuf does not define the order of map entries.
     """
     text = stored.get(b"doc", b"")
     document = _object(text) if text else None
@@ -111,7 +111,7 @@ def read_facts(stored: Fields) -> Facts:
     except (ValueError, OverflowError):
         document, parts = None, document_parts({})
     data = stored.get(b"data", b"")
-    if _says_the_same(data, parts["data"]):
+    if _is_equivalent(data, parts["data"]):
         parts["data"] = data
     values = {name: _readable(name, stored.get(name.encode(), b"")) for name in FACTS}
     if document is None:
@@ -120,7 +120,7 @@ def read_facts(stored: Fields) -> Facts:
 
 
 def _readable(name: str, value: bytes) -> bytes:
-    """Return a fact as it should be; empty where it cannot be read."""
+    """Return a fact as it should be; empty if it cannot be read."""
     match name:
         case "doc":
             return value
@@ -136,7 +136,7 @@ def _readable(name: str, value: bytes) -> bytes:
             return value if _KEYWORD.fullmatch(value) else b""
 
 
-def _says_the_same(stored: bytes, made: bytes) -> bool:
+def _is_equivalent(stored: bytes, made: bytes) -> bool:
     metadata = conversation_pb2.ConversationMetadata
     try:
         read = metadata.FromString(stored)
@@ -150,14 +150,14 @@ _CHANNEL_FIELDS = (b"version", b"head", b"own", b"changes", *_MADE_OF_EVENTS)
 
 
 def channel_changes(id: str, fields: Fields, others: list[channel_pb2.Channel]) -> Iterator[Change]:
-    """Yield what is wrong with the hash of a channel in the partition of its id.
+    """Yield the wrong fields in the hash of a channel in the partition of its id.
 
-    What the channel's event gave is taken from what is shown where it is lost itself, then from copies.
+    Lost metadata of the channel's event is replaced by the metadata that is shown, then by that of copies.
 
     Args:
-        id: The channel's.
-        fields: What is stored.
-        others: What other partitions have of it.
+        id: The channel's id.
+        fields: The stored fields.
+        others: The copies in other partitions.
     """
     version, head, metadata, own, changes = (
         fields.get(name, b"") for name in (b"version", b"head", b"metadata", b"own", b"changes")
@@ -165,7 +165,7 @@ def channel_changes(id: str, fields: Fields, others: list[channel_pb2.Channel]) 
     known = sound_channel(head, id) or next(iter(others), None)
     kind = "channel"
     if b"head" in fields and sound_channel(head, id) is None:
-        # Where nobody has another, messages of the channel make one.
+        # If no partition has one, messages of the channel make one.
         yield Change(kind, b"head", head, channel_head(others[0]) if others else b"")
     for name in fields:
         if name not in _CHANNEL_FIELDS:
@@ -178,7 +178,7 @@ def channel_changes(id: str, fields: Fields, others: list[channel_pb2.Channel]) 
     shown = _shown_metadata(metadata) or next((to_json(other.metadata) for other in others), {})
     own_document, made = _object(own) if own else None, _object(changes) if changes else None
     if made is None or not is_changes(made):
-        # What was changed is in what was shown.
+        # The metadata that is shown includes the changes.
         own_document, made = None, {}
     if own_document is None:
         own_document = shown
@@ -192,7 +192,7 @@ def channel_changes(id: str, fields: Fields, others: list[channel_pb2.Channel]) 
     if _shown_metadata(metadata) != _shown_metadata(made_metadata):
         wanted[b"metadata"] = made_metadata
     wanted[b"unnamed"] = unnamed
-    # The source that an event gave: without one of its own a channel has what its first message said.
+    # Only an event sets the source; without one, a channel has that of its first message.
     wanted[b"source"] = known.source.encode() if known is not None and fields.get(b"source") else b""
     for name, value in wanted.items():
         if fields.get(name, b"") != value:
@@ -200,7 +200,7 @@ def channel_changes(id: str, fields: Fields, others: list[channel_pb2.Channel]) 
 
 
 def _shown_metadata(stored: bytes) -> JsonObject | None:
-    """Return the metadata that a channel is shown with; None where that cannot be read."""
+    """Return the metadata that a channel is shown with; None if it cannot be read."""
     own = channel_pb2.Channel(id="x")
     found = sound_channel(own.SerializeToString() + stored, "x") if stored else None
     return to_json(found.metadata) if found is not None and found.HasField("metadata") else None

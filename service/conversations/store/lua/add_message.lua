@@ -1,13 +1,13 @@
--- Adds a message, or replaces the one with its id. Creates conversation and channel where they are new.
+-- Adds a message, or replaces the one with its id. Creates conversation and channel if they are new.
 --
--- Keeps: created_at is the earliest sent_at, the last message the latest (of equals, the later arrival), unread the
--- contact's messages after the time of reading, whatever came twice, late or out of order.
+-- Invariant: created_at is the earliest sent_at, the last message the latest (of equals, the later arrival), unread the
+-- contact's messages after the time of reading, even if messages come twice, late or out of order.
 --
 -- ARGV: conversation id, message id, sent_at in ms, "1" from the contact or "0", channel id, source,
---       Message as protobuf bytes, version of the changes of metadata in those bytes
--- Returns: {"ok"} or {"changed", version, changes}: the message's metadata has changes that the bytes do not have;
---          {"too many conversations"} have a message of this id; {"damaged", ...} for the conversation, the message, or
---          the latest one.
+--       Message as protobuf bytes, version of the metadata changes in those bytes
+-- Returns: {"ok"}; {"changed", version, changes} if the message's metadata has changes that the bytes lack;
+--          {"too many conversations"} if as many as allowed have a message with this id; {"damaged", ...} for the
+--          conversation, the message, or the latest message.
 local keys = require("keys")
 local access = require("access")
 local checks = require("checks")
@@ -17,7 +17,7 @@ local channel = require("channel")
 local conversation = require("conversation")
 local register = require("register")
 
--- Each change of a message's metadata changes all conversations that have it.
+-- Bounded, as each change of a message's metadata changes all conversations that have it.
 local MAX_CONVERSATIONS = 100
 
 register.writing("add_message", function(p, argv)

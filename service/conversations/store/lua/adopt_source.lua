@@ -1,7 +1,7 @@
--- Gives conversations of a channel its source. Those that are damaged keep theirs.
+-- Copies a channel's source to its conversations, except damaged ones.
 --
--- ARGV: channel id, how many conversations to pass over, the most to look at, "case" where the index cannot tell who
---       has it
+-- ARGV: channel id, conversations to skip, maximum conversations to look at, "case" if the sources differ only in
+--       case, which the index ignores
 -- Returns: as search.change_hits.
 local access = require("access")
 local message = require("message")

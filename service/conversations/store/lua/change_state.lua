@@ -11,9 +11,9 @@ local function save_state(p, id, change)
   return { "ok" }
 end
 
--- Sets a conversation's state. ARGV: conversation id, "OPEN" or "CLOSED". Returns: {"ok"}, {"missing"}, or
+-- Sets a conversation's state. ARGV: conversation id, "OPEN" or "CLOSED". Returns: {"ok"}, {"missing"} or
 -- {"damaged", ...}.
 register.writing("set_state", function(p, argv) return save_state(p, argv[1], argv[2]) end)
 
--- Removes a conversation's state. ARGV: conversation id. Returns: {"ok"}, {"missing"}, or {"damaged", ...}.
+-- Removes a conversation's state. ARGV: conversation id. Returns: {"ok"}, {"missing"} or {"damaged", ...}.
 register.freeing("remove_state", function(p, argv) return save_state(p, argv[1], "-") end)

@@ -14,12 +14,11 @@ local function save_tags(p, id, tag, added, removed)
   return { "ok" }
 end
 
--- Puts a tag on a conversation.
+-- Adds a tag to a conversation.
 --
 -- ARGV: conversation id, tag id
--- Returns: {"ok"}, {"missing"} for the conversation, {"deleted"} for the tag, {"too many tags"}, or
---          {"damaged", ...}.
+-- Returns: {"ok"}, {"missing"} for the conversation, {"deleted"} for the tag, {"too many tags"} or {"damaged", ...}.
 register.writing("tag_conversation", function(p, argv) return save_tags(p, argv[1], argv[2], { argv[2] }, {}) end)
 
--- Takes a tag off a conversation. ARGV and Returns: as for tag_conversation.
+-- Removes a tag from a conversation. ARGV and Returns: as for tag_conversation.
 register.freeing("untag_conversation", function(p, argv) return save_tags(p, argv[1], argv[2], {}, { argv[2] }) end)

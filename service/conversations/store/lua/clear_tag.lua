@@ -14,19 +14,19 @@ local function clear_tag(p, id, tag)
   return true
 end
 
--- Takes a tag off some of the partition's conversations. Those that are damaged keep it.
+-- Removes a tag from some of the partition's conversations, except damaged ones.
 --
--- ARGV: tag id, how many conversations to pass over, the most to look at
+-- ARGV: tag id, conversations to skip, maximum conversations to look at
 -- Returns: as search.change_hits.
 register.freeing("clear_tag", function(p, argv)
   local query = "@tg:{" .. search.escaped(argv[1]) .. "}"
   return search.change_hits(p, query, argv[2], argv[3], function(id) return clear_tag(p, id, argv[1]) end)
 end)
 
--- Takes a tag off the partition's conversations that have no message yet.
+-- Removes a tag from the partition's conversations without a message.
 --
 -- ARGV: tag id
--- Returns: the ids of those that are damaged.
+-- Returns: the ids of damaged ones.
 register.freeing("clear_waiting_tag", function(p, argv)
   local damaged = {}
   for _, id in ipairs(access.shared("SMEMBERS", keys.waiting(p)) or {}) do

@@ -1,4 +1,4 @@
--- Counts the words of dictionaries. ARGV: names of fields other than id. Returns: how many words each has had so far.
+-- Counts the words of dictionaries. ARGV: names of fields other than id. Returns: how many words each has had.
 local keys = require("keys")
 local access = require("access")
 local register = require("register")

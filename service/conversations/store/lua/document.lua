@@ -5,32 +5,32 @@ local dictionary = require("dictionary")
 local conversation = require("conversation")
 local register = require("register")
 
--- Reads a conversation's metadata, to be changed and committed by commit_document.
+-- Reads a conversation's metadata, to change it and commit it with commit_document.
 --
 -- ARGV: conversation id
--- Returns: {version, JSON of the metadata except tags and state, or "", "1" where the conversation exists or "0"}, or
+-- Returns: {version, JSON of the metadata except tags and state, or "", "1" if the conversation exists, else "0"}, or
 --          {"damaged", ...}.
 register.reading("read_document", function(p, argv)
   local c, _, last = conversation.open(p, argv[1], true)
   return { c.ver or "0", c.doc or "", last and "1" or "0" }
 end)
 
--- Commits a change of a conversation's metadata, if nobody else changed the document since it was read.
+-- Commits a change of a conversation's metadata, unless the document has changed since it was read.
 --
--- Keeps: all parts of one change become visible together. A conversation without a message keeps them until then.
--- Tags that were deleted are left out.
+-- Invariant: all parts of one change become visible together. A conversation without a message keeps them until it has
+-- one. Deleted tags are left out.
 --
--- ARGV: conversation id, version that was read, then a map packed by MessagePack:
+-- ARGV: conversation id, version that was read, then a map in MessagePack:
 --
---   document              JSON of it
+--   document              the document as JSON
 --   name, avatar, data    Contact.display_name, Contact.avatar_url and ConversationMetadata.user_data as protobuf
---                         bytes, "" for each that is not set
+--                         bytes, "" if not set
 --   name_terms, terms     index terms of the name and of the document's leaves
---   words                 by the name of each dictionary, the words of the document
---   state                 "" keeps it, "-" removes it, OPEN, CLOSED
+--   words                 words of the document by dictionary name
+--   state                 OPEN, CLOSED, "" to keep it or "-" to remove it
 --   added, removed        tag ids; "*" removes all
 --
--- Returns: {"ok"}, {"conflict"}, {"too many tags"}, or {"damaged", ...}.
+-- Returns: {"ok"}, {"conflict"}, {"too many tags"} or {"damaged", ...}.
 register.writing("commit_document", function(p, argv)
   local id, change = argv[1], cmsgpack.unpack(argv[3])
   local c, stored, last = conversation.open(p, id, true)

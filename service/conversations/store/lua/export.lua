@@ -1,4 +1,4 @@
--- What an export reads.
+-- Functions that an export calls.
 local keys = require("keys")
 local access = require("access")
 local order = require("order")
@@ -6,15 +6,15 @@ local message = require("message")
 local conversation = require("conversation")
 local register = require("register")
 
--- Counts the partition's conversations, those that wait for a message included. Returns: an integer.
+-- Counts the partition's conversations, including those that wait for a message. Returns: an integer.
 register.reading("count_conversations", function(p)
   return (access.shared("ZCARD", keys.recent(p)) or 0) + (access.shared("SCARD", keys.waiting(p)) or 0)
 end)
 
--- Scans ids: every one that is there from beginning to end comes at least once.
+-- Scans ids: each that exists throughout the scan comes at least once.
 --
--- ARGV: "conversations", "waiting" (conversations without a message), "messages" (those that only have changes of
---       metadata) or "channels", cursor ("0" at first), about how many ids
+-- ARGV: "conversations", "waiting" (conversations without a message), "messages" (those with only changes of
+--       metadata) or "channels", cursor ("0" at first), approximate number of ids
 -- Returns: {next cursor, "0" at the end, ids}, or {"damaged", ...} for the set of them.
 register.reading("scan_ids", function(p, argv)
   local kind = argv[1]
@@ -32,10 +32,10 @@ register.reading("scan_ids", function(p, argv)
   return page
 end)
 
--- Reads what is kept of a conversation beside its messages.
+-- Reads a conversation except its messages.
 --
 -- ARGV: conversation id
--- Returns: {JSON of the metadata except tags and state, state, tags with commas between, time of reading in ms}, "" for
+-- Returns: {JSON of the metadata except tags and state, state, tags separated by commas, time of reading in ms}, "" for
 --          what is absent, or {"damaged", ...}.
 register.reading("read_conversation", function(p, argv)
   local c = conversation.open(p, argv[1], true)
@@ -44,10 +44,9 @@ end)
 
 -- Reads a conversation's messages in order.
 --
--- ARGV: conversation id, score and place with id of the message to start behind ("" for the oldest), the most
---       messages
--- Returns: score, place with id, channel id, Message bytes and JSON of the changes of metadata ("" for none) of each,
---          "" for channel id and bytes of what is damaged; or {"damaged", ...}.
+-- ARGV: conversation id, score and place with id of the message to start after ("" for the oldest), maximum messages
+-- Returns: score, place with id, channel id, Message bytes and JSON of the metadata changes ("" if none) of each, with
+--          channel id and bytes "" for a damaged one; or {"damaged", ...}.
 register.reading("read_messages", function(p, argv)
   local key = keys.order(p, argv[1])
   if not access.try("ZCARD", key) then access.damaged("conversation", argv[1]) end

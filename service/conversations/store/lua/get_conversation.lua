@@ -1,7 +1,7 @@
 -- Reads one conversation.
 --
 -- ARGV: conversation id
--- Returns: Conversation as protobuf bytes, or nil, or {"damaged", ...}.
+-- Returns: Conversation as protobuf bytes, nil or {"damaged", ...}.
 local keys = require("keys")
 local access = require("access")
 local rendering = require("rendering")

@@ -1,7 +1,8 @@
--- Reads the partition's channels, or one.
+-- Reads the partition's channels, or one of them.
 --
 -- ARGV: id, or nothing for all
--- Returns: id, version and bytes of each, "" for bytes that are not a hash's; or {"damaged", ...} for the set of them.
+-- Returns: id, version and bytes of each, with bytes "" if its key isn't a hash; or {"damaged", ...} for the set of
+--          channels.
 local keys = require("keys")
 local access = require("access")
 local channel = require("channel")

@@ -1,4 +1,4 @@
--- Finds conversations, in one snapshot with the counts.
+-- Lists conversations and counts them, in one snapshot.
 local keys = require("keys")
 local access = require("access")
 local checks = require("checks")
@@ -10,14 +10,14 @@ local request = require("request")
 local slices = require("slices")
 local register = require("register")
 
--- How many conversations are unread. Where the count of them is lost, or cannot be, they are counted.
+-- The number of unread conversations. If the stored count is missing or impossible, they are counted.
 local function unread_conversations(s)
   local unread = access.shared("HGET", keys.counts(s.p), "unread")
   if checks.is_count(unread) and tonumber(unread) <= (s.all or 0) then return tonumber(unread) end
   return search.count(s, "@un:[1 +inf]")
 end
 
--- The conversations themselves: places, bytes, and whether some are damaged, as list_conversations answers them.
+-- The conversations of a page: places, bytes, and whether any are damaged, as list_conversations returns them.
 local function page_of(s, ids, limit)
   local channels, places, bytes, damaged = {}, {}, {}, 0
   for i = 1, math.min(#ids, limit) do
@@ -38,16 +38,16 @@ local function page_of(s, ids, limit)
 end
 
 local function list(p, argv, careful)
-  local asked, s = request.read(p, argv, careful)
-  if not asked then return s end
-  local limit = asked.limit
+  local args, s = request.read(p, argv, careful)
+  if not args then return s end
+  local limit = args.limit
   local ids, behind, matches
   if not s.is_filtered and s.all then
-    ids, behind, matches = slices.recent(s, asked.direction, asked.at, asked.id, limit + 1)
+    ids, behind, matches = slices.recent(s, args.direction, args.at, args.id, limit + 1)
   else
-    local is_first = asked.direction == "older" and asked.at == ""
-    if asked.phrases and not (is_first and known.has_top(s, limit + 1)) then
-      local candidates = search.resolve_phrases(s, asked.phrases, asked.max_candidates)
+    local is_first = args.direction == "older" and args.at == ""
+    if args.phrases and not (is_first and known.has_top(s, limit + 1)) then
+      local candidates = search.resolve_phrases(s, args.phrases, args.max_candidates)
       if candidates then return { "broad", "candidates", candidates } end
     end
     if not s.matches and s.predicate_text and s.is_costly then
@@ -57,7 +57,7 @@ local function list(p, argv, careful)
     if is_first then
       ids, behind, matches = slices.first(s, limit + 1)
     else
-      ids, behind, matches = slices.matching(s, asked.direction, asked.at, asked.id, limit + 1)
+      ids, behind, matches = slices.matching(s, args.direction, args.at, args.id, limit + 1)
     end
   end
   local places, bytes, damaged = page_of(s, ids, limit)
@@ -68,17 +68,24 @@ end
 
 -- Lists conversations from a place on.
 --
--- ARGV: as in request.lua, with also `direction`, "older" or "newer", `at` and `id`, time in ms and id of the
---       conversation to start behind ("" for the newest), and `limit`, the most conversations
--- Returns: {"ok", "total", all conversations, "matches", "unread", unread conversations, "behind", matches on the other
---          side of the place (where there are some, 1 at least), "more", 1 where there are more beyond the last one,
---          otherwise 0, "known", what the caller knows of the search from now on, "places", time, id and length of the
---          bytes of each conversation with blanks between, "page", each as field 1 of a message, the nearest to the
---          place first, "damaged", 1 where some are damaged, without bytes, otherwise 0};
---          {"counted", "known", what the caller knows of the search from now on}, which it hands in with another call;
---          {"broad", "candidates", how many} where phrases have too many; or as in request.lua.
+-- ARGV: as in request.lua, and in the map `direction`, "older" or "newer"; `at` and `id`, time in ms and id of the
+--       conversation to start after ("" for the newest); and `limit`, maximum conversations
+-- Returns: {"ok", then names and values}:
+--
+--            total    number of all conversations
+--            matches  number of matches
+--            unread   number of unread conversations
+--            behind   matches on the other side of the place; if there are any, possibly only 1
+--            more     1 if there are more after the last one, else 0
+--            known    see known.lua; to pass with the next call
+--            places   time, id and length of the bytes of each conversation, separated by blanks
+--            page     each conversation as field 1 of a message, the nearest to the place first
+--            damaged  1 if any are damaged, which have no bytes, else 0
+--
+--          {"counted", "known", ...} if the search was only counted, to be called again with `known`;
+--          {"broad", "candidates", number} if phrases have too many; or as in request.lua.
 register.reading("list_conversations", function(p, argv) return list(p, argv, false) end)
 
--- The same for one who met damage: a record that cannot be shown, or a place that cannot be one. It passes over the
--- latter, and answers the former without bytes, as list_conversations does.
+-- The same, for a caller that met damage. It skips invalid places, and returns damaged records without bytes, as
+-- list_conversations does.
 register.reading("list_sound_conversations", function(p, argv) return list(p, argv, true) end)

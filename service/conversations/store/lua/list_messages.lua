@@ -1,10 +1,10 @@
 -- Reads messages of a conversation from a place on.
 --
--- ARGV: conversation id, "older" or "newer", sent_at in ms and place with id of the message to start behind ("" for
---       the newest), the most messages, messages to pass over
--- Returns: {} where there is no such conversation; else {messages in all, messages on the other side of the first
---          one returned, 1 where there are more beyond the last one, otherwise 0, then sent_at, place with id and the
---          Message as field 1 of a message of each, the nearest to the start first}, "" for one that is damaged; or
+-- ARGV: conversation id, "older" or "newer", sent_at in ms and place with id of the message to start after ("" for the
+--       newest), maximum messages, messages to skip
+-- Returns: {} if there is no such conversation; else {number of all messages, number of messages on the other side of
+--          the first one returned, 1 if there are more after the last one, else 0, then sent_at, place with id and the
+--          Message as field 1 of a message of each, the nearest to the start first, "" for a damaged one}; or
 --          {"damaged", ...}.
 local keys = require("keys")
 local access = require("access")

@@ -1,4 +1,4 @@
--- Marks the messages of an opened conversation up to a time as read. The latest time counts.
+-- Marks messages as read. Of several times of reading, the latest counts.
 local keys = require("keys")
 local format = require("format")
 local message = require("message")
@@ -18,21 +18,21 @@ local function save_read(p, id, c, stored, last, read_at)
   return { "ok" }
 end
 
--- Marks every message so far as read.
+-- Marks all messages so far as read.
 --
 -- ARGV: conversation id, time in ms
--- Returns: {"ok"}, {"missing"}, or {"damaged", ...}.
+-- Returns: {"ok"}, {"missing"} or {"damaged", ...}.
 register.freeing("mark_all_read", function(p, argv)
   local c, stored, last = conversation.open(p, argv[1])
   if not last then return { "missing" } end
   return save_read(p, argv[1], c, stored, last, math.max(tonumber(argv[2]), tonumber(c.lm)))
 end)
 
--- Marks the messages up to a time as read: at most up to the latest message or the clock, so that what comes later is
--- unread whatever a receipt says. It may wait for the conversation.
+-- Marks the messages up to a time as read: at most up to the latest message or the current time, so that later messages
+-- are unread in any case. The receipt may wait for the conversation.
 --
--- ARGV: conversation id, time in ms, the clock's time in ms
--- Returns: {"ok"}, or {"damaged", ...}.
+-- ARGV: conversation id, time in ms, current time in ms
+-- Returns: {"ok"} or {"damaged", ...}.
 register.writing("add_receipt", function(p, argv)
   local c, stored, last = conversation.open(p, argv[1])
   local latest = math.max(tonumber(argv[3]), tonumber(c.lm or "-inf"))

@@ -6,7 +6,7 @@ local message = require("message")
 local conversation = require("conversation")
 local register = require("register")
 
--- Reads what metadata events changed on a message, and the messages that have the id.
+-- Reads the changes by metadata events for a message id, and the messages with that id.
 --
 -- ARGV: message id
 -- Returns: {version, JSON of the changes or "", then conversation id and Message bytes of each}, or {"damaged", ...}.
@@ -32,10 +32,10 @@ register.reading("read_message_changes", function(p, argv)
   return found
 end)
 
--- Commits changes of a message's metadata, if nobody else changed it since it was read.
+-- Commits changes of a message's metadata, unless it has changed since it was read.
 --
 -- ARGV: message id, version that was read, JSON of all changes, then conversation id, old and new Message bytes of each
--- Returns: {"ok"}, {"conflict"}, or {"damaged", ...} for the message or a conversation.
+-- Returns: {"ok"}, {"conflict"} or {"damaged", ...} for the message or a conversation.
 register.writing("commit_message_changes", function(p, argv)
   local id, key = argv[1], keys.message(p, argv[1])
   local stored, conversations = access.read_hash(key), 0

@@ -1,4 +1,4 @@
--- Reads a channel to be changed.
+-- Reads a channel, to change it.
 --
 -- ARGV: id
 -- Returns: {version, own, changes, head, source}, "" for what is absent, or {"damaged", ...}.

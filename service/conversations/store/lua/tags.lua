@@ -1,5 +1,5 @@
--- Tags live in the partition of their own id; the ids of deleted ones in every partition, so that a late event
--- does not bring a deleted tag back onto a conversation.
+-- A tag is in the partition of its id; the ids of deleted tags are in every partition, so that a late event does not
+-- add a deleted tag to a conversation.
 local keys = require("keys")
 local access = require("access")
 local register = require("register")
@@ -22,8 +22,8 @@ register.writing("put_tag", function(p, argv)
   return { "ok" }
 end)
 
--- Creates a tag where there is none of the id. ARGV: id, Tag as protobuf bytes. Returns: the bytes of the one that is
--- there afterwards, or {"damaged", ...}.
+-- Creates a tag unless there is one with its id. ARGV: id, Tag as protobuf bytes. Returns: the bytes that are stored
+-- afterwards, or {"damaged", ...}.
 register.writing("create_tag", function(p, argv)
   local stored = read(p, argv[1])
   if stored then return stored end
@@ -31,7 +31,8 @@ register.writing("create_tag", function(p, argv)
   return argv[2]
 end)
 
--- Replaces a tag that is still as it was read. ARGV: id, old bytes, new bytes. Returns: {"ok"} or {"conflict"}.
+-- Replaces a tag unless it has changed since it was read. ARGV: id, old bytes, new bytes. Returns: {"ok"} or
+-- {"conflict"}.
 register.writing("replace_tag", function(p, argv)
   local key = keys.tag(p, argv[1])
   if access.try("GET", key) ~= argv[2] then return { "conflict" } end
@@ -46,12 +47,12 @@ register.freeing("remove_tag", function(p, argv)
   return { "ok" }
 end)
 
--- Reads a tag. ARGV: id. Returns: its bytes, or nil, or {"damaged", ...}.
+-- Reads a tag. ARGV: id. Returns: its bytes, nil or {"damaged", ...}.
 register.reading("get_tag", function(p, argv) return read(p, argv[1]) end)
 
 -- Reads all tags of the partition.
 --
--- Returns: id and bytes of each, "" for what is not there; or {"damaged", ...} for the set of them.
+-- Returns: id and bytes of each, "" if missing; or {"damaged", ...} for the set of tags.
 register.reading("list_tags", function(p)
   local ids = access.try("SMEMBERS", keys.tags(p))
   if not ids then access.damaged("set of tags", p) end
@@ -63,16 +64,17 @@ register.reading("list_tags", function(p)
   return tags
 end)
 
--- Keeps a tag off the partition's conversations from now on: a note that its deletion begins with.
+-- Bans a tag from the partition's conversations: the first step of its deletion.
 --
 -- ARGV: id
--- Returns: {"ok"}, or {"damaged", ...} where it cannot be noted.
+-- Returns: {"ok"}, or {"damaged", ...} for the set of deleted tags.
 register.freeing("ban_tag", function(p, argv)
   if not access.try("SADD", keys.deleted_tags(p), argv[1]) then access.damaged("set of deleted tags", p) end
   return { "ok" }
 end)
 
--- Lets a tag back that is about to be written: where Redis is out of memory it stays banned. ARGV: id. Returns: {"ok"}.
+-- Lifts the ban of a tag before it is written; if Redis is out of memory the tag stays banned. ARGV: id. Returns:
+-- {"ok"}.
 register.writing("unban_tag", function(p, argv)
   access.shared("SREM", keys.deleted_tags(p), argv[1])
   return { "ok" }

@@ -1,9 +1,9 @@
--- Writes a version of a channel. At home it has to follow the version that was read; a copy takes any newer one.
+-- Writes a version of a channel. At home it has to follow the stored version; a copy accepts any newer one.
 --
--- ARGV: id, version, "home" or "copy", head and source ("" keeps what is there), metadata, "1" where it has no name,
---       own, changes
--- Returns: {"ok"}, {"ok", "other"} or {"ok", "case"} where conversations may have another source, or one in another
---          case, or {"conflict"} at home.
+-- ARGV: id, version, "home" or "copy", head and source ("" to keep the stored one), metadata, "1" if unnamed, own,
+--       changes
+-- Returns: {"ok"}; {"ok", "other"} if conversations may have another source, {"ok", "case"} if it may differ in case;
+--          or {"conflict"} at home.
 local keys = require("keys")
 local access = require("access")
 local checks = require("checks")
@@ -12,7 +12,7 @@ local register = require("register")
 register.writing("write_channel", function(p, argv)
   local id, next_version, place, head, source = argv[1], tonumber(argv[2]), argv[3], argv[4], argv[5]
   local key = keys.channel(p, id)
-  -- A copy is not what a change stands on: a damaged one stays until the doctor makes it again, or is replaced.
+  -- No change depends on a copy: a damaged one is replaced, or stays until the doctor rebuilds it.
   local stored = access.shared("HMGET", key, "version", "source", "head")
   if not stored then return { "ok" } end
   local version = checks.is_count(stored[1]) and tonumber(stored[1]) or 0

@@ -1,4 +1,4 @@
--- Conversations, against their facts and their messages.
+-- Compares conversations with their facts and their messages.
 local schema = require("schema")
 local keys = require("keys")
 local access = require("access")
@@ -13,10 +13,10 @@ local rendering = require("rendering")
 local register = require("register")
 local doctor = require("doctor")
 
--- What a conversation has of its own is its facts: everything else follows from these and from its messages.
+-- A conversation's own fields are its facts: everything else is derived from these and from its messages.
 local IS_FACT = schema.IS_FACT
 
--- Reads the facts of a conversation, and what was made of its document.
+-- Reads the facts of a conversation, and its user data.
 --
 -- ARGV: conversation id
 -- Returns: {"conversation", "early" or "none", then name and value of each field}
@@ -33,7 +33,7 @@ register.reading("read_facts", function(p, argv)
   return found
 end)
 
--- Names of the fields that differ, without those of the facts: who asks knows of them.
+-- The names of the fields that differ, except facts, which are compared elsewhere.
 local function differing(stored, wanted)
   local names = {}
   for name, value in pairs(stored) do
@@ -57,8 +57,8 @@ local function write_hash(key, stored, wanted)
   if #flat > 0 then redis.call("HSET", key, unpack(flat)) end
 end
 
--- The tags that were not deleted.
-local function living_tags(p, tg)
+-- The tags that aren't deleted.
+local function existing_tags(p, tg)
   local tags = {}
   for tag in string.gmatch(tg or "", "[^,]+") do
     if access.try("SISMEMBER", keys.deleted_tags(p), tag) ~= 1 then tags[#tags + 1] = tag end
@@ -66,31 +66,31 @@ local function living_tags(p, tg)
   return #tags > 0 and table.concat(tags, ",") or nil
 end
 
--- Words that dictionaries lack: name of the dictionary and word of each.
-local function lacking_words(p, c, name_words, words)
-  local lacking = {}
+-- The words that dictionaries lack, each as {dictionary name, word}.
+local function missing_words(p, c, name_words, words)
+  local missing = {}
   local function look(name, word)
-    if not access.try("ZSCORE", keys.words(p, name), word) then lacking[#lacking + 1] = { name, word } end
+    if not access.try("ZSCORE", keys.words(p, name), word) then missing[#missing + 1] = { name, word } end
   end
   dictionary.each_new_word(c, {}, look)
   for _, word in ipairs(name_words) do look("display_name", word) end
   for name, some in pairs(words) do
     for _, word in ipairs(some) do look(name, word) end
   end
-  return lacking
+  return missing
 end
 
--- A conversation without a message: what is known of it waits.
-local function check_waiting(p, id, c, stored, waiting, fault, mends)
+-- Checks a conversation without a message: what is known of it waits.
+local function check_waiting(p, id, c, stored, waiting, fault, repairs)
   local key, early = keys.conversation(p, id), keys.early(p, id)
   if next(stored) then fault("empty") end
-  if mends and next(stored) then
+  if repairs and next(stored) then
     changes.log_lost(p, id)
     redis.call("DEL", key, keys.order(p, id), keys.unread(p, id))
     access.shared("ZREM", keys.recent(p), id)
   end
   if not next(c) then
-    if mends then redis.call("DEL", early) end
+    if repairs then redis.call("DEL", early) end
     return
   end
   -- The terms of tags and state are written with the first message.
@@ -99,14 +99,14 @@ local function check_waiting(p, id, c, stored, waiting, fault, mends)
   if name_terms == own_name_terms and metadata_terms == own_metadata_terms then c.x = waiting.x end
   if not next(stored) and #differing(waiting, c) > 0 then fault("shown", table.concat(differing(waiting, c), " ")) end
   if access.try("SISMEMBER", keys.waiting(p), id) ~= 1 then fault("waiting") end
-  if mends then
+  if repairs then
     write_hash(early, waiting, c)
     access.shared("SADD", keys.waiting(p), id)
   end
 end
 
--- Adds what follows from a conversation's messages; returns the words of its name where it has none of its own, or nil
--- where the latest message cannot be read.
+-- Adds what is derived from a conversation's messages; returns the words of its default name, if it has no own name, or
+-- nil if the latest message cannot be read.
 local function add_messages(p, id, c, seq, highest)
   local order = keys.order(p, id)
   local first = redis.call("ZRANGE", order, 0, 0, "WITHSCORES")
@@ -119,9 +119,9 @@ local function add_messages(p, id, c, seq, highest)
   return rendering.render(id, c, bytes)
 end
 
--- Whether a conversation is stored, listed and indexed as its facts and its messages say.
+-- Whether a conversation is stored, listed and indexed according to its facts and its messages.
 --
--- ARGV: conversation id, then a map packed by MessagePack:
+-- ARGV: conversation id, then a map in MessagePack:
 --
 --   old, new              facts as read_facts returned them, and as they should be, by name
 --   name, avatar, data,   as for commit_document
@@ -129,39 +129,39 @@ end
 --   words
 --   highest               the highest place of its messages
 --
--- Returns: {"conflict"} where the facts are others by now; else {"ok", then faults, each with "" or, for "shown", the
---          names of the fields}: "lost" its hash is gone, its messages are there; "empty" it has no message; "latest"
---          the latest message cannot be read; "type", "shown", "facts", "listed", "waiting", "early", "words".
-doctor.both("conversation", function(p, argv, mends)
-  local id, asked, faults = argv[1], cmsgpack.unpack(argv[2]), { "ok" }
+-- Returns: {"conflict"} if the facts have changed; else {"ok", then faults, each with "" or, for "shown", the names of
+--          the fields}: "lost" its messages exist but not its hash; "empty" it has no message; "latest" the latest
+--          message cannot be read; "type", "shown", "facts", "listed", "waiting", "early", "words".
+doctor.both("conversation", function(p, argv, repairs)
+  local id, args, faults = argv[1], cmsgpack.unpack(argv[2]), { "ok" }
   local function fault(name, about) faults[#faults + 1], faults[#faults + 2] = name, about or "" end
   local key, early = keys.conversation(p, id), keys.early(p, id)
-  if doctor.is_misplaced(p, key, "hash", mends) then fault("type", key) end
-  if doctor.is_misplaced(p, early, "hash", mends) then fault("type", early) end
+  if doctor.has_wrong_type(p, key, "hash", repairs) then fault("type", key) end
+  if doctor.has_wrong_type(p, early, "hash", repairs) then fault("type", early) end
   local stored, waiting = access.read_hash(key), access.read_hash(early)
   local known, known_key = stored, key
   if not next(stored) then known, known_key = waiting, early end
   local c, facts_differ = {}, false
   for name in pairs(IS_FACT) do
-    if (known[name] or "") ~= (asked.old[name] or "") then return { "conflict" } end
-    c[name] = asked.new[name]
+    if (known[name] or "") ~= (args.old[name] or "") then return { "conflict" } end
+    c[name] = args.new[name]
   end
-  c.tg = living_tags(p, c.tg)
+  c.tg = existing_tags(p, c.tg)
   for name in pairs(IS_FACT) do facts_differ = facts_differ or (known[name] or "") ~= (c[name] or "") end
   for _, name in ipairs({ "name", "avatar", "data" }) do
-    if asked[name] ~= "" then c[name] = asked[name] end
+    if args[name] ~= "" then c[name] = args[name] end
   end
-  if c.doc then terms.write(c, asked.name_terms, asked.terms) end
+  if c.doc then terms.write(c, args.name_terms, args.terms) end
   if facts_differ then fault("facts") end
-  for name in pairs(mends and IS_FACT or {}) do
-    local old = asked.old[name] or ""
-    if old ~= "" and old ~= asked.new[name] then doctor.set_field_aside(p, known_key, name, old) end
+  for name in pairs(repairs and IS_FACT or {}) do
+    local old = args.old[name] or ""
+    if old ~= "" and old ~= args.new[name] then doctor.set_field_aside(p, known_key, name, old) end
   end
   if (access.try("ZCARD", keys.order(p, id)) or 0) == 0 then
-    check_waiting(p, id, c, stored, waiting, fault, mends)
+    check_waiting(p, id, c, stored, waiting, fault, repairs)
     return faults
   end
-  local name_words = add_messages(p, id, c, stored.seq, asked.highest)
+  local name_words = add_messages(p, id, c, stored.seq, args.highest)
   if not name_words then
     fault("latest")
     return faults
@@ -173,9 +173,9 @@ doctor.both("conversation", function(p, argv, mends)
   if access.try("ZSCORE", keys.recent(p), id) ~= c.lm then fault("listed") end
   if next(waiting) and next(stored) then fault("early") end
   if access.try("SISMEMBER", keys.waiting(p), id) == 1 then fault("waiting") end
-  local lacking = lacking_words(p, c, name_words, asked.words)
-  if #lacking > 0 then fault("words") end
-  if not mends or #faults == 1 then return faults end
+  local missing = missing_words(p, c, name_words, args.words)
+  if #missing > 0 then fault("words") end
+  if not repairs or #faults == 1 then return faults end
 
   if facts_differ or #names > 0 or not next(stored) then
     changes.log_lost(p, id)
@@ -186,6 +186,6 @@ doctor.both("conversation", function(p, argv, mends)
   end
   access.shared("SREM", keys.waiting(p), id)
   access.shared("ZADD", keys.recent(p), c.lm, id)
-  for _, one in ipairs(lacking) do dictionary.add_word(p, one[1], one[2]) end
+  for _, one in ipairs(missing) do dictionary.add_word(p, one[1], one[2]) end
   return faults
 end)

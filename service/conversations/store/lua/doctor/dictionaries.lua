@@ -3,8 +3,8 @@ local keys = require("keys")
 local dictionary = require("dictionary")
 local register = require("register")
 
--- Reads a slice of a dictionary. ARGV: field, rank of the first, how many. Returns: {type, words with their scores, or
--- ids}.
+-- Reads a slice of a dictionary. ARGV: field, rank of the first, maximum words. Returns: {type, then words with their
+-- scores, or ids}.
 register.reading("read_words", function(p, argv)
   local key, first, last = keys.words(p, argv[1]), tonumber(argv[2]), tonumber(argv[2]) + tonumber(argv[3]) - 1
   local kind = redis.call("TYPE", key).ok
@@ -16,8 +16,8 @@ register.reading("read_words", function(p, argv)
   return found
 end)
 
--- Takes words out of a dictionary, or gives them other scores. ARGV: field, then word and "" or "again" of each.
-register.writing("mend_words", function(p, argv)
+-- Removes words from a dictionary, or gives them new scores. ARGV: field, then each word and "" or "again".
+register.writing("repair_words", function(p, argv)
   for i = 2, #argv, 2 do
     redis.call("ZREM", keys.words(p, argv[1]), argv[i])
     if argv[i + 1] == "again" then dictionary.add_word(p, argv[1], argv[i]) end
@@ -25,8 +25,8 @@ register.writing("mend_words", function(p, argv)
   return { "ok" }
 end)
 
--- Adds ids to the dictionary of ids, some in place of what stands there and is none. ARGV: place or "", id of each.
-register.writing("mend_ids", function(p, argv)
+-- Adds ids to the dictionary of ids, some in place of invalid entries. ARGV: place or "" to append, and id of each.
+register.writing("repair_ids", function(p, argv)
   local key = keys.words(p, "id")
   for i = 1, #argv, 2 do
     if argv[i] == "" then redis.call("RPUSH", key, argv[i + 1]) else redis.call("LSET", key, argv[i], argv[i + 1]) end

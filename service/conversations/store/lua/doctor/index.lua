@@ -1,4 +1,4 @@
--- The index, and counts.
+-- Checks the index and counts.
 local keys = require("keys")
 local access = require("access")
 local format = require("format")
@@ -6,7 +6,7 @@ local search = require("search")
 local register = require("register")
 local doctor = require("doctor")
 
--- How many conversations a query finds.
+-- The number of conversations that match a query.
 local function count(p, query)
   return redis.call("FT.SEARCH", keys.index(p), query, "NOCONTENT", "LIMIT", 0, 0, "DIALECT", 2)[1]
 end
@@ -17,34 +17,33 @@ local function is_indexed(p, ids)
   return count(p, "@id:{" .. table.concat(escaped, "|") .. "}") == #ids
 end
 
--- Whether the index finds conversations. ARGV: ids. Returns: those that are there and that it does not find, which are
--- indexed again.
-doctor.both("indexed", function(p, ids, mends)
-  local there, lost = {}, {}
+-- Whether the index finds conversations. ARGV: ids. Returns: existing ones that aren't found, which are indexed again.
+doctor.both("indexed", function(p, ids, repairs)
+  local existing, lost = {}, {}
   for _, id in ipairs(ids) do
-    if access.try("HEXISTS", keys.conversation(p, id), "lm") == 1 then there[#there + 1] = id end
+    if access.try("HEXISTS", keys.conversation(p, id), "lm") == 1 then existing[#existing + 1] = id end
   end
-  if #there == 0 or is_indexed(p, there) then return lost end
-  for _, id in ipairs(there) do
+  if #existing == 0 or is_indexed(p, existing) then return lost end
+  for _, id in ipairs(existing) do
     if not is_indexed(p, { id }) then
       lost[#lost + 1] = id
-      if mends then redis.call("HSET", keys.conversation(p, id), "id", id) end
+      if repairs then redis.call("HSET", keys.conversation(p, id), "id", id) end
     end
   end
   return lost
 end)
 
--- Whether the count of unread conversations is that of the index. Returns: {}, or {the count, how many there are}.
-doctor.both("counts", function(p, _, mends)
+-- Whether the count of unread conversations agrees with the index. Returns: {}, or {stored count, actual number}.
+doctor.both("counts", function(p, _, repairs)
   local stored = access.try("HGET", keys.counts(p), "unread") or ""
   local unread = format.integer(count(p, "@un:[1 +inf]"))
   if stored == unread or stored == "" and redis.call("EXISTS", keys.recent(p)) == 0 then return {} end
-  if mends then redis.call("HSET", keys.counts(p), "unread", unread) end
+  if repairs then redis.call("HSET", keys.counts(p), "unread", unread) end
   return { stored, unread }
 end)
 
--- Counts what has to be as many, without looking at each. Returns: {conversations in the list, ids in the dictionary of
--- ids, the count of unread conversations}, "" for what cannot be read.
+-- Counts what has to agree. Returns: {conversations in the list, ids in the dictionary of ids, the stored count of
+-- unread conversations}, "" for what cannot be read.
 register.reading("count_sets", function(p)
   return { access.try("ZCARD", keys.recent(p)) or "", access.try("LLEN", keys.words(p, "id")) or "",
     access.try("HGET", keys.counts(p), "unread") or "" }

@@ -1,36 +1,36 @@
--- Keys and fields, whatever they hold.
+-- Checks and repairs of keys and fields with any content.
 local keys = require("keys")
 local access = require("access")
 local register = require("register")
 local doctor = require("doctor")
 
--- Keys that there is one of in each partition.
+-- The keys that each partition has once, and their types.
 local SHARED = {
   recent = "zset", changes = "stream", counts = "hash", channels = "set", tags = "set", deleted_tags = "set",
   waiting = "set", waiting_messages = "set",
 }
 
--- The types of the keys that there is one of. ARGV: nothing. Returns: the names of those of another type.
-doctor.both("shared_keys", function(p, _, mends)
+-- Whether these keys have their types. ARGV: nothing. Returns: the names of those that don't.
+doctor.both("shared_keys", function(p, _, repairs)
   local found = {}
   for name, kind in pairs(SHARED) do
-    if doctor.is_misplaced(p, keys[name](p), kind, mends) then found[#found + 1] = name end
+    if doctor.has_wrong_type(p, keys[name](p), kind, repairs) then found[#found + 1] = name end
   end
   local log = keys.changes(p)
-  if not doctor.is_misplaced(p, log, "stream", false) and redis.call("EXISTS", log) == 1 then
-    -- Behind an entry of the far future none can be added.
+  if not doctor.has_wrong_type(p, log, "stream", false) and redis.call("EXISTS", log) == 1 then
+    -- After an entry of the far future none can be added.
     local last = redis.call("XREVRANGE", log, "+", "-", "COUNT", 1)[1]
     local at = tonumber(last and string.match(last[1], "^%d+") or "0")
     if at > tonumber(redis.call("TIME")[1]) * 1000 + 86400000 then
       found[#found + 1] = "changes"
-      if mends then doctor.set_key_aside(p, log) end
+      if repairs then doctor.set_key_aside(p, log) end
     end
   end
   return found
 end)
 
 -- Sets a key aside. ARGV: the key, which begins with a kind and the partition. Returns: {"ok"}, or {"gone"}.
-register.writing("mend_key", function(p, argv)
+register.writing("repair_key", function(p, argv)
   if redis.call("EXISTS", argv[1]) == 0 then return { "gone" } end
   doctor.set_key_aside(p, argv[1])
   return { "ok" }
@@ -48,11 +48,11 @@ register.reading("read_record", function(p, argv)
   return found
 end)
 
--- Replaces fields of a hash that are still as they were read; what was there is set aside.
+-- Replaces fields of a hash, unless they have changed since they were read; old values are set aside.
 --
--- ARGV: kind, id, then field, old and new value of each, "" for one that is absent
+-- ARGV: kind, id, then field, old and new value of each, "" for an absent one
 -- Returns: {"ok"} or {"conflict"}.
-register.writing("mend_fields", function(p, argv)
+register.writing("repair_fields", function(p, argv)
   local key = keys[argv[1]](p, argv[2])
   for i = 3, #argv, 3 do
     if (access.try("HGET", key, argv[i]) or "") ~= argv[i + 1] then return { "conflict" } end

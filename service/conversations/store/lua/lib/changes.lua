@@ -1,5 +1,5 @@
--- The log of changes: how the last conversations that changed were indexed before. Whoever knows of a search what it
--- found follows the log, and need not search again: see known.lua.
+-- The log of changes: how recently changed conversations were indexed before. A caller that knows the result of an
+-- earlier search follows the log instead of searching again: see known.lua.
 local schema = require("schema")
 local keys = require("keys")
 local access = require("access")
@@ -8,23 +8,23 @@ local changes = {}
 
 local INDEXED = schema.INDEXED
 
--- A longer text is not noted: a thousand entries have to stay small.
+-- Longer index terms are not logged: a thousand entries have to stay small.
 local MAX_LOGGED = 4096
 
--- Whether a conversation is indexed in another way than before.
-function changes.is_indexed(c, stored)
+-- Whether any indexed field of a conversation changed.
+function changes.is_index_changed(c, stored)
   for i = 1, #INDEXED do
     if stored[INDEXED[i]] ~= c[INDEXED[i]] then return true end
   end
   return false
 end
 
--- Notes that a conversation changes, without how it was indexed: nobody can follow the log over that.
+-- Logs a change without how the conversation was indexed before: nobody can follow the log past it.
 function changes.log_lost(p, id)
   access.shared("XADD", keys.changes(p), "MAXLEN", "~", 1000, "*", "key", id, "lost", "1")
 end
 
--- Notes how a conversation was indexed before it changes.
+-- Logs how a conversation was indexed, before it changes.
 function changes.log(p, id, stored)
   if #(stored.x or "") > MAX_LOGGED then
     changes.log_lost(p, id)
@@ -40,8 +40,8 @@ function changes.log(p, id, stored)
   access.shared("XADD", keys.changes(p), "MAXLEN", "~", 1000, "*", unpack(entry))
 end
 
--- The entries of the log from one on, oldest first, each {key, fields...} as a table; nil where that one is gone, where
--- there are more behind it than `limit`, or where one of those says too little.
+-- The entries of the log after a given one, oldest first, each a table with `key` and the indexed fields; nil if the
+-- given one is gone, if more than `limit` follow it, or if one of them is lost.
 function changes.since(p, entry, limit)
   local log = access.shared("XRANGE", keys.changes(p), entry, "+", "COUNT", limit + 2)
   if not log or #log == 0 or log[1][1] ~= entry or #log > limit + 1 then return nil end
@@ -55,7 +55,7 @@ function changes.since(p, entry, limit)
   return found
 end
 
--- The last entry of the log; nil where there is none.
+-- The id of the last entry of the log; nil if there is none.
 function changes.last(p)
   local last = (access.shared("XREVRANGE", keys.changes(p), "+", "-", "COUNT", 1) or {})[1]
   return last and last[1]

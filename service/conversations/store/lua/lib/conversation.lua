@@ -1,26 +1,27 @@
--- The hash of a conversation is also the document that is indexed. Names are short, as each conversation has them:
+-- The hash of a conversation is also the indexed document. Field names are short, as every conversation repeats them:
 --
 --   id         its id
 --   ih         the first 48 bits of the id as a number
---   x          index terms: of the name, of the metadata's leaves, and of tags and state, with " | " between the three
---   ch, src    channel of the latest message, and the channel's source: the message's while the channel is not known
+--   x          index terms: of the name, of the metadata's leaves, and of tags and state, separated by " | "
+--   ch, src    channel of the latest message, and the channel's source: the message's while the channel is unknown
 --   st         OPEN or CLOSED; may be absent
---   tg         tag ids, sorted, with commas between; may be absent
+--   tg         tag ids, sorted, separated by commas; may be absent
 --   ca, lm     times of the earliest and of the latest message in milliseconds
 --   un         unread messages
---   tail       the answer's bytes except id and channel
---   name       Contact.display_name as protobuf bytes; absent while the contact has no name of its own
+--   tail       the rendered conversation without id and channel
+--   name       Contact.display_name as protobuf bytes; absent while the contact has no name
 --   avatar     Contact.avatar_url as protobuf bytes; may be absent
 --   data       ConversationMetadata.user_data as protobuf bytes; may be absent
 --   doc        JSON of the metadata except tags and state
---   ver        changes of that document so far
+--   ver        number of changes of that document
 --   read       time up to which it was read, in milliseconds; absent until read
---   seq        messages that took a place in the order so far
+--   seq        number of places given to messages
 --
--- An empty field is as good as none: that takes one command less than to delete it, and each indexes the document.
+-- An empty field counts as absent: writing it with the others saves a command to delete it, and each command indexes
+-- the document again.
 --
--- What is known of a conversation before its first message waits in a hash of its own, which is not indexed and has
--- no lm: that is how the two are told apart.
+-- What is known of a conversation before its first message waits in a separate hash, which is not indexed and has no
+-- lm, unlike a conversation with messages.
 local schema = require("schema")
 local keys = require("keys")
 local access = require("access")
@@ -34,18 +35,18 @@ local rendering = require("rendering")
 
 local conversation = {}
 
--- Each change takes these: as locals they cost less.
+-- Every change uses these: locals are faster.
 local try, shared, damaged = access.try, access.shared, access.damaged
 local is_count, is_time = checks.is_count, checks.is_time
 local integer = format.integer
 
--- More than a conversation has: Lua cannot hand thousands of them to one command.
+-- More than a conversation has: Lua cannot pass thousands of arguments to one command.
 local MAX_FIELDS = 100
 
--- Each change of a conversation's tags looks at all of them, and its answer has all of them.
+-- Bounded, as each change of a conversation's tags looks at all of them, and every answer has all of them.
 local MAX_TAGS = 1000
 
--- Whether the hash of a conversation can be built upon, going by what belongs to it alone.
+-- Whether the fields of a conversation's hash are valid by themselves.
 local function is_sound(id, c)
   if c.doc and not is_count(c.ver) or c.ver and not c.doc then return false end
   if c.read and not is_time(c.read) then return false end
@@ -61,8 +62,8 @@ local function is_sound(id, c)
   return true
 end
 
--- What is known of a conversation, to be changed and saved, and as it is stored; where it has messages, also `last`:
--- the place and the time of the latest one, and how many are unread. `replaces_terms`: its index terms may be missing.
+-- The fields of a conversation, to change and save, and as they are stored; if it has messages, also `last`: place and
+-- time of the latest one, and the number of unread ones. `replaces_terms`: its index terms may be missing.
 function conversation.open(p, id, replaces_terms)
   local key = keys.conversation(p, id)
   local flat, last = try("HGETALL", key), nil
@@ -73,7 +74,7 @@ function conversation.open(p, id, replaces_terms)
     if not (latest and latest[1] and unread) then damaged("conversation", id) end
     last = { place = latest[1], at = latest[2], unread = unread }
   elseif flat then
-    -- Messages without a conversation are what is left of one.
+    -- Messages without a conversation remain from one that was lost.
     if redis.call("EXISTS", keys.order(p, id), keys.unread(p, id)) > 0 then damaged("conversation", id) end
     flat = try("HGETALL", keys.early(p, id))
   end
@@ -93,15 +94,14 @@ function conversation.open(p, id, replaces_terms)
   return c, stored, last
 end
 
--- Renders a conversation, with the bytes of its latest message where there is one, and writes what changed, new words
--- included. Any HSET indexes the whole document again.
+-- Renders a conversation, with the bytes of its latest message if there is one, and writes what changed, including new
+-- words, in one HSET, since each indexes the whole document again.
 function conversation.save(p, id, c, stored, message)
   local key = keys.early(p, id)
   dictionary.each_new_word(c, stored, function(name, word) dictionary.add_word(p, name, word) end)
   if c.lm then
     key = keys.conversation(p, id)
     if not stored.lm then
-      -- Its first message.
       if next(stored) then
         redis.call("DEL", keys.early(p, id))
         shared("SREM", keys.waiting(p), id)
@@ -126,14 +126,14 @@ function conversation.save(p, id, c, stored, message)
       changed[#changed + 1] = ""
     end
   end
-  if c.lm and changes.is_indexed(c, stored) then changes.log(p, id, stored) end
+  if c.lm and changes.is_index_changed(c, stored) then changes.log(p, id, stored) end
   if #changed > 0 then redis.call("HSET", key, unpack(changed)) end
 end
 
--- Notes how many messages are unread, and counts the conversation as unread or not.
+-- Sets the number of unread messages, and updates the count of unread conversations.
 function conversation.count_unread(p, c, unread)
   local was, is = tonumber(c.un or "0") > 0, unread > 0
-  -- The first time also where there is nothing to count: then a count is there wherever conversations are.
+  -- A new conversation creates the count even if it is read, so that wherever there are conversations there is one.
   if was ~= is or not c.un then
     shared("HINCRBY", keys.counts(p), "unread", (is and 1 or 0) - (was and 1 or 0))
   end
@@ -145,8 +145,8 @@ function conversation.change_state(c, change)
   if change == "-" then c.st = nil elseif change ~= "" then c.st = change end
 end
 
--- Adds tags, except deleted ones, then removes tags; "*" stands for all of them. Returns whether it did: not where
--- there would be too many.
+-- Adds tags, except deleted ones, then removes tags; "*" means all of them. Changes nothing and returns false if there
+-- would be too many.
 function conversation.change_tags(p, c, added, removed)
   local set, is_more = {}, false
   for tag in string.gmatch(c.tg or "", "[^,]+") do set[tag] = true end

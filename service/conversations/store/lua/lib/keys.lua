@@ -1,4 +1,4 @@
--- The names of keys. All keys of a partition have its hash tag, such as "{0}", so that they lie together on a cluster.
+-- Key names. All keys of a partition have its hash tag, such as "{0}", so that they share a slot of a cluster.
 local keys = {}
 
 function keys.conversation(p, id) return "conversation:" .. p .. ":" .. id end

@@ -1,9 +1,8 @@
--- What a caller knows of a search from an earlier reply, brought up to date without another search: only conversations
--- that changed since can have become a match, or ceased to be one.
+-- What a caller knows of a search from an earlier reply, updated without another search: only conversations that have
+-- changed since can have become a match, or stopped being one.
 --
--- As text: "<entry of the log of changes> <matches> <1 where all of these follow, or 0 where only the newest do> <time
--- and id of each, newest first>". In a search: matches, has_all, and top, a list of {time, id}; all nil where nothing
--- is known.
+-- As text: "<entry of the log of changes> <matches> <1 if all of these follow, 0 if only the newest do> <time and id of
+-- each, newest first>". In a search: matches, has_all, and top, a list of {time, id}; all nil if nothing is known.
 local keys = require("keys")
 local access = require("access")
 local format = require("format")
@@ -12,13 +11,13 @@ local predicate = require("predicate")
 
 local known = {}
 
--- The most changes that are looked at one by one, and the most questions that may take. Beyond that a search is made.
-local MAX_CHANGES, MAX_QUESTIONS = 200, 2000
+-- Maximum changes to evaluate, and maximum comparisons that these may take. With more, a search is made.
+local MAX_CHANGES, MAX_COMPARISONS = 200, 2000
 
--- More than the largest page wants.
+-- More than the largest page needs.
 local MAX_TOP = 120
 
--- Read only where it is asked: most pages find that nothing has changed.
+-- Decoded only when needed: for most pages nothing has changed.
 local function predicate_of(s)
   s.predicate = s.predicate or cjson.decode(s.predicate_text)
   return s.predicate
@@ -27,13 +26,13 @@ end
 -- Whether the index finds the hash of a conversation.
 function known.is_found(s, c) return predicate.is_found(predicate_of(s), c) end
 
--- Whether place (time, id) stands before another in a list.
+-- Whether a place (time, id) comes before another in a list.
 local function is_before(place, at, id)
   return tonumber(place[1]) > tonumber(at) or place[1] == at and place[2] > id
 end
 
--- Brings the newest matches up to date for a conversation that is a match now, with its time, or that is none.
-local function enter(s, id, at)
+-- Updates the newest matches for a conversation: a match if it has a time.
+local function update_top(s, id, at)
   local top = s.top
   for i, place in ipairs(top) do
     if place[2] == id then
@@ -44,7 +43,7 @@ local function enter(s, id, at)
   if not at then return end
   local i = 1
   while top[i] and is_before(top[i], at, id) do i = i + 1 end
-  -- Behind the last of some there may be others.
+  -- If these aren't all matches, unknown ones may follow the last.
   if i <= #top or s.has_all then table.insert(top, i, { at, id }) end
   if #top > MAX_TOP then
     table.remove(top)
@@ -52,14 +51,14 @@ local function enter(s, id, at)
   end
 end
 
--- Brings what a caller knows up to the present. Sets nothing if it cannot: the log has to hold the entry still.
+-- Updates what a caller knows. Sets nothing if it cannot: the log must still have the entry.
 function known.catch_up(s, text)
   local entry, matches, has_all, top = string.match(text, "^(%S+) (%S+) ([01])(.*)$")
   if not entry then return end
   local since = changes.since(s.p, entry, MAX_CHANGES)
   if not since then return end
-  if #since > 1 and #since * predicate.size_of(predicate_of(s)) > MAX_QUESTIONS then return end
-  s.matches, s.has_all, s.top, s.is_as_known = tonumber(matches), has_all == "1", {}, #since == 0
+  if #since > 1 and #since * predicate.size_of(predicate_of(s)) > MAX_COMPARISONS then return end
+  s.matches, s.has_all, s.top, s.is_unchanged = tonumber(matches), has_all == "1", {}, #since == 0
   for at, id in string.gmatch(top, "(%S+) (%S+)") do s.top[#s.top + 1] = { at, id } end
   local seen = {}
   for _, before in ipairs(since) do
@@ -68,18 +67,17 @@ function known.catch_up(s, text)
       local now = access.read_hash(keys.conversation(s.p, before.key))
       local was, is = before.lm and known.is_found(s, before), known.is_found(s, now)
       s.matches = s.matches + (is and 1 or 0) - (was and 1 or 0)
-      enter(s, before.key, is and now.lm)
+      update_top(s, before.key, is and now.lm)
     end
   end
 end
 
--- Whether the newest matches are known, as many as a page has.
+-- Whether enough of the newest matches are known for a page.
 function known.has_top(s, limit) return s.top and (s.has_all or #s.top >= limit) end
 
--- What the caller may hand in with its next search of the same query; "" where it knows that already, or where it
--- would be of no use.
+-- What the caller may pass with its next search of the same query; "" if it knows that already, or if it is useless.
 function known.text(s)
-  if s.is_as_known or not s.predicate_text then return "" end
+  if s.is_unchanged or not s.predicate_text then return "" end
   local last = changes.last(s.p)
   if not last then return "" end
   local parts = { last, format.integer(s.matches), s.has_all and "1" or "0" }

@@ -1,12 +1,12 @@
--- Sorted sets of places, ordered by time, then by member.
+-- Ranks and slices of the sorted sets of places, which are ordered by time, then by member.
 local checks = require("checks")
 
 local order = {}
 
--- The most entries that are passed over at once.
-order.MAX_PASSED = 10000
+-- Maximum invalid entries to skip at once.
+order.MAX_SKIPPED = 10000
 
--- How many members stand before (score, member), in ascending order.
+-- The number of members before (score, member), in ascending order.
 function order.rank_of(key, score, member)
   local found = redis.call("ZSCORE", key, member)
   if found and tonumber(found) == tonumber(score) then return redis.call("ZRANK", key, member) end
@@ -19,17 +19,16 @@ function order.rank_of(key, score, member)
   return low
 end
 
--- How many members stand before (score, member) or there, in ascending order.
+-- The number of members up to and including (score, member), in ascending order.
 function order.rank_behind(key, score, member)
   local rank = order.rank_of(key, score, member)
   return redis.call("ZRANGE", key, rank, rank)[1] == member and rank + 1 or rank
 end
 
--- Entries from a rank on, in ascending order (ZRANGE) or in descending (ZREVRANGE): at most so many members, their
--- scores, and whether there are more. Passes over those that are no places: members of another length, and scores that
--- are no times.
+-- Entries from a rank on, in ascending (ZRANGE) or descending order (ZREVRANGE): at most `limit` members, their scores,
+-- and whether there are more. Skips those that aren't places: members of another length, and scores that aren't times.
 function order.entries(key, command, rank, limit, length)
-  local members, times, last = {}, {}, rank + limit + order.MAX_PASSED
+  local members, times, last = {}, {}, rank + limit + order.MAX_SKIPPED
   repeat
     local wanted = limit + 1 - #members
     local found = redis.call(command, key, rank, rank + wanted - 1, "WITHSCORES")

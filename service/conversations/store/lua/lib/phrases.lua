@@ -1,8 +1,8 @@
--- Loose phrases: a text has one where there are different positions p_i of its terms for which the largest p_i - i less
--- the smallest is at most the slop.
+-- Loose phrases: a text has one if its terms have distinct positions p_i such that the largest p_i - i minus the
+-- smallest is at most the slop.
 local phrases = {}
 
--- The positions of some terms in a text with blanks between its terms. `wanted`: a table with the terms as keys.
+-- The positions of some terms in a text of terms separated by blanks. `wanted`: a table with the terms as keys.
 local function positions_of(text, wanted)
   local positions, at = {}, 0
   for term in string.gmatch(text, "%S+") do
@@ -15,7 +15,7 @@ local function positions_of(text, wanted)
   return positions
 end
 
--- Whether the terms have different positions with every p_i - i within [low, low + slop]. The windows of a term's
+-- Whether the terms have distinct positions with every p_i - i within [low, low + slop]. The windows of a term's
 -- occurrences move to the right with i, so taking the first free position each time misses no choice.
 local function fits(terms, positions, low, slop)
   local taken = {}

@@ -1,4 +1,4 @@
--- Predicates: a filter, to be asked of the hash of one conversation. See filters/predicate.py for their form.
+-- Evaluates a predicate, a filter for one conversation's hash. See filters/predicate.py for its form.
 local schema = require("schema")
 local checks = require("checks")
 local phrases = require("phrases")
@@ -7,7 +7,7 @@ local predicate = {}
 
 local is_match
 
--- Whether one of the values from a place of the predicate on is a field's value, or among its several.
+-- Whether one of the predicate's values is the field's value, or one of its values.
 local function has_value(wanted, c)
   local key = wanted[2]
   local value = c[key]
@@ -78,10 +78,11 @@ local kinds = {
 
 function is_match(wanted, c) return kinds[wanted[1]](wanted, c) end
 
--- Whether the hash of a conversation, as it is stored, is what a predicate asks for.
+-- Whether the stored hash of a conversation matches a predicate.
 predicate.is_match = is_match
 
--- Whether the index finds the hash of a conversation for a predicate. It has none with a number that cannot be read.
+-- Whether the index would find the hash of a conversation: it matches, and has no invalid number, as RediSearch does
+-- not index such a hash.
 function predicate.is_found(wanted, c)
   for _, key in ipairs(schema.NUMBERS) do
     if c[key] and not checks.is_time(c[key]) then return false end
@@ -89,7 +90,7 @@ function predicate.is_found(wanted, c)
   return is_match(wanted, c)
 end
 
--- How many values, terms and numbers a predicate has, which is what it takes to ask it.
+-- The size of a predicate in values, terms and numbers, which is what evaluating it costs.
 function predicate.size_of(wanted)
   local kind = wanted[1]
   if kind ~= "and" and kind ~= "or" and kind ~= "not" then return #wanted end

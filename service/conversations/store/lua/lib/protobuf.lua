@@ -1,8 +1,7 @@
--- Protobuf's wire format, as far as answers need it.
+-- Protobuf's wire format, as far as rendering needs it.
 local protobuf = {}
 
--- More bytes than a record has, all that is taken for it together: pages of what is larger would fit in no answer. As
--- in validation.py.
+-- More bytes than any valid record has: pages of larger ones would not fit in an answer. As in validation.py.
 protobuf.MAX_RECORD = 512 * 1024
 
 local function varint(n)
@@ -22,7 +21,7 @@ protobuf.varint = varint
 -- A length-delimited field with a number below 16.
 function protobuf.field(number, bytes) return string.char(number * 8 + 2) .. varint(#bytes) .. bytes end
 
--- Where such a field ends that begins at a place; nil where there is none, or not all of it.
+-- Where such a field ends that begins at `at`; nil if there is none, or only part of one.
 function protobuf.field_end(number, bytes, at)
   if string.byte(bytes, at) ~= number * 8 + 2 then return nil end
   local size, scale = 0, 1
@@ -36,7 +35,7 @@ function protobuf.field_end(number, bytes, at)
   return at + size <= #bytes and at + size or nil
 end
 
--- Whether bytes are such a field, and nothing else.
+-- Whether bytes are exactly one such field.
 function protobuf.is_field(number, bytes) return protobuf.field_end(number, bytes, 1) == #bytes end
 
 return protobuf

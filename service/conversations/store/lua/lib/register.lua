@@ -1,5 +1,5 @@
--- Registers functions. Each is called with KEYS[1] = the partition's hash tag, such as "{0}", and touches keys of that
--- partition only, so that one call is atomic on a cluster as well; it gets the hash tag and ARGV. Its name in Redis
+-- Registers functions. Each is called with KEYS[1] = the partition's hash tag, such as "{0}", and accesses keys of that
+-- partition only, so that a call is atomic on a cluster too; the callback gets the hash tag and ARGV. The name in Redis
 -- ends with the version of the library.
 local access = require("access")
 
@@ -18,13 +18,13 @@ local function add(name, flags, callback)
   }
 end
 
--- One that changes nothing. Its name begins with "check", "count", "get", "list", "read" or "scan".
+-- A read-only function. Its name begins with "check", "count", "get", "list", "read" or "scan".
 function register.reading(name, callback) add(name, { "no-writes" }, callback) end
 
 function register.writing(name, callback) add(name, {}, callback) end
 
--- One that takes away, or replaces what is there by as much: it works where Redis is out of memory, so that there is
--- a way out. What may add more than a note is a writing function.
+-- A function that removes data, or replaces it with about as much: it works even if Redis is out of memory, to get out
+-- of that. What may add more than a marker is a writing function.
 function register.freeing(name, callback) add(name, { "allow-oom" }, callback) end
 
 return register

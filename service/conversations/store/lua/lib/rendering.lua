@@ -1,5 +1,5 @@
--- Answers as protobuf bytes. What belongs to a conversation alone is stored as it goes to the wire; the channel, which
--- many share, is put in between when it is read.
+-- Renders conversations as protobuf bytes. A conversation's own parts are stored in wire format; the channel, which
+-- many share, is inserted when it is read.
 local keys = require("keys")
 local checks = require("checks")
 local format = require("format")
@@ -9,10 +9,10 @@ local channel = require("channel")
 
 local rendering = {}
 
--- Each row of a page takes these: as locals they cost less.
+-- Every row of a page uses these: locals are faster.
 local conversation_key, field, MAX_RECORD = keys.conversation, protobuf.field, protobuf.MAX_RECORD
 
--- The answer's bytes except id and channel.
+-- The rendered conversation without id and channel.
 local function tail_of(c, name, message)
   local metadata = { field(1, name .. (c.avatar or "")) }
   for tag in string.gmatch(c.tg or "", "[^,]+") do
@@ -24,15 +24,15 @@ local function tail_of(c, name, message)
   return field(3, format.timestamp(tonumber(c.ca))) .. field(4, table.concat(metadata)) .. field(5, message)
 end
 
--- Whether bytes have the parts of an answer that tail_of puts together.
+-- Whether bytes have the parts that tail_of writes.
 function rendering.is_tail(bytes)
   if not bytes or protobuf.field_end(3, bytes, 1) ~= 26 then return false end
   local metadata_end = protobuf.field_end(4, bytes, 27)
   return metadata_end ~= nil and protobuf.field_end(5, bytes, metadata_end + 1) == #bytes
 end
 
--- Makes what follows from the facts of a conversation with messages: its index terms and what is stored of its answer.
--- Returns the words of its name where it has none of its own.
+-- Sets what is derived from the facts of a conversation with messages: its index terms and the rendered bytes. Returns
+-- the words of the default name, if it has no own name.
 function rendering.render(id, c, message)
   c.id, c.ih = id, format.integer(tonumber(string.sub(id, 1, 8) .. string.sub(id, 10, 13), 16))
   local name_terms, metadata_terms = terms.parts(c)
@@ -47,8 +47,8 @@ function rendering.render(id, c, message)
   return words
 end
 
--- The parts of a Conversation: id, channel, the rest. `channels` keeps channels within one call. Nil where there are
--- none that could be shown; `careful` finds that of more.
+-- The parts of a Conversation: id, channel, the rest. `channels` caches channels within one call. Nil if it cannot be
+-- shown; `careful` checks more for that.
 function rendering.parts(p, id, channels, careful)
   local stored = redis.pcall("HMGET", conversation_key(p, id), "ch", "tail")
   local tail = stored[2]

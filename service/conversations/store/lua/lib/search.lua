@@ -1,16 +1,16 @@
--- Searches of the index, within one call. RediSearch leaves the order of equal times open, so a time that the edge of a
--- slice cuts through is fetched whole and put in order here: by id, as the whole order is by time, then by id.
+-- Searches of the index, within one call. RediSearch does not define the order of equal times, so if the edge of a
+-- slice splits a time, all conversations of that time are fetched and sorted by id here.
 --
 -- A search is a table, see request.lua:
 --
 --   p            the partition's hash tag
 --   query        for RediSearch, dialect 2
---   is_filtered  whether it is another than "*", which finds every conversation
+--   is_filtered  whether it is anything but "*", which matches every conversation
 --   timeout_ms   of each search
---   careful      whether what stands in the index or in `recent` and is no place (another name than an id, a time that
---                is no whole number) is passed over. That takes a fifth more time.
---   all          how many conversations there are; nil where `recent` is of no use: then lists come from the index
---   times        by id, the times of the conversations that were found
+--   careful      whether to skip entries of the index and of `recent` that aren't places (the name isn't an id, the
+--                time isn't an integer). That takes a fifth more time.
+--   all          number of all conversations; nil if `recent` is unusable: then lists come from the index
+--   times        times of the conversations found, by id
 local keys = require("keys")
 local access = require("access")
 local checks = require("checks")
@@ -19,7 +19,7 @@ local phrases = require("phrases")
 
 local search = {}
 
--- The id of a key that the index found; nil where the name is none.
+-- The id in a key that the index found; nil if there is none.
 local function id_of(s, key)
   local id = string.sub(key, -36)
   if not s.careful or keys.conversation(s.p, id) == key and checks.is_id(id) then return id end
@@ -29,13 +29,13 @@ local function find(s, query, ...)
   return redis.call("FT.SEARCH", keys.index(s.p), query, "VERBATIM", "TIMEOUT", s.timeout_ms, "DIALECT", 2, ...)
 end
 
--- A tag's value as it stands in a query.
+-- A tag's value, escaped for a query.
 function search.escaped(value) return (string.gsub(value, "[^A-Za-z0-9]", "\\%0")) end
 
--- How many conversations a query finds.
+-- The number of conversations that match a query.
 function search.count(s, query) return find(s, query, "NOCONTENT", "LIMIT", 0, 0)[1] end
 
--- The query narrowed by a clause; "*" stands for everything only as a whole query.
+-- The query narrowed by a clause; "*" means everything only as a whole query.
 function search.narrowed(s, clause)
   if s.query == "*" then return clause end
   return "(" .. s.query .. ") " .. clause
@@ -44,7 +44,7 @@ end
 -- The query narrowed to a range of times, such as "[1 (5]".
 function search.between(s, range) return search.narrowed(s, "@lm:" .. range) end
 
--- All matches sent at one time, by id, ascending.
+-- The ids of all matches with one time, ascending.
 function search.ties(s, at)
   if s.all and redis.call("ZCOUNT", keys.recent(s.p), at, at) == 0 then return {} end
   local found = find(s, search.between(s, "[" .. at .. " " .. at .. "]"), "NOCONTENT", "LIMIT", 0, 1000000)
@@ -55,22 +55,22 @@ function search.ties(s, at)
   return ids
 end
 
--- Whether no more than one conversation has a time.
+-- Whether at most one conversation has a time.
 function search.is_single(s, at) return s.all and redis.call("ZCOUNT", keys.recent(s.p), at, at) < 2 end
 
 local function descending(a, b) return a > b end
 
--- Matches of a range of times, or of all, by time in a direction ("ASC" or "DESC") and by id in the same direction:
--- `limit` of them behind the first `offset`. `passed`: so many of those found are known to be no places.
-function search.sorted(s, range, direction, offset, limit, passed)
-  passed = passed or 0
+-- Matches in a range of times, or all matches, by time in a direction ("ASC" or "DESC") and by id in the same
+-- direction: `limit` of them after the first `offset`. `invalid`: how many of those found are known not to be places.
+function search.sorted(s, range, direction, offset, limit, invalid)
+  invalid = invalid or 0
   local query = range and search.between(s, range) or s.query
-  local reply = find(s, query, "NOCONTENT", "SORTBY", "lm", direction, "WITHSORTKEYS", "LIMIT", offset, limit + passed)
+  local reply = find(s, query, "NOCONTENT", "SORTBY", "lm", direction, "WITHSORTKEYS", "LIMIT", offset, limit + invalid)
   local found = (#reply - 1) / 2
   local groups, times, places = {}, {}, 0
   for i = 2, #reply, 2 do
     local id, at = id_of(s, reply[i]), string.sub(reply[i + 1] or "#", 2)
-    -- Without a time, a document comes last.
+    -- Documents without a time come last.
     if id and at ~= "" and (not s.careful or checks.is_time(at)) then
       places = places + 1
       s.times[id] = at
@@ -82,7 +82,7 @@ function search.sorted(s, range, direction, offset, limit, passed)
     end
   end
   local is_more = reply[1] > offset + found
-  if found - places > passed and is_more and passed < order.MAX_PASSED then
+  if found - places > invalid and is_more and invalid < order.MAX_SKIPPED then
     return search.sorted(s, range, direction, offset, limit, found - places)
   end
   if places == 0 then return {} end
@@ -106,9 +106,9 @@ function search.sorted(s, range, direction, offset, limit, passed)
   return ids
 end
 
--- Puts the ids of the conversations that have its loose phrases in their place in the query: phrase i stands in it as
--- <<i>>, from 0, and is {candidates = a query for a superset, slop = a number, terms = a list}. Returns nothing, or how
--- many candidates there are of one, where these are more than `limit` less those of the ones before.
+-- Replaces the loose phrases in the query with the ids of the conversations that have them. The query has <<i>> for
+-- phrase i, from 0; a phrase is {candidates = a query for a superset, slop = a number, terms = a list}. Returns the
+-- number of candidates of a phrase if all phrases up to it have more than `limit`.
 function search.resolve_phrases(s, checked, limit)
   for number, check in ipairs(checked) do
     local reply = find(s, check.candidates, "RETURN", 1, "x", "LIMIT", 0, limit)
@@ -126,13 +126,13 @@ function search.resolve_phrases(s, checked, limit)
   end
 end
 
--- Changes conversations that a query finds, a few at a time. `change` gets an id, and returns whether the query no
--- longer finds it, or finds it behind all others. Returns {how many were looked at, how many to pass over next, then
--- the ids of those that are damaged}.
-function search.change_hits(p, query, passed, limit, change)
-  local found = redis.call("FT.SEARCH", keys.index(p), query, "NOCONTENT", "VERBATIM", "LIMIT", passed, limit,
+-- Changes conversations that match a query, a few at a time. `change` gets an id, and returns whether the conversation
+-- does not match any more, or comes last now. Returns {number looked at, number to skip next, then the ids of damaged
+-- ones}.
+function search.change_hits(p, query, skipped, limit, change)
+  local found = redis.call("FT.SEARCH", keys.index(p), query, "NOCONTENT", "VERBATIM", "LIMIT", skipped, limit,
     "DIALECT", 2)
-  local answer = { #found - 1, tonumber(passed) }
+  local answer = { #found - 1, tonumber(skipped) }
   for i = 2, #found do
     local id = string.sub(found[i], -36)
     local is_sound, is_gone = access.attempt(change, id)

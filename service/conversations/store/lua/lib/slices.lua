@@ -1,4 +1,4 @@
--- Slices of the order of conversations: by the latest message's time, then by id, both descending.
+-- Slices of the list of conversations, which is in descending order of the latest message's time, then of id.
 local keys = require("keys")
 local access = require("access")
 local checks = require("checks")
@@ -8,7 +8,7 @@ local known = require("known")
 
 local slices = {}
 
--- How many more matches than a first page has are looked for: so many may go before the page has to be searched again.
+-- How many matches more than a first page needs are fetched: so many may go before another search is needed.
 local SPARE = 12
 
 -- Members of `recent` from a rank on. Notes their times.
@@ -28,8 +28,8 @@ function slices.recent_ids(s, command, rank, limit)
   return ids
 end
 
--- A slice of all conversations, from the set that is kept in order. Returns ids, how many stand on the other side of
--- the place, and how many there are, as the others do.
+-- A slice of all conversations, from the sorted set. Returns ids, the number on the other side of the place, and the
+-- number of all, like the slices below.
 function slices.recent(s, direction, at, id, limit)
   local key = keys.recent(s.p)
   if direction == "newer" then
@@ -40,7 +40,7 @@ function slices.recent(s, direction, at, id, limit)
   return slices.recent_ids(s, "ZREVRANGE", behind, limit), behind, s.all
 end
 
--- Whether a conversation, if it is still a match, stands on the other side of a place, or at it.
+-- Whether a conversation still matches, and is on the other side of a place or at it.
 local function is_behind(s, direction, at, id)
   if #id ~= 36 then return false end
   local c = access.read_hash(keys.conversation(s.p, id))
@@ -54,7 +54,7 @@ local function is_behind(s, direction, at, id)
   return tonumber(c.lm) >= tonumber(at)
 end
 
--- How many matches stand on the other side of a place; where only their being there is known, 1 at least.
+-- The number of matches on the other side of a place; 1 if it is only known that there are any.
 local function count_behind(s, direction, at, id)
   if is_behind(s, direction, at, id) then return 1 end
   local newer = direction == "newer"
@@ -66,7 +66,7 @@ local function count_behind(s, direction, at, id)
   return behind
 end
 
--- Adds the matches of a place's own time that stand beyond the place.
+-- Adds the matches beyond a place that have its time.
 local function take_ties(s, ids, newer, at, id, limit)
   if search.is_single(s, at) and tonumber(redis.call("ZSCORE", keys.recent(s.p), id)) == tonumber(at) then return end
   local beyond = {}
@@ -79,10 +79,10 @@ end
 
 -- A slice of the matches of a filter.
 --
--- To sort all matches of a broad filter takes several times as long as to count them, and to count them longer than
--- to find a page. So matches are counted only where their number is not known, and looked for in windows of time, from
--- the place on: one that should hold enough, then a wider one, then the rest. A window begins and ends between two
--- times, never within the conversations of one time.
+-- Sorting all matches of a broad filter takes several times as long as counting them, and counting takes longer than
+-- finding a page. So matches are counted only if their number is unknown, and searched in windows of time from the
+-- place on: one that should hold enough, then a wider one, then the rest. A window never splits the conversations of
+-- one time.
 function slices.matching(s, direction, at, id, limit)
   local key, newer, ids = keys.recent(s.p), direction == "newer", {}
   if not s.matches then s.matches = search.count(s, s.query) end
@@ -106,7 +106,7 @@ function slices.matching(s, direction, at, id, limit)
     end
     edge = edge or (newer and "+inf" or "-inf")
     local range = newer and "[" .. near .. " " .. edge .. "]" or "[" .. edge .. " " .. near .. "]"
-    -- A range takes time too, and what is newer than the windows is known not to match.
+    -- A range takes time too, and nothing newer than the window matches.
     if #ids == 0 and at == "" and edge == "-inf" then range = nil end
     for _, one in ipairs(search.sorted(s, range, newer and "ASC" or "DESC", 0, limit - #ids)) do ids[#ids + 1] = one end
     if edge == "+inf" or edge == "-inf" then break end
@@ -115,11 +115,11 @@ function slices.matching(s, direction, at, id, limit)
   return ids, behind, s.matches
 end
 
--- The newest matches of a filter: from what is known, if that is enough, otherwise by a search that is noted.
+-- The newest matches of a filter: from what is known if that is enough, else by a search, whose result is then known.
 function slices.first(s, limit)
   if not known.has_top(s, limit) then
     local found = slices.matching(s, "older", "", "", limit + SPARE)
-    s.top, s.has_all, s.is_as_known = {}, #found < limit + SPARE, false
+    s.top, s.has_all, s.is_unchanged = {}, #found < limit + SPARE, false
     for i, id in ipairs(found) do s.top[i] = { s.times[id], id } end
   end
   local ids = {}

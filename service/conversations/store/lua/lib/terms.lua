@@ -1,9 +1,9 @@
--- Index terms, as terms.py makes them in Python, and the name of a contact without one.
+-- Index terms, as in terms.py, and the default name of a contact.
 local schema = require("schema")
 
 local terms = {}
 
--- The same term as terms.name_term in Python, for a word of visible ASCII in lower case.
+-- The same as terms.name_term in Python, for a word of visible ASCII in lower case.
 function terms.name_term(word)
   local encoded = word
   if not string.find(word, "^[a-z0-9]+$") then
@@ -13,16 +13,16 @@ function terms.name_term(word)
   return schema.NAME_PREFIX .. encoded
 end
 
--- What a contact without a name is called: the source's last dotted part with its first letter in upper case, and
--- the end of the conversation's id. Returns the two words.
+-- The two words of the default name: the source's last dotted part with its first letter in upper case, and the end of
+-- the id.
 function terms.default_name(source, id)
   local part = string.match(source, "([^.]*)$")
   if part == "" then part = source end
   return string.upper(string.sub(part, 1, 1)) .. string.sub(part, 2), string.sub(id, -5)
 end
 
--- Puts the index terms of a conversation together: of its name, of its metadata, and those that say that other fields
--- exist. The stops between them are no terms, and no term has one.
+-- Joins the index terms of a conversation: of its name, of its metadata, and those for the existence of other fields.
+-- The separators aren't terms, and no term contains one.
 function terms.write(c, name_terms, metadata_terms)
   local others = {}
   for _, row in ipairs(schema.EXISTS) do
@@ -32,7 +32,7 @@ function terms.write(c, name_terms, metadata_terms)
   c.x = schema.NAME_EXISTS .. " " .. name_terms .. " | " .. metadata_terms .. " | " .. table.concat(others, " ")
 end
 
--- The index terms of name and metadata in what `write` has put together; nil where it is something else.
+-- The index terms of name and metadata, from what `write` joined; nil if it is malformed.
 function terms.parts(c)
   return string.match(c.x or "", "^%S+ ([^|]*) | ([^|]*) |")
 end

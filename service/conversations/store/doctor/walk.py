@@ -1,4 +1,4 @@
-"""One walk over everything in Redis. Each call takes a few milliseconds, and others are served between two of them."""
+"""One walk over everything in Redis. Each call takes a few milliseconds; Redis serves others between two calls."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -8,8 +8,8 @@ from conversations.store import index
 from conversations.store.doctor.channels import check_channels, check_tags
 from conversations.store.doctor.conversations import check_conversations, check_messages
 from conversations.store.doctor.dictionaries import KnownIds, check_ids, check_words, read_ids
+from conversations.store.doctor.exam import Exam, Key, in_pieces
 from conversations.store.doctor.findings import Findings
-from conversations.store.doctor.ward import Key, Ward, in_pieces
 
 __all__ = ["examine", "look_again", "number_text"]
 
@@ -21,7 +21,7 @@ _POLL_SECONDS = 0.1
 
 _SETS = ("recent", "waiting", "waiting_messages", "channels", "tags", "deleted_tags")
 
-# By which record a finding is looked at again; others are of one call, or were already.
+# The record by which a finding is checked again; others were found in one call, or have been checked again.
 _RECORDS = {
     **dict.fromkeys(("message", "message facts", "message changes"), "message"),
     **dict.fromkeys(("message order", "message unread", "message waiting", "message channel"), "message"),
@@ -33,84 +33,84 @@ _RECORDS = {
 
 
 def number_text(reply: Any) -> str:
-    """Return what a function answers for a number, for a sentence; it answers nothing for none."""
+    """Return a number in a reply as text for a sentence; an empty reply means none."""
     text = reply.decode(errors="backslashreplace") if isinstance(reply, bytes) else str(reply)
     return ascii(text)[1:-1] or "no"
 
 
-async def examine(ward: Ward) -> None:
-    """Look at everything, in an order in which what is mended stands on what was mended before."""
-    unusable = await _check_shared_keys(ward)
-    await _check_indexes(ward)
-    async for keys in ward.keys("words"):
-        await check_words(ward, keys)
-    async for keys in ward.keys("tag"):
+async def examine(exam: Exam) -> None:
+    """Examine everything, in an order in which each repair can rely on the ones before."""
+    unusable = await _check_shared_keys(exam)
+    await _check_indexes(exam)
+    async for keys in exam.keys("words"):
+        await check_words(exam, keys)
+    async for keys in exam.keys("tag"):
         for some in in_pieces(keys, _RECORDS_AT_ONCE):
-            await check_tags(ward, some)
+            await check_tags(exam, some)
     channels: set[str] = set()
-    async for keys in ward.keys("channel"):
+    async for keys in exam.keys("channel"):
         channels.update(id for _, id in keys)
-    await check_channels(ward, sorted(channels))
-    async for keys in ward.keys("message"):
+    await check_channels(exam, sorted(channels))
+    async for keys in exam.keys("message"):
         for some in in_pieces(keys, _RECORDS_AT_ONCE):
-            await check_messages(ward, some)
-    known = {partition: KnownIds() for partition in ward.partitions}
+            await check_messages(exam, some)
+    known = {partition: KnownIds() for partition in exam.partitions}
     for partition, ids in known.items():
-        await read_ids(ward, partition, ids)
-    unknown: dict[int, list[str]] = {partition: [] for partition in ward.partitions}
-    # A conversation that has lost its hash is found by what is left of it.
+        await read_ids(exam, partition, ids)
+    unknown: dict[int, list[str]] = {partition: [] for partition in exam.partitions}
+    # A conversation without its hash is found by what is left of it.
     for kind in ("conversation", "order", "unread", "early"):
-        async for keys in ward.keys(kind):
-            records = keys if kind == "conversation" else await _without_hash(ward, keys)
+        async for keys in exam.keys(kind):
+            records = keys if kind == "conversation" else await _without_hash(exam, keys)
             for some in in_pieces(records, _CONVERSATIONS_AT_ONCE):
-                await check_conversations(ward, some)
+                await check_conversations(exam, some)
             for partition, id in records:
                 if kind in ("conversation", "order") and id not in known[partition]:
                     unknown[partition].append(id)
     for partition, ids in known.items():
-        there = [(partition, id) for id in unknown[partition]]
-        lost = {id for _, id in await _without_hash(ward, there)}
-        await check_ids(ward, partition, ids, [id for id in unknown[partition] if id not in lost])
-    await _check_sets(ward, unusable)
-    if ward.has_index:
-        for partition in ward.partitions:
-            [counts] = await ward.check([(partition, "counts", ())])
+        keys = [(partition, id) for id in unknown[partition]]
+        lost = {id for _, id in await _without_hash(exam, keys)}
+        await check_ids(exam, partition, ids, [id for id in unknown[partition] if id not in lost])
+    await _check_sets(exam, unusable)
+    if exam.has_index:
+        for partition in exam.partitions:
+            [counts] = await exam.check([(partition, "counts", ())])
             if counts:
                 note = f"{number_text(counts[0])}, not {number_text(counts[1])}"
-                ward.findings.add("counts", partition, f"counts:{{{partition}}}", note)
+                exam.findings.add("counts", partition, f"counts:{{{partition}}}", note)
 
 
-async def _check_shared_keys(ward: Ward) -> set[Key]:
+async def _check_shared_keys(exam: Exam) -> set[Key]:
     """Report keys of a wrong type; return those that cannot be used."""
     unusable = set()
-    for partition in ward.partitions:
-        [names] = await ward.check([(partition, "shared_keys", ())])
+    for partition in exam.partitions:
+        [names] = await exam.check([(partition, "shared_keys", ())])
         for name in names:
             key = f"{name.decode()}:{{{partition}}}"
-            ward.findings.add("key type", partition, key)
-            if not ward.mends:
+            exam.findings.add("key type", partition, key)
+            if not exam.repairs:
                 unusable.add((partition, name.decode()))
     return unusable
 
 
-async def _check_indexes(ward: Ward) -> None:
-    redis = ward.client.redis
-    for partition in ward.partitions:
+async def _check_indexes(exam: Exam) -> None:
+    redis = exam.client.redis
+    for partition in exam.partitions:
         if await index.document_count(redis, partition) is None and not await index.progress(redis, partition):
-            ward.findings.add("index", partition, f"conversations:{{{partition}}}")
-            if not ward.mends:
-                ward.has_index = False
+            exam.findings.add("index", partition, f"conversations:{{{partition}}}")
+            if not exam.repairs:
+                exam.has_index = False
                 continue
             await index.create_index(redis, partition)
         while await index.progress(redis, partition) < 1.0:  # noqa: ASYNC110 - only Redis knows
             await asyncio.sleep(_POLL_SECONDS)
 
 
-async def _without_hash(ward: Ward, keys: Sequence[Key]) -> list[Key]:
+async def _without_hash(exam: Exam, keys: Sequence[Key]) -> list[Key]:
     """Return the conversations that have no hash."""
     found: list[Key] = []
     for some in in_pieces(keys, _MEMBERS_AT_ONCE):
-        async with ward.client.redis.pipeline(transaction=False) as pipeline:
+        async with exam.client.redis.pipeline(transaction=False) as pipeline:
             for partition, id in some:
                 pipeline.exists(f"conversation:{{{partition}}}:{id}")
             replies = await pipeline.execute()
@@ -118,16 +118,16 @@ async def _without_hash(ward: Ward, keys: Sequence[Key]) -> list[Key]:
     return found
 
 
-async def _check_sets(ward: Ward, unusable: set[Key]) -> None:
-    for partition in ward.partitions:
+async def _check_sets(exam: Exam, unusable: set[Key]) -> None:
+    for partition in exam.partitions:
         for name in _SETS:
             if (partition, name) not in unusable:
-                async for members in _members(ward, partition, name):
-                    await _check_members(ward, partition, name, members)
+                async for members in _members(exam, partition, name):
+                    await _check_members(exam, partition, name, members)
 
 
-async def _members(ward: Ward, partition: int, name: str) -> AsyncIterator[list[bytes]]:
-    key, redis = f"{name}:{{{partition}}}", ward.client.redis
+async def _members(exam: Exam, partition: int, name: str) -> AsyncIterator[list[bytes]]:
+    key, redis = f"{name}:{{{partition}}}", exam.client.redis
     scan = redis.zscan_iter if name == "recent" else redis.sscan_iter
     members: list[bytes] = []
     async for entry in scan(key, count=_MEMBERS_AT_ONCE):
@@ -138,16 +138,16 @@ async def _members(ward: Ward, partition: int, name: str) -> AsyncIterator[list[
     yield members
 
 
-async def _check_members(ward: Ward, partition: int, name: str, members: Sequence[bytes]) -> None:
-    [strays] = await ward.check([(partition, "members", (name, *members))])
+async def _check_members(exam: Exam, partition: int, name: str, members: Sequence[bytes]) -> None:
+    [strays] = await exam.check([(partition, "members", (name, *members))])
     for member in strays:
-        ward.findings.add("set entry", partition, f"{name}:{{{partition}}}", member.decode(errors="backslashreplace"))
+        exam.findings.add("set entry", partition, f"{name}:{{{partition}}}", member.decode(errors="backslashreplace"))
 
 
-async def look_again(ward: Ward) -> Findings:
-    """Return the findings that are there still, going by their records."""
-    first, again = ward.findings, Findings(further=ward.findings.further)
-    ward.findings = again
+async def look_again(exam: Exam) -> Findings:
+    """Check the records of the findings again; return those that remain."""
+    first, again = exam.findings, Findings(further=exam.findings.further)
+    exam.findings = again
     records: dict[str, set[Key]] = {name: set() for name in ("message", "conversation", "channel", "tag")}
     for number, finding in enumerate(first.kept):
         kind = _RECORDS.get(finding.kind)
@@ -156,10 +156,10 @@ async def look_again(ward: Ward) -> Findings:
         else:
             records[kind].add((finding.partition, finding.id))
     for some in in_pieces(sorted(records["message"]), _RECORDS_AT_ONCE):
-        await check_messages(ward, some)
+        await check_messages(exam, some)
     for some in in_pieces(sorted(records["conversation"]), _CONVERSATIONS_AT_ONCE):
-        await check_conversations(ward, some)
-    await check_channels(ward, sorted({id for _, id in records["channel"]}))
+        await check_conversations(exam, some)
+    await check_channels(exam, sorted({id for _, id in records["channel"]}))
     for some in in_pieces(sorted(records["tag"]), _RECORDS_AT_ONCE):
-        await check_tags(ward, some)
+        await check_tags(exam, some)
     return again

@@ -1,4 +1,4 @@
-"""What all parts of an examination share: calls that look or mend, and where what they find goes."""
+"""What all parts of an examination share: calls that check or repair, and the findings."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
@@ -12,9 +12,9 @@ from conversations.store.doctor.records import Change
 from conversations.store.functions import Call
 from conversations.store.partitions import Partitions
 
-__all__ = ["Key", "Ward", "in_pieces"]
+__all__ = ["Exam", "Key", "in_pieces"]
 
-# A SCAN of so many keys takes Redis about half a millisecond.
+# A SCAN of this many keys takes Redis about half a millisecond.
 _KEYS_AT_ONCE = 1000
 _T = TypeVar("_T")
 
@@ -22,8 +22,8 @@ Key = tuple[int, str]
 """Partition and id of a record."""
 
 
-class Ward:
-    """One examination of the records of a Redis."""
+class Exam:
+    """One examination of a Redis."""
 
     def __init__(
         self,
@@ -32,49 +32,49 @@ class Ward:
         findings: Findings,
         advance: Callable[[int], None],
         *,
-        mends: bool,
-        rests: bool = False,
+        repairs: bool,
+        half_speed: bool = False,
     ) -> None:
         self.client = client
         self.partitions = partitions
         self.findings = findings
         self.advance = advance
-        """Called with how many keys were looked at."""
-        self.mends = mends
-        self._rests = rests
-        self._rested_at = monotonic()
+        """Called with the number of keys examined since the last call."""
+        self.repairs = repairs
+        self._half_speed = half_speed
+        self._paused_at = monotonic()
         self.has_index = True
-        """Whether every partition has an index to ask."""
+        """Whether every partition has an index."""
 
     async def call(self, calls: Sequence[tuple[int, str, tuple[str | bytes | int, ...]]]) -> list[Any]:
-        """Return the replies of functions that only look."""
+        """Return the replies of read-only functions."""
         return await self._call_all([Call(*call) for call in calls])
 
     async def check(self, calls: Sequence[tuple[int, str, tuple[str | bytes | int, ...]]]) -> list[Any]:
-        """Return the replies of functions, named without `check_`, that mend where that is wanted."""
-        prefix = "mend_" if self.mends else "check_"
+        """Return the replies of functions that check, or also repair; they are named without `check_` or `repair_`."""
+        prefix = "repair_" if self.repairs else "check_"
         return await self._call_all([Call(p, prefix + name, args) for p, name, args in calls])
 
     async def _call_all(self, calls: Sequence[Call]) -> list[Any]:
-        """Return replies; take as long a rest before as was worked since the last one, where that is wanted."""
-        if self._rests:
-            await asyncio.sleep(monotonic() - self._rested_at)
-            self._rested_at = monotonic()
+        """Return replies; at half speed, first pause for as long as the work since the last pause took."""
+        if self._half_speed:
+            await asyncio.sleep(monotonic() - self._paused_at)
+            self._paused_at = monotonic()
         return await self.client.call_all(calls)
 
-    async def mend_fields(self, kind: str, partition: int, id: str, changes: Iterable[Change]) -> None:
-        """Replace fields where that is wanted; what changed meanwhile stays."""
+    async def repair_fields(self, kind: str, partition: int, id: str, changes: Iterable[Change]) -> None:
+        """Replace fields if this examination repairs; what changed meanwhile stays."""
         args = [part for change in changes for part in (change.field, change.old, change.new)]
-        if self.mends and args:
-            await self.client.call(Call(partition, "mend_fields", (kind, id, *args)))
+        if self.repairs and args:
+            await self.client.call(Call(partition, "repair_fields", (kind, id, *args)))
 
     async def set_aside(self, partition: int, key: str | bytes) -> None:
-        """Set a key aside where that is wanted."""
-        if self.mends:
-            await self.client.call(Call(partition, "mend_key", (key,)))
+        """Set a key aside if this examination repairs."""
+        if self.repairs:
+            await self.client.call(Call(partition, "repair_key", (key,)))
 
     async def keys(self, kind: str) -> AsyncIterator[list[Key]]:
-        """Yield the records of a kind, some at a time; report keys that are none. One may come twice."""
+        """Yield the records of a kind, some at a time; report keys with an invalid name. A record may come twice."""
         found: list[Key] = []
         async for stored in self.client.redis.scan_iter(match=f"{kind}:*", count=_KEYS_AT_ONCE):
             record = await self._record(kind, stored)
@@ -97,7 +97,7 @@ class Ward:
         if partition < len(self.partitions) and (kind == "words" or (is_id(id) and own)):
             return partition, id
         self.findings.add("key name", partition, key)
-        # Its hash tag says where it lies, be there such a partition or not.
+        # Set aside within its hash tag, even if there is no such partition.
         await self.set_aside(partition, stored)
         return None
 
