@@ -1,4 +1,4 @@
--- Adds details to errors of a worker's gRPC library, for calls that the service has not seen: a message that is not --
+-- Adds details to errors of a worker's gRPC library, for calls that the service has not seen: a message that is not
 -- compressed as declared, one above the library's limit, a call past its deadline, a stopping server.
 
 -- By status: code, reason, message. INTERNAL is the sender's mistake here: a defect of the service has details.

@@ -125,7 +125,7 @@ end
 local ANSWER_TYPES = { ["application/json"] = true, ["text/event-stream"] = true }
 local GRPC_HEADERS = { "grpc-status", "grpc-message", "grpc-accept-encoding" }
 
--- Errors of the gRPC library, for calls that the service has not seen, have no details: a message above the server's --
+-- Errors of the gRPC library, for calls that the service has not seen, have no details: a message above the server's
 -- limit, a call past its deadline, a stopping server. By the transcoder's HTTP status: code, reason, message.
 local UNEXPLAINED = {
   ["429"] = { 8, "REQUEST_TOO_LARGE", "the request is too large" },

@@ -32,7 +32,7 @@ def redis_command(engine: RedisEngine, directory: Path, socket: Path, appendfsyn
         appendfsync: `always` flushes each change to the disk before it is acknowledged. `everysec` hands it to the
             operating system before, and `keep_flushed` has to flush it to the disk.
     """
-    # With its own `everysec`, Redis acknowledges changes before writing them while the last flush is still running: #
+    # With its own `everysec`, Redis acknowledges changes before writing them while the last flush is still running:
     # killed under load, it lost 13,347 of 42,300 acknowledged writes in one of ten tries. With `no` it writes first.
     policy = "no" if appendfsync == "everysec" else appendfsync
     return [
