@@ -8,14 +8,14 @@ TOOLS_INSTALLED := $(VENV)/.tools-installed
 BENCH_INSTALLED := $(VENV)/.bench-installed
 GENERATED := service/conversations/v1/.generated
 DESCRIPTORS := envoy/conversations.binpb
-# Folders too: a proto that is gone changes its folder.
+# Folders too: removing a proto changes its folder.
 PROTOS := $(shell find protos)
 UV_COMPILE := $(BIN)/uv --no-config pip compile pyproject.toml --universal --python-version 3.11 \
 	--generate-hashes --quiet --custom-compile-command 'make lock'
 
 PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --require-virtualenv
-# Whether .venv was set up to its end, for the Python that it has and that was asked for, and in this folder: the programs
-# in one that was moved look for the old place.
+# Whether .venv was completely set up, for its own and the requested Python, and in this folder: the programs in a moved
+# one look for the old path.
 VERSION := -c 'import sys; print("Python %d.%d" % sys.version_info[:2])'
 PYTHONS := $(BIN)/python $(if $(filter file,$(origin PYTHON)),,$(PYTHON))
 VENV_IS_WHOLE := $(shell for python in $(PYTHONS); do \
@@ -36,9 +36,9 @@ FUZZ_SEED ?= $(shell date +%s)
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: $(INSTALLED) $(GENERATED) $(DESCRIPTORS) ## install what the service runs on and generate code: then .venv/bin/conversations works
+setup: $(INSTALLED) $(GENERATED) $(DESCRIPTORS) ## install the runtime packages and generate code, for .venv/bin/conversations
 
-tools: setup $(TOOLS_INSTALLED) ## install what lint, types and tests need too
+tools: setup $(TOOLS_INSTALLED) ## also install the packages for lint, types and tests
 
 generate: $(GENERATED) $(DESCRIPTORS) ## generate code from protos/, if they changed
 
@@ -57,10 +57,10 @@ integration: tools ## run the tests against a real Redis
 e2e: tools ## run the tests through a real Envoy
 	$(BIN)/pytest tests/e2e
 
-fuzz: tools ## compare random filters with the reference for long: make fuzz FUZZ_CORPORA=1000 FUZZ_SEED=1
+fuzz: tools ## compare many random filters with the reference: make fuzz FUZZ_CORPORA=1000 FUZZ_SEED=1
 	FUZZ_CORPORA=$(FUZZ_CORPORA) FUZZ_FILTERS=$(FUZZ_FILTERS) FUZZ_SEED=$(FUZZ_SEED) $(BIN)/pytest -q tests/property/test_filters.py
 
-faults: tools ## do harm to a service of its own, and print what that did to others
+faults: tools ## inject faults into its own services, and print how other callers fare
 	$(BIN)/python -m tests.faults
 
 bench: setup $(BENCH_INSTALLED) ## measure against the peers in bench/README.md, quickly, with 100,000 conversations
@@ -95,7 +95,7 @@ fmt: tools ## format protos and code
 	$(BIN)/ruff check --fix --exit-zero
 	$(BIN)/ruff format
 
-lock: ## lock the newest packages that fit pyproject.toml (wants `make tools` to have run)
+lock: ## lock the newest packages that fit pyproject.toml (run `make tools` first)
 	$(UV_COMPILE) --upgrade --output-file requirements.txt
 	$(UV_COMPILE) --upgrade --extra local --extra checkout --constraint requirements.txt \
 		--output-file requirements-run.txt
@@ -104,31 +104,31 @@ lock: ## lock the newest packages that fit pyproject.toml (wants `make tools` to
 	$(UV_COMPILE) --upgrade --extra bench --constraint requirements.txt --constraint requirements-dev.txt \
 		--output-file requirements-bench.txt
 
-clean: ## remove what was installed and generated; data stays
+clean: ## remove what was installed and generated, but no data
 	rm -rf $(VENV) service/conversations/v1 service/*.egg-info $(DESCRIPTORS) .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 ifneq ($(VENV_IS_WHOLE),yes)
 .PHONY: $(INSTALLED)
 endif
-# The mark is away while packages come, so that what was interrupted is made anew.
+# The marker is absent during installation, so that an interrupted one is redone.
 $(INSTALLED): requirements-run.txt pyproject.toml
 ifneq ($(VENV_IS_WHOLE),yes)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
-		echo "Python 3.11 or newer is needed; '$(PYTHON)' is not. Name another one: make PYTHON=python3.12 ..." >&2; exit 1; }
-	@if [ -e $(VENV) ]; then echo "$(VENV) is half-made, moved, or of another Python: it is made anew"; fi
+		echo "Python 3.11 or newer is required; '$(PYTHON)' is older. Choose another: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@if [ -e $(VENV) ]; then echo "$(VENV) is incomplete, moved, or made with another Python: rebuilding it"; fi
 	@rm -rf $(VENV)
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
 		echo "'$(PYTHON)' cannot make a virtual environment; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
 endif
 	@rm -f $@
-	@echo "installing what the service runs on into $(VENV): some 150 MB to download, 480 MB on the disk"
+	@echo "installing the runtime packages into $(VENV): some 150 MB to download, 480 MB on the disk"
 	$(PIP_INSTALL) --require-hashes -r requirements-run.txt
 	$(PIP_INSTALL) --quiet --no-deps --no-build-isolation --editable .
 	@echo "$$($(BIN)/python $(VERSION)) in $$(pwd -P)" > $@
 
 $(TOOLS_INSTALLED): requirements-dev.txt $(INSTALLED)
 	@mv $(INSTALLED) $(INSTALLED)-before
-	@echo "installing what lint, types and tests need into $(VENV): some 55 MB to download, 170 MB on the disk"
+	@echo "installing the packages for lint, types and tests into $(VENV): some 55 MB to download, 170 MB on the disk"
 	$(PIP_INSTALL) --require-hashes -r requirements-dev.txt
 	@mv $(INSTALLED)-before $(INSTALLED)
 	@touch $@
@@ -138,7 +138,7 @@ $(BENCH_INSTALLED): requirements-bench.txt $(INSTALLED)
 	$(PIP_INSTALL) --require-hashes -r requirements-bench.txt
 	@touch $@
 
-# Made beside and moved into place: what was there stays whole until then.
+# Generated elsewhere and moved into place: the old code stays complete until then.
 $(GENERATED): $(PROTOS) $(INSTALLED)
 	@rm -rf $(VENV)/generated && mkdir $(VENV)/generated
 	PATH="$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -I protos --python_out=$(VENV)/generated \

@@ -1,15 +1,15 @@
--- Gives details to what a worker's gRPC library refuses before the service sees it, with a text of its own: a message
--- that is not compressed as it says, one above the library's limit, a call past its deadline, a server that stops.
+-- Adds details to errors of a worker's gRPC library, for calls that the service has not seen: a message that is not --
+-- compressed as declared, one above the library's limit, a call past its deadline, a stopping server.
 
--- By status: code, reason, message. INTERNAL is said of the sender's mistake here: a defect of the service has details.
+-- By status: code, reason, message. INTERNAL is the sender's mistake here: a defect of the service has details.
 local UNEXPLAINED = {
   ["4"] = { 4, "OUT_OF_TIME", "the call ran out of time" },
   ["8"] = { 8, "REQUEST_TOO_LARGE", "the request is too large" },
   ["13"] = { 3, "MALFORMED_REQUEST", "the message is not framed or compressed as its headers say" },
-  ["14"] = { 14, "NO_SERVER", "no server takes calls now; try again" },
+  ["14"] = { 14, "NO_SERVER", "no server can take the call now; try again" },
 }
 
--- Of less than 128 bytes. https://protobuf.dev/programming-guides/encoding/
+-- For texts below 128 bytes. https://protobuf.dev/programming-guides/encoding/
 local function field(number, text)
   return string.char(number * 8 + 2, #text) .. text
 end

@@ -1,19 +1,18 @@
--- Which web pages may call, and what their browsers are told. Only requests with an origin come here.
--- https://fetch.spec.whatwg.org/#http-cors-protocol
--- An error in the first function would let every page call.
+-- Decides which web pages may call, and adds the CORS headers. Only requests with an origin come here.
+-- https://fetch.spec.whatwg.org/#http-cors-protocol An error in the first function would let every page call.
 
--- A page may send what it likes: a wrong method is refused with words that it can read.
+-- All methods: a wrong one is refused with an error that the page can read.
 local METHODS = "DELETE, GET, HEAD, PATCH, POST, PUT"
 local EXPOSED = "grpc-message, grpc-status, grpc-status-details-bin, retry-after, x-request-id"
 local MAX_AGE_SECONDS = "600"
 
--- How an origin is written, whoever writes it: in lower case, without the port that its scheme stands for.
+-- The canonical form of an origin: in lower case, without the scheme's default port.
 local function canonical(origin)
   local lower = origin:lower()
   return lower:match("^(http://.*):80$") or lower:match("^(https://.*):443$") or lower
 end
 
--- The origin that the answer names: the page's own if it was named, `*` if all may call; nil if it may not call.
+-- The origin for the response: the page's own if it is allowed, `*` if all are; nil if it is not.
 local function allowed_origin(settings, origin)
   local wanted, all = canonical(origin), nil
   for _, named in ipairs(settings:get("origins") or {}) do
@@ -48,7 +47,7 @@ function envoy_on_response(handle)
   if found == nil then return end
   local headers, allowed = handle:headers(), found["allowed_origin"]
   headers:replace("access-control-allow-origin", allowed)
-  -- What a browser adds by itself, as cookies or a client's certificate, is for pages that were named.
+  -- Credentials that a browser adds, such as cookies or a client certificate, are for named origins only.
   if allowed ~= "*" then headers:replace("access-control-allow-credentials", "true") end
   headers:replace("access-control-expose-headers", EXPOSED)
   local vary = headers:get("vary")

@@ -1,15 +1,15 @@
--- What the transcoder leaves out. Of a request: it drops the fields that it does not know, and rounds large integers, so a
--- worker is told of them.
--- Of an answer: the success status of the route, no gRPC header left over, and no error without details.
+-- What the transcoder does not do. Requests: it drops unknown fields and rounds large integers, so both are reported to
+-- the worker.
+-- Responses: the route's success status, no leftover gRPC headers, and no error without details.
 
--- Free data with more brackets and strings is too large for a worker.
+-- Free-form data with more brackets and strings is too large for a worker.
 local MAX_MARKS = 50000
 local UNKNOWN_FIELD = "x-conversations-unknown-field"
 local ROUNDED_NUMBER = "x-conversations-rounded-number"
 local MAX_SAFE_INTEGER = "9007199254740991"
 local SIXTEEN_DIGITS = ("%d"):rep(#MAX_SAFE_INTEGER)
 
--- Where a string ends that begins at a place with a quote, or nil.
+-- The end of the string whose opening quote is at a place, or nil.
 local function string_end(text, at)
   local stop = text:sub(at, at) == "'" and "[\\']" or '[\\"]'
   at = at + 1
@@ -21,7 +21,7 @@ local function string_end(text, at)
   end
 end
 
--- Where the comma behind a value is, or nil where none follows.
+-- The place of the comma after a value, or nil if there is none.
 local function value_end(text, at)
   local depth = 0
   for _ = 1, MAX_MARKS do
@@ -42,7 +42,7 @@ local function value_end(text, at)
   end
 end
 
--- The first integer of free data between two places that would be rounded, or nil.
+-- The first integer in free-form data between two places that would be rounded, or nil.
 local function rounded_number(text, at, stop)
   local long = text:find(SIXTEEN_DIGITS, at)
   if long == nil or long > stop then return nil end
@@ -66,10 +66,9 @@ end
 
 local function character(code) return string.char(tonumber(code, 16)) end
 
--- What is wrong with an object, as `{ unknown = name }` for the first key that is none of the names, as it is written, or
--- `{ field = name, rounded = number }`; otherwise where a cursor that is a number begins and ends. The names say whether
--- the field is free data. Keys without quotes and in single ones are read as the transcoder reads them; what is not JSON at all
--- is refused by it.
+-- What is wrong with an object: `{ unknown = name }` for the first unknown key, as written, or
+-- `{ field = name, rounded = number }`; otherwise where a numeric cursor begins and ends. `names` says of each field
+-- whether it is free-form. Unquoted and single-quoted keys are read as by the transcoder, which refuses what is not JSON.
 local function read_keys(text, names)
   local at, first, last = text:match("^%s*{()"), nil, nil
   local rounded
@@ -100,7 +99,7 @@ local function read_keys(text, names)
   return rounded, first, last
 end
 
--- As it may stand in a header.
+-- Escaped for a header.
 local function quoted(name)
   return (name:sub(1, 100):gsub("[^%w_.-]", function(byte) return ("%%%02X"):format(byte:byte()) end))
 end
@@ -117,20 +116,20 @@ function envoy_on_request(handle)
   elseif wrong then
     handle:headers():replace(ROUNDED_NUMBER, quoted(wrong.field) .. " " .. quoted(wrong.rounded))
   elseif first ~= nil then
-    -- Old clients send an offset as the number that it is, and the field is text.
+    -- Old clients send an offset as a number, but the field is text.
     body:setBytes(text:sub(1, first - 1) .. '"' .. text:sub(first, last - 1) .. '"' .. text:sub(last))
   end
 end
 
--- Of one message, and of a stream.
+-- A single message, and a stream.
 local ANSWER_TYPES = { ["application/json"] = true, ["text/event-stream"] = true }
 local GRPC_HEADERS = { "grpc-status", "grpc-message", "grpc-accept-encoding" }
 
--- What the gRPC library refuses before the service sees it has no details: a message above the server's limit, a call
--- past its deadline, a server that stops. By HTTP status as the transcoder gives it: code, reason, message.
+-- Errors of the gRPC library, for calls that the service has not seen, have no details: a message above the server's --
+-- limit, a call past its deadline, a stopping server. By the transcoder's HTTP status: code, reason, message.
 local UNEXPLAINED = {
   ["429"] = { 8, "REQUEST_TOO_LARGE", "the request is too large" },
-  ["503"] = { 14, "NO_SERVER", "no server takes calls now; try again" },
+  ["503"] = { 14, "NO_SERVER", "no server can take the call now; try again" },
   ["504"] = { 4, "OUT_OF_TIME", "the call ran out of time" },
 }
 local NO_DETAILS = '"details":%[%]}%s*$'
@@ -140,19 +139,20 @@ local ERROR = '{"code":%d,"message":"%s","details":[{"@type":"type.googleapis.co
   .. '"reason":"%s","domain":"conversations.v1","metadata":{}}%s]}'
 local RETRY = ',{"@type":"type.googleapis.com/google.rpc.RetryInfo","retry_delay":"1s"}'
 
--- What the transcoder calls the type of free data.
+-- The transcoder's name for the type of free-form data.
 local FREE_TYPE = "type%.googleapis%.com/google%.protobuf%.Struct"
 
--- The transcoder names a field of a wrong type in its text only: `page_size: invalid value "many" for type TYPE_INT32`.
+-- The transcoder names the field with a wrong type only in its text: `page_size: invalid value "many" for type
+-- TYPE_INT32`.
 local WRONG_TYPE = '"message":"([%w_.%[%]]+): (invalid value .*)'
 local VIOLATION = '{"@type":"type.googleapis.com/google.rpc.BadRequest","field_violations":'
   .. '[{"field":"%s","description":"%s"}]}'
 
--- What an enum may be it does not say: `state: invalid value "DONE" for type type.googleapis.com/...`.
+-- It does not list the values of an enum: `state: invalid value "DONE" for type type.googleapis.com/...`.
 local OF_ENUM = ' for type type%.googleapis%.com/([%w_.]+)"'
 local CHOICES = { ["conversations.v1.ConversationMetadata.State"] = "has to be OPEN or CLOSED" }
 
--- The text up to the end of the JSON string that it begins in.
+-- The part of a text before the end of the JSON string that it starts in.
 local function to_end_of_string(text)
   local at = 1
   while true do
@@ -162,8 +162,8 @@ local function to_end_of_string(text)
   end
 end
 
--- Where an object or a list stands for one value, it names the field last or not at all:
--- `: invalid value Starting an object on a scalar field for type state`, `: Proto field is not repeating, ...`.
+-- For an object or a list in place of a scalar, it names the field last or not at all: `: invalid value Starting an
+-- object on a scalar field for type state`, `: Proto field is not repeating, ...`.
 local NO_FIELD = '"message":": '
 local AN_OBJECT = '"invalid value Starting an object on a scalar field for type ([%w_]+)"'
 local A_LIST = '"Proto field is not repeating, cannot start list."'
@@ -171,7 +171,7 @@ local A_LIST = '"Proto field is not repeating, cannot start list."'
 local function name_field(handle)
   local body = handle:body(true)
   local text, bare = body:getBytes(0, body:length()):gsub(NO_FIELD, '"message":"')
-  text = text:gsub(AN_OBJECT, '"%1: invalid value of type object"'):gsub(A_LIST, '"a list stands where one value has to be"')
+  text = text:gsub(AN_OBJECT, '"%1: invalid value of type object"'):gsub(A_LIST, '"a list where a single value is expected"')
   text = text:gsub(OF_ENUM, function(enum)
     local choices = CHOICES[enum]
     return choices and ": " .. choices .. '"'
@@ -195,7 +195,7 @@ local function explain(handle, status)
   local delay = handle:headers():get("retry-after")
   local body = handle:body(true)
   local text = body:getBytes(0, body:length())
-  -- RESOURCE_EXHAUSTED is said of size and of rate; whoever is to come again is limited in rate.
+  -- RESOURCE_EXHAUSTED means size or rate; with a retry delay it is a rate limit.
   if status == "429" and (text:find(TOO_LARGE, 1, true) or text:find(NO_DETAILS) and delay == nil) then
     handle:headers():replace(":status", "413")
   end
@@ -223,8 +223,8 @@ function envoy_on_response(handle)
   headers:replace(":status", success_status)
   if success_status ~= "204" then return end
 
-  -- The transcoder's `{}` behind a 204 would be read as the start of the next answer. After the body was read, what
-  -- was fetched of the headers before is dead.
+  -- The transcoder's `{}` after a 204 would be read as the start of the next response. Reading the body invalidates the
+  -- -- headers fetched before.
   headers:remove("content-type")
   local body = handle:body(true)
   if body ~= nil then body:setBytes("") end

@@ -1,4 +1,4 @@
-"""Clients that keep to no rule: HTTP/1 of any bytes, HTTP/2 of any headers and frames."""
+"""Clients that ignore the rules: HTTP/1 with any bytes, HTTP/2 with any headers and frames."""
 
 import base64
 import json
@@ -68,20 +68,20 @@ EMPTY_FRAME = frame(b"")
 
 @dataclass(slots=True)
 class Reply:
-    """What came back for one request."""
+    """The response to one request."""
 
     status: int = 0
-    """0: nothing came."""
+    """0 if nothing came."""
     headers: dict[str, str] = field(default_factory=dict)
-    """By name in lower case; trailers too."""
+    """By lower-case name; including trailers."""
     body: bytes = b""
     reset: int | None = None
-    """The error code, when the stream was reset."""
+    """The error code, if the stream was reset."""
     ended: bool = False
 
     @property
     def grpc_status(self) -> int | None:
-        """The status of a gRPC call; None where there is none."""
+        """The status of a gRPC call; None if there is none."""
         return int(self.headers["grpc-status"]) if "grpc-status" in self.headers else None
 
     @property
@@ -137,7 +137,7 @@ def _web_trailers(body: bytes) -> dict[str, str]:
 
 
 def exchange(port: int, *parts: bytes, timeout: float = TIMEOUT_SECONDS) -> Reply:
-    """Send bytes on a connection of their own, and return the first answer."""
+    """Send bytes on a new connection, and return the first answer."""
     with socket.create_connection(("127.0.0.1", port), timeout) as connection:
         for part in parts:
             connection.sendall(part)
@@ -152,7 +152,7 @@ def request_bytes(path: str, body: bytes = b"", method: str = "POST", **headers:
 
 
 def read_reply(connection: socket.socket, data: bytes = b"") -> Reply:
-    """Return the next answer on a connection; `data` is what has come of it, what is behind it is lost."""
+    """Return the next answer on a connection; `data` is what has come of it, what follows it is lost."""
     while b"\r\n\r\n" not in data:
         received = connection.recv(65536)
         if not received:
@@ -226,7 +226,7 @@ def json_headers(port: int, path: str, *more: tuple[str, str | bytes]) -> Header
 
 
 class _PlainEncoder(Encoder):
-    """Writes text as it is: to compress it takes longer than all else here."""
+    """Writes text uncompressed: compressing takes longer than everything else here."""
 
     def encode(self, headers: Any, huffman: bool = False) -> bytes:
         encoded: bytes = super().encode(headers, huffman=False)
@@ -234,7 +234,7 @@ class _PlainEncoder(Encoder):
 
 
 class Http2:
-    """A connection that sends what it is told, and takes what comes."""
+    """A connection that sends anything, and accepts anything."""
 
     def __init__(self, port: int, timeout: float = TIMEOUT_SECONDS, *, window: int | None = None) -> None:
         """Connect.
@@ -256,7 +256,7 @@ class Http2:
         self.h2.encoder = _PlainEncoder()
         self.replies: dict[int, Reply] = {}
         self.terminated: int | None = None
-        """The error code, when the other side ended the connection; -1 when it just closed."""
+        """The error code with which the peer ended the connection; -1 if it just closed."""
         self._window = window
         self.h2.initiate_connection()
         if window is not None:
@@ -264,7 +264,7 @@ class Http2:
         self.flush()
 
     def request(self, headers: Headers, body: bytes | None = b"", *, end: bool = True) -> int:
-        """Send a request and return its stream; a body of None sends headers alone, without `end` it stays open."""
+        """Send a request and return its stream; a body of None sends only headers, without `end` it stays open."""
         stream = self.h2.get_next_available_stream_id()
         self.replies[stream] = Reply()
         self.h2.send_headers(stream, list(headers), end_stream=end and body is None)
@@ -275,7 +275,7 @@ class Http2:
         return stream
 
     def data(self, stream: int, body: bytes, *, end: bool = False) -> None:
-        """Send more of a body, as the other side takes it."""
+        """Send more of a body, as flow control allows."""
         while body:
             room = min(self.h2.local_flow_control_window(stream), self.h2.max_outbound_frame_size, len(body))
             if not room:
@@ -291,7 +291,7 @@ class Http2:
 
     @property
     def refuses_streams(self) -> bool:
-        """Whether the other side takes no more streams on this connection for now."""
+        """Whether the peer accepts no more streams on this connection for now."""
         return self.h2.open_outbound_streams >= self.h2.remote_settings.max_concurrent_streams
 
     def reset(self, stream: int) -> None:
@@ -305,7 +305,7 @@ class Http2:
         self.flush()
 
     def flush(self) -> None:
-        """Send what waits to be sent."""
+        """Send pending bytes."""
         try:
             self.socket.sendall(self.h2.data_to_send())
         except OSError:
@@ -370,7 +370,7 @@ class Http2:
                 self.terminated = int(event.error_code or 0)
 
     def close(self) -> None:
-        """Leave."""
+        """Close the connection."""
         self.socket.close()
 
     def __enter__(self) -> Self:
@@ -383,7 +383,7 @@ class Http2:
 
 
 def connect(port: int, *more: tuple[str, str]) -> Reply:
-    """Ask for a tunnel in HTTP/2, and return the answer."""
+    """Ask for a tunnel over HTTP/2, and return the answer."""
     headers: Headers = [(":method", "CONNECT"), (":authority", "127.0.0.1:80"), *more]
     with Http2(port) as client:
         return client.call(headers, None)

@@ -3,12 +3,12 @@
 import logging
 from time import monotonic
 
-__all__ = ["NotOfCallers", "OncePerInterval"]
+__all__ = ["CallerErrorFilter", "OncePerInterval"]
 
 _MAX_KEPT = 256
 
 
-class NotOfCallers(logging.Filter):
+class CallerErrorFilter(logging.Filter):
     """Drops what gRPC's library logs as errors although callers cause it: headers that are not UTF-8, cancelled
     calls."""
 

@@ -46,7 +46,7 @@ class FieldKind(Enum):
     KEYWORD = "keyword"
     """One word."""
     NUMBER = "number"
-    """A whole number."""
+    """A whole number. Every conversation has one: a NUMERIC field of the index refuses an empty value."""
     METADATA = "metadata"
     """The words of one leaf of the metadata."""
 
@@ -99,7 +99,7 @@ STATE = Field(
     FieldKind.KEYWORD,
     "st",
     "state:open",
-    "`open` or `closed`; nothing if no state is set.",
+    "`open` or `closed`; nothing where no state is set.",
     ignores_case=True,
     exists=terms.metadata_exists("state"),
 )
@@ -118,7 +118,7 @@ METADATA = Field(
     FieldKind.METADATA,
     TERMS_KEY,
     "metadata.user_data.erp.id:abc",
-    "A leaf of the metadata document; the keys of its path are joined by dots.",
+    "A leaf of the metadata document, the keys on the way to it joined by dots.",
 )
 
 FIELDS = (
@@ -128,7 +128,7 @@ FIELDS = (
         FieldKind.KEYWORD,
         "ch",
         "channel_id:318efa04-7cc1-4200-988e-50699d0dd6e3",
-        "The id of the conversation's channel.",
+        "The id of the channel that the conversation came by.",
         ("channelId",),
     ),
     Field(
@@ -165,7 +165,7 @@ FIELDS = (
         FieldKind.NUMBER,
         "un",
         "unread_count:[2 TO *]",
-        "How many of the contact's messages were sent after the last read.",
+        "How many messages of the contact are later than the last read.",
         ("unreadCount", "unread_message_count", "unreadMessageCount", "metadata.unread_count"),
         has_few_values=True,
     ),

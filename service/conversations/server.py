@@ -1,4 +1,4 @@
-"""The gRPC server of one worker: wires the rooms together, says how it is, and stops without losing calls."""
+"""The gRPC server of one worker: wires the packages together, reports health, and stops without losing calls."""
 
 import asyncio
 import ctypes
@@ -53,17 +53,17 @@ _SERVICES = (
     (ingest_service_pb2, "IngestService", servicers.IngestServicer),
 )
 
-# Nothing but events is large: free data has 64 KiB at most.
+# Only events are large: free-form data has at most 64 KiB.
 _MAX_REQUEST_BYTES = 256 * 1024
 _MAX_PENDING_CALLS = 20_000
 _IDLE_CONNECTION_MS = 300_000
 _HANDSHAKE_MS = 10_000
 
-# Of malloc.h.
+# From malloc.h.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 
 _HEALTH_INTERVAL_SECONDS = 0.5
-# How long Redis may be silent: a search may take two seconds. Half of that later it is asked over another connection.
+# How long Redis may be silent: a search may take two seconds. After half of that another connection is tried.
 _HEALTH_PATIENCE_SECONDS = 2.2
 _HEALTH_TRIES = 2
 _RETRY_SECONDS = 0.5
@@ -111,17 +111,17 @@ class Server:
             handlers,
             handlers.paths,
             options=[
-                # A handler measures its request, and says so with details; this is for what is far beyond.
+                # Handlers measure requests and refuse them with details; this limit is for what is far beyond.
                 ("grpc.max_receive_message_length", 2 * settings.max_request_bytes),
-                # Likewise. From the first of these on gRPC refuses at random, from the second on always.
+                # Likewise. Above the first of these gRPC refuses at random, above the second always.
                 ("grpc.max_metadata_size", 4 * MAX_HEADER_BYTES),
                 ("grpc.absolute_max_metadata_size", 8 * MAX_HEADER_BYTES),
-                # Admission refuses what is too much, and says so; gRPC by itself cancels calls at random from 1,000 on
-                # that it has not handed over yet.
+                # Admission refuses excess calls, with a reason; by default gRPC randomly cancels calls that it has not
+                # handed over yet, from 1,000 on.
                 ("grpc.server.max_pending_requests", _MAX_PENDING_CALLS),
                 ("grpc.server.max_pending_requests_hard_limit", 2 * _MAX_PENDING_CALLS),
                 ("grpc.so_reuseport", 1),
-                # A client may keep an idle connection open by pings, once every ten seconds.
+                # A client may keep an idle connection open with pings, one every ten seconds.
                 ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
                 ("grpc.keepalive_permit_without_calls", 1),
                 ("grpc.max_connection_idle_ms", _IDLE_CONNECTION_MS),
@@ -130,7 +130,7 @@ class Server:
         )
 
     async def start(self) -> None:
-        """Start to answer calls.
+        """Start answering calls.
 
         Raises:
             ConfigurationError: A port is taken.
@@ -145,7 +145,7 @@ class Server:
         except (RuntimeError, OSError) as error:
             ports = [port for port in (settings.port, settings.own_port, settings.metrics_port) if port is not None]
             raise ConfigurationError(
-                f"The server cannot listen on {settings.host}, port {' and '.join(map(str, ports))}: is a port in use "
+                f"the server cannot listen on {settings.host}, port {' and '.join(map(str, ports))}: is a port in use "
                 "by another program?"
             ) from error
         await self._check_health()
@@ -158,13 +158,13 @@ class Server:
             await self._check_health()
 
     async def _check_health(self) -> None:
-        """Publish that calls are served exactly while Redis answers and filters find every document."""
+        """Publish whether calls can be served: while Redis answers and filters find every document."""
         checks: list[asyncio.Task[list[str]]] = []
         try:
             while True:
-                # An answer may be lost on its way: whichever comes first counts.
+                # A reply may be lost: whichever comes first counts.
                 check = asyncio.create_task(self._store.find_faults())
-                # asyncio would log the error of one that nobody looks at.
+                # Otherwise asyncio would log the error of a check that is never awaited.
                 check.add_done_callback(lambda done: done.cancelled() or done.exception())
                 checks.append(check)
                 patience = _HEALTH_PATIENCE_SECONDS / _HEALTH_TRIES
@@ -177,14 +177,14 @@ class Server:
         except ServiceError as error:
             self._health.publish(serving=False, causes=[error.message])
         except Exception:
-            logger.exception("the health check failed by a defect")
+            logger.exception("the health check failed due to a defect")
             self._health.publish(serving=False, causes=["the health check fails"])
         finally:
             for check in checks:
                 check.cancel()
 
     async def stop(self) -> None:
-        """Say NOT_SERVING, wait until those who balance the load have seen it, then let running calls finish."""
+        """Report NOT_SERVING, wait until load balancers have seen it, then let running calls finish."""
         if self._watch is not None:
             self._watch.cancel()
             with suppress(asyncio.CancelledError):
@@ -195,10 +195,9 @@ class Server:
 
 
 def return_freed_memory() -> None:
-    """Have the C library give large blocks back to the system when they are freed, where it is glibc.
+    """Make glibc return large freed blocks to the system.
 
-    By default it gets used to them and keeps them: 80 requests of 8 MB that were refused left 540 MB behind, and with
-    this 180.
+    By default it adapts to them and keeps them: 80 refused requests of 8 MB left 540 MB behind; with this, 180 MB.
     """
     with suppress(OSError, AttributeError):
         libc = ctypes.CDLL("libc.so.6")
@@ -207,7 +206,7 @@ def return_freed_memory() -> None:
 
 
 async def serve(settings: Settings, stop: asyncio.Event | None = None) -> None:
-    """Serve until SIGTERM, SIGINT or `stop`. A second signal ends the process at once: all state is in Redis.
+    """Serve until SIGTERM, SIGINT or `stop`. A second signal ends the process at once; all state is in Redis.
 
     Raises:
         ConfigurationError: Settings or Redis are not as the service needs them.
@@ -216,7 +215,7 @@ async def serve(settings: Settings, stop: asyncio.Event | None = None) -> None:
     stop = stop or asyncio.Event()
     loop = asyncio.get_running_loop()
 
-    def stop_gently() -> None:
+    def stop_gracefully() -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)
             signal.signal(number, exit_immediately)
@@ -224,7 +223,7 @@ async def serve(settings: Settings, stop: asyncio.Event | None = None) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         with suppress(NotImplementedError):
-            loop.add_signal_handler(number, stop_gently)
+            loop.add_signal_handler(number, stop_gracefully)
     store = await _open_when_ready(settings, stop)
     if store is None:
         return
@@ -240,15 +239,15 @@ async def serve(settings: Settings, stop: asyncio.Event | None = None) -> None:
 
 
 async def _open_when_ready(settings: Settings, stop: asyncio.Event) -> Store | None:
-    """Open the store, however long Redis takes to come up; None when told to stop meanwhile.
+    """Open the store, however long Redis takes to start; None if stopped meanwhile.
 
-    What it waits for is logged at first, when that changes, and every 30 seconds.
+    What it waits for is logged at first, when it changes, and every 30 seconds.
     """
     stopping = asyncio.create_task(stop.wait())
     waits = OncePerInterval(_WAITING_SECONDS)
     logger.addFilter(waits)
-    # It would say the same, without the address.
-    store_logger.addFilter(_nothing)
+    # Otherwise it would log the same, without the address.
+    store_logger.addFilter(_drop)
     try:
         while not stop.is_set():
             opening = asyncio.create_task(open_store(settings))
@@ -269,8 +268,8 @@ async def _open_when_ready(settings: Settings, stop: asyncio.Event) -> Store | N
     finally:
         stopping.cancel()
         logger.removeFilter(waits)
-        store_logger.removeFilter(_nothing)
+        store_logger.removeFilter(_drop)
 
 
-def _nothing(_: logging.LogRecord) -> bool:
+def _drop(_: logging.LogRecord) -> bool:
     return False

@@ -225,7 +225,7 @@ _CONVERSATION = {"conversation_id": NOBODY}
 _COLORS = "has to be one of tag-red, tag-blue, tag-green, tag-purple"
 _SUBJECTS = "has to be conversation, message or channel"
 _DAMAGED = "is damaged; use next_cursor or previous_cursor exactly as returned"
-_DEEP = "is nested too deep: 20 levels at most"
+_DEEP = "is nested too deeply: at most 20 levels"
 _BLANKS = ("", " ", "\t\r\n", "\u3000", " \u2003\u3000")
 
 
@@ -264,10 +264,10 @@ REFUSED = [
         "/conversations.updateContact",
         _CONVERSATION | {"display_name": "😀" * 1025},
         "display_name",
-        "may have 1024 characters at most",
+        "may have at most 1024 characters",
     ),
     *(bad_field("/tags.create", {"name": name, "color": "tag-red"}, "name", "must not be blank") for name in _BLANKS),
-    bad_field("/tags.create", {"name": "x" * 257, "color": "tag-red"}, "name", "may have 256 characters at most"),
+    bad_field("/tags.create", {"name": "x" * 257, "color": "tag-red"}, "name", "may have at most 256 characters"),
     *(
         bad_field(path, rest | {"color": color}, "color", _COLORS)
         for path, rest in (("/tags.create", {"name": "Urgent"}), ("/tags.update", {"id": NOBODY}))
@@ -290,9 +290,9 @@ REFUSED = [
         "/metadata.upsert",
         _DATA | {"id": NOBODY, "data": {"a": "x" * 70_000}},
         "data",
-        "is too large: 65536 bytes at most",
+        "is too large: at most 65536 bytes",
     ),
-    bad_field("/events.ingest", {"events": [{}] * 1001}, "events", "may have 1000 at most"),
+    bad_field("/events.ingest", {"events": [{}] * 1001}, "events", "may have at most 1000 items"),
     bad_filter(
         "source:(",
         "FILTER_SYNTAX",

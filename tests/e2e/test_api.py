@@ -554,7 +554,7 @@ def test_a_deep_event_is_rejected_alone(rest: Rest, ids: Ids, levels: int) -> No
     ("path", "size", "message"),
     [
         ("/conversations.list", 256 * 1024, "the request is too large"),
-        ("/events.ingest", 16 * 1024 * 1024, "a request of this method may have 16777216 bytes at most"),
+        ("/events.ingest", 16 * 1024 * 1024, "a request of this method may have at most 16777216 bytes"),
     ],
 )
 def test_a_request_that_is_too_large_is_413(rest: Rest, path: str, size: int, message: str) -> None:
@@ -583,12 +583,12 @@ BAD_EVENTS: list[tuple[str, Json, str]] = [
         {"delivery_state": 77},
         "message.delivery_state: has to be PENDING, FAILED or DELIVERED",
     ),
-    ("message", {"content": nested(21)}, "message.content: is nested too deep: 20 levels at most"),
-    ("message", {"metadata": nested(21)}, "message.metadata: is nested too deep: 20 levels at most"),
-    ("message", {"content": {"a": "x" * 70_000}}, "message.content: is too large: 65536 bytes at most"),
+    ("message", {"content": nested(21)}, "message.content: is nested too deeply: at most 20 levels"),
+    ("message", {"metadata": nested(21)}, "message.metadata: is nested too deeply: at most 20 levels"),
+    ("message", {"content": {"a": "x" * 70_000}}, "message.content: is too large: at most 65536 bytes"),
     ("channel", {"id": ""}, "channel.id: is missing"),
     ("channel", {"source": ""}, "channel.source: is missing"),
-    ("channel", {"metadata": nested(21)}, "channel.metadata: is nested too deep: 20 levels at most"),
+    ("channel", {"metadata": nested(21)}, "channel.metadata: is nested too deeply: at most 20 levels"),
     ("tag", {"id": "x"}, "tag.id: has to be a UUID, 8-4-4-4-12 hexadecimal digits"),
     ("tag", {"name": "\u3000"}, "tag.name: must not be blank"),
     ("tag", {"color": "red"}, "tag.color: has to be one of tag-red, tag-blue, tag-green, tag-purple"),
@@ -657,7 +657,7 @@ def test_no_events_are_none(rest: Rest, body: Json) -> None:
             b'{"message": {"delivery_state": "SENT"}}',
             "message.delivery_state: has to be PENDING, FAILED or DELIVERED",
         ),
-        (b'{"message": {"id": "\\ud800"}}', "message.id: has a lone surrogate, which is no character"),
+        (b'{"message": {"id": "\\ud800"}}', "message.id: has a lone surrogate, which is not a character"),
         (b'{"message": {"id": "\xff"}}', "message.id: is not UTF-8"),
         (b'{"\xff": {}}', "?: is unknown; there are channel, tag, message, metadata, read_receipt"),
         (b'{"\\ud800": {}}', "?: is unknown; there are channel, tag, message, metadata, read_receipt"),
@@ -669,7 +669,7 @@ def test_no_events_are_none(rest: Rest, body: Json) -> None:
         ),
         (
             b'{"message": {"content": ' + b'{"a":' * 200 + b"1" + b"}" * 202,
-            "message.content: is nested too deep: 20 levels at most",
+            "message.content: is nested too deeply: at most 20 levels",
         ),
         (b'{"message": {"id": "a",}}', "event: is not JSON: the name of a field is missing at column 24"),
     ],

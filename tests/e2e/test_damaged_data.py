@@ -63,7 +63,7 @@ def test_after_another_end_the_data_are_checked(run_up: RunUp) -> None:
     while lives(pid):
         time.sleep(0.02)
     stack = run_up()
-    wait_for(stack, "the data were checked: everything fits together")
+    wait_for(stack, "the data was checked and is consistent")
     assert totals(stack) == (3, 3)
 
 
@@ -79,7 +79,7 @@ def test_another_text_is_not_taken_for_the_one_that_was_written(run_up: RunUp, t
         os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
     stack = run_up()
     assert f"{file} is not as Redis left it: it holds other bytes. Some data may be lost" in stack.said
-    wait_for(stack, "the data were checked: everything fits together")
+    wait_for(stack, "the data was checked and is consistent")
     stop_stack(stack)
     assert run_up().said == ""
 
@@ -96,10 +96,8 @@ def test_data_that_do_not_hold_together_are_said_at_once(run_up: RunUp) -> None:
     stack = run_up()
     assert totals(stack) == (3, 3)
     assert totals(stack, "source:facebook") == (3, 2)
-    wait_for(stack, "the data do not hold together: partition 0: the list has 3 conversations, the index 2")
-    wait_for(
-        stack, "the data do not hold together: 1 conversation has lost its record, but not its messages: 00000000-"
-    )
+    wait_for(stack, "the data is inconsistent: partition 0: the list has 3 conversations, the index 2")
+    wait_for(stack, "the data is inconsistent: 1 conversation has lost its record, but not its messages: 00000000-")
     repaired = subprocess.run(
         [sys.executable, "-m", "conversations", "doctor", "--repair", "--data-dir", str(stack.data_dir)],
         capture_output=True,
@@ -122,7 +120,7 @@ def test_what_was_cut_off_is_said(run_up: RunUp) -> None:
     kept = re.search(r"is kept as (\S+)", said)
     assert kept
     assert Path(kept[1]).read_bytes() == whole[:-10]
-    wait_for(stack, "the data were checked")
+    wait_for(stack, "the data was checked")
     assert totals(stack, "source:facebook") == (1, 1)
 
 

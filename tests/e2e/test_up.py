@@ -235,6 +235,14 @@ def test_logs_do_not_grow_for_ever(run_up: RunUp, monkeypatch: pytest.MonkeyPatc
     assert all(json.loads(line)["path"] in ("/tags.list", "/healthz") for line in lines)
 
 
+def test_workers_listen_on_this_machine_whatever_the_environment_says(
+    run_up: RunUp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CONVERSATIONS_HOST", "192.0.2.1")
+    with Rest(run_up().http_url) as rest:
+        assert rest.post("/conversations.list").status == 200
+
+
 def test_a_name_of_the_service_is_allowed_and_no_other(run_up: RunUp) -> None:
     options = ["--allow-host", "Inbox.example.org", "--cors-origin", "https://app.example.org"]
     stack = run_up(*options, "--cors-header", "X-Tenant")
@@ -265,13 +273,13 @@ def test_a_name_of_the_service_is_allowed_and_no_other(run_up: RunUp) -> None:
         (
             "--cors-origin",
             "localhost:3000",
-            "'localhost:3000' is not an origin: it looks like https://inbox.example.org",
+            "'localhost:3000' is not an origin: it should look like https://inbox.example.org",
         ),
         ("--cors-origin", "https://*.x", "'https://*.x' is not an origin"),
         ("--cors-origin", "https://inbox.example.org/app", "'https://inbox.example.org/app' is not an origin"),
         ("--cors-origin", "http://127.1", "'http://127.1' is not the origin of any page: 127.1 is not an IP address"),
-        ("--cors-header", "x-tenant:", "'x-tenant:' is not the name of a header: it looks like x-tenant"),
-        ("--allow-host", "https://inbox.example.org", "is not the name of a host: it looks like inbox.example.org"),
+        ("--cors-header", "x-tenant:", "'x-tenant:' is not a header name: it should look like x-tenant"),
+        ("--allow-host", "https://inbox.example.org", "is not a host name: it should look like inbox.example.org"),
     ],
 )
 def test_a_name_that_can_never_match_is_refused_at_once(tmp_path: Path, option: str, value: str, message: str) -> None:
@@ -389,7 +397,7 @@ def test_data_of_an_earlier_version_is_brought_up_to_date(tmp_path: Path) -> Non
     stop_stack(stack)
     stack = start_stack(tmp_path)
     try:
-        assert "the index is made anew for this version" in stack.said
+        assert "rebuilding the index for this version" in stack.said
         with Rest(stack.http_url) as rest:
             found = rest.post("/conversations.list", {"filters": "display_name:facebook AND id:0000*"}).json
         assert found["pagination_data"]["filtered_total"] == 1

@@ -1,4 +1,4 @@
-"""Faults on purpose, measured: `make faults`. What each is asked to be stands beside what it is.
+"""Fault injection, measured: `make faults`. Each figure is shown with its target.
 
 Short forms of all of them are in the tests; here they run long enough for figures.
 """

@@ -1,4 +1,4 @@
-"""Does harm to a service of its own, and prints a table of what that did to others.
+"""Injects faults into its own services, and prints a table of how other callers fared.
 
 .venv/bin/python -m tests.faults               all of it, some minutes
 .venv/bin/python -m tests.faults idle_streams  one fault
@@ -58,7 +58,7 @@ def _rows(name: str, folder: Path, workers: int) -> Iterator[Row]:
 @click.argument("names", nargs=-1, type=click.Choice(list(FAULTS)))
 @click.option("--workers", default=1, show_default=True, help="gRPC worker processes.")
 def main(names: tuple[str, ...], workers: int) -> None:
-    """Run faults, each on a service of its own."""
+    """Run faults, each on its own service."""
     rows: list[Row] = []
     started = time.monotonic()
     click.echo("| what | measured | asked | |\n| --- | --- | --- | --- |")

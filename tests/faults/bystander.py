@@ -1,4 +1,4 @@
-"""Another caller: asks the same questions all the time, and notes whether answers and times stay as they were."""
+"""Another caller: repeats the same calls, and records whether answers and times stay the same."""
 
 import json
 import multiprocessing
@@ -53,7 +53,7 @@ class Effect:
     changed: int
     """Calls that were answered, but not as before."""
     median_ratio: float
-    """The largest, of all kinds of calls, by which the median grew."""
+    """The largest growth of a median, over all kinds of calls."""
     longest_seconds: float
     first_failure: str
 
@@ -71,7 +71,7 @@ class Effect:
 
 
 class Bystander:
-    """A process of its own, so that it does not share a processor's time with who does harm."""
+    """A separate process, so that it does not compete with the fault's process."""
 
     def __init__(self, http_port: int, grpc_target: str) -> None:
         self._pipe, there = multiprocessing.get_context("spawn").Pipe()
@@ -97,7 +97,7 @@ class Bystander:
 
     @contextmanager
     def watching(self, before: Callable[[], object] = lambda: time.sleep(_PHASE_SECONDS)) -> Iterator[list[Effect]]:
-        """Note what happens to others from the beginning to a little after the end, against what was before.
+        """Record what happens to others from the beginning to shortly after the end, compared with before.
 
         Args:
             before: What goes on while it is noted how answers and times are as a rule.

@@ -1,4 +1,4 @@
-"""Stored data that are not as the service wrote them: records damaged in Redis, and its file on the disk."""
+"""Damaged stored data: records in Redis, and its file on the disk."""
 
 import os
 import random
@@ -259,7 +259,7 @@ def _start_on(
     try:
         time.sleep(1)
         now = _everything(stack)
-        if re.search("do not hold together|ended in the middle|is not as Redis left it", stack.said):
+        if re.search("data is inconsistent|ended in the middle|is not as Redis left it", stack.said):
             return "said"
         return "without a difference" if now == truth else "silent" + _difference(truth, now)
     finally:

@@ -1,4 +1,4 @@
-"""What never ends, and what is too large: streams without a request, bodies that stall, millions of nothings."""
+"""Endless and oversized input: streams without a request, stalled bodies, millions of empty events."""
 
 import socket
 import time
@@ -28,7 +28,7 @@ def idle_streams(service: Running) -> Iterator[Row]:
 
 
 def _opened(client: Http2, port: int, most: int) -> int:
-    """Open streams as long as the other side takes some."""
+    """Open streams as long as the peer accepts them."""
     opened = 0
     while opened < most and client.terminated is None and not client.refuses_streams:
         client.request(grpc_headers(port, _LIST_TAGS), end=False)
@@ -58,7 +58,7 @@ def _status_of(port: int, body: bytes) -> str:
 
 
 def slow_bodies(service: Running) -> Iterator[Row]:
-    """Bodies that stop, and bodies that come a byte a second."""
+    """Bodies that stall, and bodies that arrive at a byte per second."""
     with ThreadPoolExecutor(6) as pool, service.bystander.watching() as effects:
         times = {
             "HTTP/1, stopped": pool.submit(_slow_http1, service.http_port, "/conversations.list", False),
@@ -147,7 +147,7 @@ def large_requests(service: Running) -> Iterator[Row]:
 
 
 def _post(port: int, path: str, body: bytes) -> tuple[int, float]:
-    """Return status and seconds; 413 where the other side would not take it all."""
+    """Return status and seconds; 413 if the peer did not read it all."""
     head = f"POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {len(body)}\r\n\r\n".encode()
     began = time.monotonic()
     with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:

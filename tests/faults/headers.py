@@ -1,4 +1,4 @@
-"""Headers that nobody should send, malformed messages of health and reflection, tunnels: others never notice."""
+"""Headers that nobody should send, malformed health and reflection messages, tunnels: others never notice."""
 
 import time
 from collections import Counter
@@ -63,7 +63,7 @@ def _good_calls(port: int) -> list[tuple[Headers, bytes]]:
 
 
 def large_headers(service: Running) -> Iterator[Row]:
-    """The same call with an authorization of so many bytes, again and again: always the same answer."""
+    """The same call with an authorization of a given size, again and again: always the same answer."""
     with service.bystander.watching() as effects:
         for size in (7_500, 15_000, 40_000, 70_000):
             header = ("authorization", "Bearer ".ljust(size, "x"))
@@ -93,7 +93,7 @@ def _grpc_forty_times(port: int, header: tuple[str, str]) -> Counter[tuple[int, 
 
 
 def health_and_reflection(service: Running) -> Iterator[Row]:
-    """`Health/List`, and messages of health and reflection that are none."""
+    """`Health/List`, and invalid health and reflection messages."""
     reflection = "ServerReflection/ServerReflectionInfo"
     calls = [("List", "/grpc.health.v1.Health/List", b"")]
     for path in (
@@ -115,7 +115,7 @@ def health_and_reflection(service: Running) -> Iterator[Row]:
 
 
 def tunnels(service: Running) -> Iterator[Row]:
-    """A WebSocket that is asked for, and a tunnel in HTTP/2."""
+    """Requests for a WebSocket and for an HTTP/2 tunnel."""
     wanted = (501, 12, "UNSUPPORTED_PROTOCOL")
     port = service.http_port
     with service.bystander.watching() as effects:

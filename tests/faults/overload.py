@@ -1,4 +1,4 @@
-"""More than can be served: five times the load, many writers of one thing, streams that are reset at once."""
+"""Overload: five times the load, many writers of one record, streams that are reset at once."""
 
 import json
 import multiprocessing
@@ -37,9 +37,9 @@ class _Load:
     """What a load generator saw."""
 
     good: float
-    """Answers of 200 a second."""
+    """Responses with status 200 per second."""
     shed_p99_seconds: float
-    """How long 99 of 100 refusals took at most."""
+    """The 99th percentile of the refusals' times."""
     statuses: dict[str, int]
 
 
@@ -61,7 +61,7 @@ def five_times_the_load(service: Running) -> Iterator[Row]:
 
 
 def _load(service: Running, clients: int, rate: int | None) -> _Load:
-    """Send lists for some seconds, so many a second for each client; without a rate as fast as they are answered."""
+    """Send lists for some seconds, at a rate for each client; without a rate, as fast as they are answered."""
     with tempfile.TemporaryDirectory() as folder:
         body, log = Path(folder) / "body", Path(folder) / "log"
         body.write_text(json.dumps({"filters": "source:facebook", "page_size": 5}))
@@ -161,7 +161,7 @@ def _reset_streams(port: int, seconds: float) -> int:
 
 
 def _good_client(service: Running) -> float:
-    """Return how many calls a second eight connections get, in three seconds."""
+    """Return the calls per second of eight connections, over three seconds."""
     script = 'wrk.method = "POST"\nwrk.body = "{}"\nwrk.headers["content-type"] = "application/json"\n'
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as file:
         file.write(script)

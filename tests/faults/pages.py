@@ -1,4 +1,4 @@
-"""Pages of other web sites, and names that are not the service's: refused, and nothing is done."""
+"""Pages of other web sites, and foreign host names: refused, and without effect."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -72,7 +72,7 @@ def _attempts(port: int, hosts: tuple[str, ...], origins: tuple[str | None, ...]
 
 
 def foreign_pages(service: Running) -> Iterator[Row]:
-    """Every Origin with every Host and every type of content, each to create a tag."""
+    """Every Origin with every Host and every content type, each to create a tag."""
     port = service.http_port
     hosts = _KNOWN_HOSTS + _UNKNOWN_HOSTS
     foreign = _attempts(port, hosts, _FOREIGN, "foreign")

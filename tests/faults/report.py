@@ -1,4 +1,4 @@
-"""The table: what was done, what was measured, what it is asked to be."""
+"""The table: what was done, what was measured, and its target."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The service under test: `conversations up`, its processes, and another caller beside whoever does harm."""
+"""The service under test: `conversations up`, its processes, and another caller."""
 
 import math
 import re
@@ -43,7 +43,7 @@ class Running:
 
 
 Fault = Callable[[Running], Iterator[Row]]
-"""Does harm to a service, and yields what that did, row by row."""
+"""Injects a fault into a service, and yields its effects, row by row."""
 
 
 @contextmanager

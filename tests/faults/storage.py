@@ -1,4 +1,4 @@
-"""Redis that does not do as it should: replies lost, hung, out of memory, out of disk; and logs that grow."""
+"""A Redis that misbehaves: lost replies, hung, out of memory, out of disk space; and growing logs."""
 
 import asyncio
 import os
@@ -37,7 +37,7 @@ _DISK_MIB = 24
 
 
 def lost_replies(folder: Path) -> Iterator[Row]:
-    """What Redis answers is lost for 0.3 seconds, twice."""
+    """Redis' replies are lost for 0.3 seconds, twice."""
     what = "replies of Redis lost for 0.3 s"
     with (
         throwaway_redis(find_redis()) as url,
@@ -112,7 +112,7 @@ def _lossy(url: str) -> Iterator[LossyProxy]:
 
 
 def hung_redis(service: Running) -> Iterator[Row]:
-    """A Redis that is stopped for 9 seconds, and goes on."""
+    """A Redis that is paused for 9 seconds, then continues."""
     [pid] = service.pids("redis-server")
     with ThreadPoolExecutor(16) as pool:
         os.kill(pid, signal.SIGSTOP)
@@ -165,7 +165,7 @@ def full_memory(service: Running) -> Iterator[Row]:
 
 
 def unwritable_file(service: Running) -> Iterator[Row]:
-    """The append-only file may not grow any more."""
+    """The append-only file cannot grow."""
     [pid] = service.pids("redis-server")
     writes = _Writes(service)
     yield from _while_no_writes(
@@ -179,7 +179,7 @@ def unwritable_file(service: Running) -> Iterator[Row]:
 
 
 def full_disk(folder: Path) -> Iterator[Row]:
-    """Data and logs lie on a disk that fills up; what was acknowledged is there after the next start."""
+    """Data and logs are on a disk that fills up; what was acknowledged is there after the next start."""
     data, what = folder / "data", "full disk"
     data.mkdir()
     # A name space of its own needs no rights on the machine, where the kernel lets users have one.
@@ -287,7 +287,7 @@ def _while_no_writes(
     *,
     frees: bool = False,
 ) -> Iterator[Row]:
-    """Take away from Redis what it needs to write, and give it back."""
+    """Take from Redis what it needs to write, then give it back."""
     usual = service.health().json
     for _ in range(20):
         writes.create()
@@ -324,7 +324,7 @@ def _while_no_writes(
 
 
 def large_logs(folder: Path) -> Iterator[Row]:
-    """Ten times as many calls as a log has room for."""
+    """Ten times as many calls as fit in a log."""
     with running(folder / "data", "--max-log-bytes", str(_LOG_BYTES)) as service:
         logs = service.stack.data_dir / "logs"
         largest, sent = 0, 0

@@ -1,4 +1,4 @@
-"""What one caller sends at most, and that the others do not notice: against a worker in a process of its own."""
+"""Bounds on what one caller may send, unnoticed by others: against a worker in its own process."""
 
 import asyncio
 import time
@@ -43,7 +43,7 @@ def server(grpc_server: Callable[[int], GrpcServer]) -> GrpcServer:
 
 @pytest.mark.parametrize("path", [b"/\xff", b"/conversations.v1.TagService/ListTags?\xff", b"\xf0\x9f", b"", b"?"])
 async def test_path_that_is_not_text_is_an_unknown_method(server: GrpcServer, path: bytes) -> None:
-    """gRPC's own loop reads it as UTF-8, and takes no call any more once it could not."""
+    """gRPC's own loop decodes it as UTF-8, and accepts no more calls after an error."""
     port = int(server.target.rpartition(":")[2])
     headers = [(name, path if name == ":path" else value) for name, value in grpc_headers(port, "")]
     with Http2(port) as client:
@@ -127,7 +127,7 @@ async def test_millions_of_empty_events_are_counted_and_not_built(server: GrpcSe
         calls = asyncio.gather(*(refusal(call(channel, INGEST, data)) for _ in range(3)))
         assert await longest_call_of_another(server, calls) < OTHERS_SECONDS
         for code, text in await calls:
-            assert (code, text) == (grpc.StatusCode.INVALID_ARGUMENT, "events: may have 1000 at most")
+            assert (code, text) == (grpc.StatusCode.INVALID_ARGUMENT, "events: may have at most 1000 items")
 
 
 async def test_a_huge_event_is_refused_alone_and_not_built(server: GrpcServer) -> None:
@@ -142,7 +142,7 @@ async def test_a_huge_event_is_refused_alone_and_not_built(server: GrpcServer) -
         for answer in map(ingest_service_pb2.IngestEventsResponse.FromString, await calls):
             assert answer.accepted == 1
             assert [(one.index, one.message) for one in answer.rejected] == [
-                (1, "event: is too large: 262144 bytes at most")
+                (1, "event: is too large: at most 262144 bytes")
             ]
 
 
@@ -153,7 +153,7 @@ async def test_a_large_request_of_another_method_is_not_parsed(server: GrpcServe
         assert await longest_call_of_another(server, calls) < OTHERS_SECONDS
         for code, text in await calls:
             assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
-            assert text == "a request of this method may have 262144 bytes at most"
+            assert text == "a request of this method may have at most 262144 bytes"
 
 
 async def test_requests_of_the_largest_valid_events_leave_room_for_others(server: GrpcServer) -> None:

@@ -279,7 +279,7 @@ async def test_a_defect_is_told_to_the_log_alone(start: Start, name: str, caplog
     failure = await running.failure(name, -2)
     assert failure == (grpc.StatusCode.INTERNAL, "INTERNAL_ERROR", "internal error")
     [record] = [record for record in caplog.records if record.name.startswith("conversations.")]
-    assert record.getMessage() == f"Numbers/{name} failed by a defect"
+    assert record.getMessage() == f"Numbers/{name} failed due to a defect"
     assert "a secret" in str(record.exc_info)
 
 

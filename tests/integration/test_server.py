@@ -282,7 +282,7 @@ async def test_bytes_that_are_no_message_are_the_callers_fault(worker: Worker, m
 async def test_a_request_that_was_cut_off_is_refused(worker: Worker, method: str, body: bytes) -> None:
     with Http2(worker.server.port) as client:
         reply = await asyncio.to_thread(client.call, grpc_headers(worker.server.port, method), body)
-    assert (reply.grpc_status, reply.headers["grpc-message"]) == (3, "the request is missing, or was cut off")
+    assert (reply.grpc_status, reply.headers["grpc-message"]) == (3, "the request is missing or incomplete")
 
 
 @pytest.mark.parametrize("method", [LIST_TAGS, *OTHER_METHODS])
@@ -450,6 +450,32 @@ async def test_an_answer_of_bytes_is_the_message(worker: Worker) -> None:
     assert (listed.pagination_data.filtered_total, listed.pagination_data.badge_unread_count) == (1, 1)
 
 
+async def test_each_count_of_a_list_is_told_by_its_name(worker: Worker) -> None:
+    messages = [(1, "facebook", True), (2, "facebook", False), (3, "facebook", False), (4, "twilio.sms", True)]
+    request = ingest_service_pb2.IngestEventsRequest()
+    for number, source, from_contact in [*messages, (5, "google", True)]:
+        id = f"{number:08d}{ID[8:]}"
+        fields = {"id": id, "conversation_id": id, "source": source, "from_contact": from_contact}
+        json_format.ParseDict({"message": MESSAGE | fields}, request.events.add())
+    assert (await worker.ingest().IngestEvents(request)).accepted == 5
+    listed = await worker.conversations().ListConversations(list_request("source:facebook OR source:twilio.sms"))
+    counts = listed.pagination_data
+    assert (counts.total, counts.filtered_total, counts.badge_unread_count, len(listed.data)) == (5, 4, 3, 4)
+
+
+@pytest.mark.parametrize("method", ["TagConversation", "UntagConversation"])
+async def test_a_tag_has_to_be_there_to_go_on_or_off(worker: Worker, method: str) -> None:
+    await worker.add_conversation()
+    request = {
+        "TagConversation": conversation_service_pb2.TagConversationRequest,
+        "UntagConversation": conversation_service_pb2.UntagConversationRequest,
+    }[method](conversation_id=ID, tag_id=ID)
+    error = await failure(getattr(worker.conversations(), method)(request))
+    assert (error.code(), details(error)["ErrorInfo"].reason) == (grpc.StatusCode.NOT_FOUND, "TAG_NOT_FOUND")
+    await worker.tags().CreateTag(tag_service_pb2.CreateTagRequest(id=ID, name="x", color="tag-red"))
+    await getattr(worker.conversations(), method)(request)
+
+
 async def test_bad_events_are_rejected_alone(worker: Worker) -> None:
     events = [{"message": MESSAGE}, {}, {"message": MESSAGE | {"sent_at": "now"}}, {"message": MESSAGE | {"id": ID}}]
     request = json_format.ParseDict({"events": events}, ingest_service_pb2.IngestEventsRequest())
@@ -470,7 +496,7 @@ async def test_more_than_1000_events_are_refused(worker: Worker) -> None:
     for _ in range(1001):
         request.events.add()
     error = await failure(worker.ingest().IngestEvents(request))
-    assert (error.code(), error.details()) == (grpc.StatusCode.INVALID_ARGUMENT, "events: may have 1000 at most")
+    assert (error.code(), error.details()) == (grpc.StatusCode.INVALID_ARGUMENT, "events: may have at most 1000 items")
     del request.events[0]
     assert len((await worker.ingest().IngestEvents(request)).rejected) == 1000
 

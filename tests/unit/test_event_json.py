@@ -96,8 +96,8 @@ def test_free_data_is_what_protobuf_reads(content: Any, metadata: dict[str, Any]
         (message(sender="Ada"), "message.sender: has to be an object"),
         (message(content=[[1e400]]), "message.content: has a number that is not finite: Infinity"),
         (text({"message": {}, "tag": {}}), "event: has both message and tag"),
-        (b'{"message": {"id": "a", "id": "b"}}', "message.id: is there twice"),
-        (b'{"message": {"content": {"a": {"b": 1, "b": 2}}}}', "message.content.a.b: is there twice"),
+        (b'{"message": {"id": "a", "id": "b"}}', "message.id: occurs twice"),
+        (b'{"message": {"content": {"a": {"b": 1, "b": 2}}}}', "message.content.a.b: occurs twice"),
         (
             message(content={"token": [4912661846655238145]}),
             "message.content.token: has a number that JSON parsers would round: 4912661846655238145; "
@@ -120,17 +120,20 @@ def test_free_data_is_what_protobuf_reads(content: Any, metadata: dict[str, Any]
             "message.content.n: has a number that is not finite: 1e400",
         ),
         (b'{"message": {"content": {"n": NaN}}}', "message.content.n: has a number that is not finite: NaN"),
-        (b'{"message": {"id": "\\ud800"}}', "message.id: has a lone surrogate, which is no character"),
-        (b'{"message": {"content": {"\\udfff": 1}}}', "message.content: has a lone surrogate, which is no character"),
+        (b'{"message": {"id": "\\ud800"}}', "message.id: has a lone surrogate, which is not a character"),
+        (
+            b'{"message": {"content": {"\\udfff": 1}}}',
+            "message.content: has a lone surrogate, which is not a character",
+        ),
         (b'{"message": {"id": "\xff"}}', "message.id: is not UTF-8"),
         (b'{"message": {"content": {"a": "\xc3("}}}', "message.content.a: is not UTF-8"),
-        (message(content={"a": ["x" * 1000] * 70}), "message.content: is too large: 65536 bytes at most"),
-        (message(content={"a": [0] * 20_000}), "message.content: is too large: 65536 bytes at most"),
+        (message(content={"a": ["x" * 1000] * 70}), "message.content: is too large: at most 65536 bytes"),
+        (message(content={"a": [0] * 20_000}), "message.content: is too large: at most 65536 bytes"),
         (
             b'{"message": {"content": ' + b'{"a":' * 200 + b"1" + b"}" * 200 + b"}}",
-            "message.content: is nested too deep: 20 levels at most",
+            "message.content: is nested too deeply: at most 20 levels",
         ),
-        (b"[" * 5000 + b"]" * 5000, "event: is nested too deep: 20 levels at most"),
+        (b"[" * 5000 + b"]" * 5000, "event: is nested too deeply: at most 20 levels"),
         (b'"message"', "event: has to be an object"),
         (b"null", "event: has to be an object"),
         (b"", "event: is not JSON: a value is missing at column 1"),
@@ -139,10 +142,10 @@ def test_free_data_is_what_protobuf_reads(content: Any, metadata: dict[str, Any]
         (b'{"message" 1}', "event: is not JSON: a colon is missing at column 12"),
         (b'{"message": {} "tag": {}}', "event: is not JSON: a comma or the end is missing at column 16"),
         (b'{"message": {"id": "a\x01"}}', "event: is not JSON: a string has a control character at column 22"),
-        (b'{"message": {"id": "\\x"}}', "event: is not JSON: a string has an escape that there is not at column 21"),
+        (b'{"message": {"id": "\\x"}}', "event: is not JSON: a string has an unknown escape at column 21"),
         (b'{"message": {"id": "a', "event: is not JSON: a string has no end at column 20"),
-        (b"{} {}", "event: is not JSON: there is something behind its end at column 4"),
-        (b'{"a": "' + b"x" * MAX_EVENT_TEXT + b'"}', f"event: is too large: {MAX_EVENT_TEXT} characters at most"),
+        (b"{} {}", "event: is not JSON: there is text after its end at column 4"),
+        (b'{"a": "' + b"x" * MAX_EVENT_TEXT + b'"}', f"event: is too large: at most {MAX_EVENT_TEXT} characters"),
     ],
     ids=lambda value: value[:50] if isinstance(value, str) else "",
 )
@@ -202,13 +205,13 @@ def test_each_event_stands_in_its_place(events: list[Any]) -> None:
         (b'{"events": [{]}', "not JSON: a value or a bracket is missing, at character 13"),
         (b'{"events": ["abc]}', "not JSON: a string has no end, at character 12"),
         (b'{"events": []', "not JSON: a comma or the end of the body is missing, at character 13"),
-        (b'{"events": []}{}', "not JSON: there is something behind the end of the body, at character 14"),
+        (b'{"events": []}{}', "not JSON: there is text after the end of the body, at character 14"),
         (b'{"events" []}', "not JSON: a colon is missing, at character 10"),
         (b"{events: []}", "not JSON: the name of a field is missing, at character 1"),
-        (b'{"events": [], "events": []}', "events: is there twice"),
+        (b'{"events": [], "events": []}', "events: occurs twice"),
         (b'{"event": []}', "event: is unknown; did you mean events?"),
         (b'{"events": {}}', "events: has to be an array"),
-        (b'{"events": [{},{},{}]}', "events: may have 2 at most"),
+        (b'{"events": [{},{},{}]}', "events: may have at most 2 items"),
     ],
 )
 def test_a_body_that_is_none_is_refused(body: bytes, reason: str) -> None:
@@ -220,11 +223,11 @@ def test_a_body_that_is_none_is_refused(body: bytes, reason: str) -> None:
 @pytest.mark.parametrize(
     ("event", "reason"),
     [
-        (b"[" * levels + b"]" * levels, "event: is nested too deep: 20 levels at most")
+        (b"[" * levels + b"]" * levels, "event: is nested too deeply: at most 20 levels")
         for levels in (1_000, 10_001, 100_000, 500_000)
     ]
     + [
-        (b'{"a":' * 120_000 + b"1" + b"}" * 120_000, "event: is nested too deep: 20 levels at most"),
+        (b'{"a":' * 120_000 + b"1" + b"}" * 120_000, "event: is nested too deeply: at most 20 levels"),
         (b"[" + b'"",' * 300_000 + b"1]", "event: has to be an object"),
     ],
     ids=["1000 levels", "10001 levels", "100000 levels", "500000 levels", "objects", "many strings"],

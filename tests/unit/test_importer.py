@@ -67,12 +67,12 @@ class TestParseLine:
         ("line", "reason"),
         [
             pytest.param(b'{"tag": {"id": "a"}', "a comma or the end is missing at column 20", id="cut off"),
-            pytest.param(b'{"tag": {}} {}', "there is something behind its end at column 13", id="two documents"),
+            pytest.param(b'{"tag": {}} {}', "there is text after its end at column 13", id="two documents"),
             pytest.param(b"5", "event: has to be an object", id="no object"),
             pytest.param(b'{"tga": {}}', "tga: is unknown; did you mean tag?", id="unknown event"),
             pytest.param(b'{"tag": {"nmae": "x"}}', "tag.nmae: is unknown; did you mean name?", id="unknown field"),
             pytest.param(b'{"tag": {"id": 5}}', "tag.id: has to be text", id="wrong type"),
-            pytest.param(b'{"tag": {"id": "a", "id": "b"}}', "tag.id: is there twice", id="duplicate key"),
+            pytest.param(b'{"tag": {"id": "a", "id": "b"}}', "tag.id: occurs twice", id="duplicate key"),
             pytest.param(b'{"tag": {}, "channel": {}}', "event: has both tag and channel", id="two events in one"),
             pytest.param(
                 b'{"message": {"delivery_state": "LOST"}}', "has to be PENDING, FAILED or DELIVERED", id="unknown enum"
@@ -144,7 +144,7 @@ class TestReadTarget:
         ],
     )
     def test_what_is_no_address_is_refused(self, text: str) -> None:
-        with pytest.raises(ValueError, match="is not a gRPC address: it looks like 127.0.0.1:50051"):
+        with pytest.raises(ValueError, match="is not a gRPC address: it should look like 127.0.0.1:50051"):
             read_target(text)
 
 
@@ -166,7 +166,7 @@ class TestReadBatches:
 
     @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be"])
     def test_another_encoding_is_said_at_once(self, encoding: str) -> None:
-        with pytest.raises(NotALogError, match="it is UTF-16, and an event log is UTF-8"):
+        with pytest.raises(NotALogError, match="it is UTF-16, but an event log is UTF-8"):
             batches_of(("\ufeff" * (encoding == "utf-16-be") + tag_line("a").decode()).encode(encoding))
 
     def test_an_empty_log_has_no_batch(self) -> None:
@@ -379,11 +379,11 @@ class TestImportEvents:
         assert recorder.waits == []
 
     async def test_a_name_that_there_is_not_is_said_at_once(self) -> None:
-        with pytest.raises(ImportStoppedError, match="^there is no host of that name: nohost.invalid:1$"):
+        with pytest.raises(ImportStoppedError, match="^unknown host: nohost.invalid:1$"):
             await import_events(read_batches(as_file(tag_line("a"))), "nohost.invalid:1", Recorder())
 
     async def test_a_server_that_is_silent_is_said_to_be(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(sending, "_QUIET_SECONDS", 0.05)
+        monkeypatch.setattr(sending, "_SILENCE_SECONDS", 0.05)
         monkeypatch.setattr(sending, "_CALL_SECONDS", 0.3)
         with socket.create_server(("127.0.0.1", 0)) as silent:
             target = f"127.0.0.1:{silent.getsockname()[1]}"
@@ -476,7 +476,7 @@ class TestRunImport:
         log.write_bytes(packed[: len(packed) // 2])
         code, out, err = await self.run(log, server.target)
         assert (code, out) == (1, "")
-        assert f"cannot read '{log}': it is cut off: the end of the gzip data is missing; " in err
+        assert f"cannot read '{log}': it is truncated: the end of the gzip data is missing; " in err
         assert "everything up to line 1000 is acknowledged" in err
         assert "Traceback" not in err
 
@@ -509,8 +509,8 @@ class TestRunImport:
             (b"\x1f\x8b" + b"x" * 20, "its gzip data is damaged"),
             (gzip.compress(tag_line("a"))[:-8] + b"x" * 8, "its gzip data is damaged"),
             (gzip.compress(tag_line("a"))[:12] + b"x" * 30, "its gzip data is damaged"),
-            (b"\x1f\x8b", "it is cut off: the end of the gzip data is missing"),
-            (tag_line("a").decode().encode("utf-16"), "it is UTF-16, and an event log is UTF-8"),
+            (b"\x1f\x8b", "it is truncated: the end of the gzip data is missing"),
+            (tag_line("a").decode().encode("utf-16"), "it is UTF-16, but an event log is UTF-8"),
         ],
     )
     async def test_what_cannot_be_read_is_said_in_words_of_ours(

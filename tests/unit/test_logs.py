@@ -48,7 +48,7 @@ def test_any_number_of_lines_takes_little_room(logger: logging.Logger) -> None:
 
 def test_headers_of_callers_are_no_errors(caplog: pytest.LogCaptureFixture) -> None:
     logger = logging.Logger("test")
-    logger.addFilter(logs.NotOfCallers())
+    logger.addFilter(logs.CallerErrorFilter())
     logger.addHandler(caplog.handler)
     logger.error("Invalid encoding on %s", b"\xff")
     logger.error("Invalid encoding on b'\\xff'")

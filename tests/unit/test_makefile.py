@@ -1,4 +1,4 @@
-"""The Makefile: what `make run` passes on, and a .venv that is not whole is made anew. Python is a script here."""
+"""The Makefile: what `make run` passes on, and when it rebuilds .venv. Python is a script here."""
 
 import re
 import shutil

@@ -11,7 +11,7 @@ from google.protobuf import json_format
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
-from conversations.filters import compile_filter
+from conversations.filters import compile_filter, explain, render
 from conversations.local.demo import demo_events
 from conversations.schema import FIELDS
 from conversations.settings import Settings
@@ -101,3 +101,16 @@ def test_every_field_of_a_filter_is_named() -> None:
     sentence = re.search(r"^- Fields: .*?\.$", FILTERS_CHAPTER, re.MULTILINE | re.DOTALL)
     assert sentence is not None
     assert all(f"`{field.name.removesuffix('<path>')}`" in sentence[0] for field in FIELDS)
+
+
+def test_the_worked_example_is_what_the_compiler_makes() -> None:
+    chapter = (ROOT / "docs/architecture.md").read_text().split("### One filter, from text to page")[1]
+    text = re.findall(r"^    (\S.*)$", chapter, re.MULTILINE)[0]
+    compiled = compile_filter(text)
+    (pattern,) = compiled.patterns
+    query = compiled.query({pattern: ["king-lovelace", "lovelace"]}, 2)
+    written = re.sub(r"\s+", " ", chapter).replace(", [", ",[")
+    assert f"text {query.text} " in written
+    assert f"cost {query.cost}, " in written
+    assert f"predicate {query.predicate} " in written
+    assert render(explain(compiled)).replace("\n", "\n    ") in chapter

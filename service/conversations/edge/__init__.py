@@ -1,7 +1,8 @@
-"""Envoy's configuration, for `up` and for production: what is let in, where it goes, and how a refusal looks."""
+"""Envoy's configuration, for `up` and for production: what is admitted, where it goes, and what a refusal looks
+like."""
 
 from conversations.edge.configuration import EnvoySettings, render
 from conversations.edge.names import Address
-from conversations.edge.routes import RestRoute, rest_routes
+from conversations.edge.routes import rest_routes
 
-__all__ = ["Address", "EnvoySettings", "RestRoute", "render", "rest_routes"]
+__all__ = ["Address", "EnvoySettings", "render", "rest_routes"]

@@ -26,7 +26,7 @@ __all__ = ["EnvoySettings", "render"]
 _MIB = 1024 * 1024
 _BUFFER = "envoy.filters.http.buffer"
 
-# What a page may send without being asked for a name in the settings: those that clients of JSON and gRPC-Web send.
+# Headers that pages may always send: those of JSON and gRPC-Web clients.
 _CORS_HEADERS = (
     *("authorization", "content-type", "grpc-timeout", "x-grpc-web"),
     *("x-request-id", "x-requested-with", "x-user-agent"),
@@ -38,7 +38,7 @@ _UNBUFFERED = {
 _ON = {"@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig", "config": {}}
 _OFF = {"@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig", "disabled": True}
 _OVERWRITE = "OVERWRITE_IF_EXISTS_OR_ADD"
-# Silent as long as there is nothing to say.
+# A stream is silent while there is nothing to send.
 _STREAM_TARGET = {"cluster": "workers-streams", "timeout": "0s", "idle_timeout": "0s"}
 _INGEST = "conversations.v1.IngestService.IngestJson"
 _HEALTH = "conversations.v1.HealthService.GetHealth"
@@ -46,54 +46,54 @@ _HEALTH = "conversations.v1.HealthService.GetHealth"
 
 @dataclass(frozen=True, slots=True)
 class EnvoySettings:
-    """What differs from one Envoy to the next."""
+    """Settings of one Envoy."""
 
     port: int
     """Port of REST and gRPC."""
     workers: Sequence[Address]
-    """The workers: of each a port that no other shares."""
+    """The workers, each by its own port."""
     worker_count: int | None = None
-    """How many workers there are, where a name stands for several; None where each address is one."""
+    """How many workers there are, if names stand for several; None if each address is one."""
     admin: Address | None = None
-    """Where Envoy's administration listens; None for nowhere."""
+    """Address of Envoy's admin interface; None for none."""
     access_log: Path = Path("/dev/stdout")
     cors_origins: Sequence[str] = ()
-    """Origins whose pages may call, as `https://inbox.example.org`; `*` is every origin, without credentials."""
+    """Origins whose pages may call, such as `https://inbox.example.org`; `*` is every origin, without credentials."""
     cors_headers: Sequence[str] = ()
-    """Names of request headers that these pages may send beside the usual ones, as `x-tenant`."""
+    """Request headers that these pages may send besides the usual ones, such as `x-tenant`."""
     allowed_hosts: Sequence[str] = ()
-    """Names of this service beside those of this machine, without a port, as `inbox.example.org`."""
+    """Host names of this service besides those of this machine, without a port, such as `inbox.example.org`."""
     host: str = "127.0.0.1"
     """Address to listen on."""
     max_request_bytes: int = 256 * 1024
-    """The largest body of a request, JSON or gRPC, save one of events: that goes to a worker as it comes."""
+    """Maximum body of a request, JSON or gRPC, except requests with events, which are streamed to a worker."""
     call_ms: int = 15_000
-    """The longest that a REST call may take, once its request is here. A gRPC client sets its own deadline."""
+    """Timeout of a REST call, once its request has arrived. A gRPC client sets its own deadline."""
     health_ms: int = 2_500
-    """The longest that `/healthz` may take, all workers that are tried included."""
+    """Timeout of `/healthz`, including all workers that are tried."""
     request_ms: int = 30_000
-    """The longest that a request may take to arrive."""
+    """Timeout for a request to arrive."""
     stream_idle_ms: int = 60_000
-    """The longest that a call may stand still, neither side sending anything."""
+    """Timeout of a call on which neither side sends anything."""
     connection_idle_ms: int = 75_000
-    """The longest that a connection may have no call."""
+    """Timeout of a connection without calls."""
     max_connections: int = 10_000
-    """The most connections of clients; each takes a file descriptor."""
+    """Maximum client connections; each takes a file descriptor."""
     max_heap_bytes: int = 512 * _MIB
-    """About the most memory of Envoy; near to it, it resets the calls that hold most of it."""
+    """Approximate maximum memory of Envoy; close to it, Envoy resets the calls that hold most."""
     calls_per_worker: int = 1_200
-    """The most calls at a time for each worker, of REST, and as many of gRPC. A worker refuses before, and fairly."""
+    """Maximum concurrent REST calls per worker, and as many gRPC calls. A worker refuses earlier, and fairly."""
     streams_per_worker: int = 1_000
-    """The most streams at a time for each worker."""
+    """Maximum concurrent streams per worker."""
     health_calls: int = 200
-    """The most health checks at a time."""
+    """Maximum concurrent health checks."""
 
 
 def render(settings: EnvoySettings) -> str:
     """Return Envoy's configuration as YAML.
 
     Raises:
-        ValueError: An origin, the name of a header or of a host is none.
+        ValueError: An origin, a header name or a host name is invalid.
     """
     routes = rest_routes()
     values = {
@@ -118,42 +118,42 @@ def render(settings: EnvoySettings) -> str:
         },
         "attributes": _ATTRIBUTES,
         "large_headers": _LARGE_HEADERS,
-        # In whole, so that nothing but the one file has to be where Envoy runs.
+        # Embedded, so that Envoy needs this one file only.
         **{f"{name}_lua": (FOLDER / f"{name}.lua").read_text() for name in ("pages", "requests", "rest", "grpc")},
         "descriptors": base64.b64encode(descriptor_set()).decode(),
         "services": service_names(),
     }
     blocks = {
-        "rest_routes": _filled("route.yaml", (_rest_values(route, settings) for route in routes)),
-        "health_routes": _filled(
+        "rest_routes": _render_rows("route.yaml", (_rest_values(route, settings) for route in routes)),
+        "health_routes": _render_rows(
             "route.yaml", (_rest_values(route, settings) for route in routes if route.method == _HEALTH)
         ),
-        "streams": _filled("stream.yaml", _streams()),
-        "clusters": _filled("cluster.yaml", _clusters(settings)),
+        "streams": _render_rows("stream.yaml", _streams()),
+        "clusters": _render_rows("cluster.yaml", _clusters(settings)),
     }
     text = (FOLDER / "envoy.yaml").read_text()
     for name, block in blocks.items():
-        text = _with_block(text, name, block)
-    return _substituted(text, values)
+        text = _insert_block(text, name, block)
+    return _substitute(text, values)
 
 
 def _seconds(milliseconds: int) -> str:
     return f"{milliseconds / 1000}s"
 
 
-def _filled(template: str, rows: Iterator[dict[str, Any]]) -> str:
-    """Return the entries that a template makes of rows of values, without its comments."""
+def _render_rows(template: str, rows: Iterator[dict[str, Any]]) -> str:
+    """Return a template filled in for each row of values, without its comments."""
     text = re.sub(r"(?m)^ *#.*\n", "", (FOLDER / template).read_text())
-    return "".join(_substituted(text, row) for row in rows)
+    return "".join(_substitute(text, row) for row in rows)
 
 
-def _substituted(text: str, values: dict[str, Any]) -> str:
-    # JSON is YAML, and quotes what YAML would read otherwise.
+def _substitute(text: str, values: dict[str, Any]) -> str:
+    # JSON is valid YAML, and quotes what YAML would misread.
     return Template(text).substitute({name: json.dumps(value) for name, value in values.items()})
 
 
-def _with_block(text: str, placeholder: str, block: str) -> str:
-    """Put a block of YAML in the place of a line, as deep as it stands."""
+def _insert_block(text: str, placeholder: str, block: str) -> str:
+    """Replace a placeholder line by a block of YAML, with the same indentation."""
     line = next(line for line in text.splitlines() if line.strip() == f"${placeholder}")
     indent = line[: -len(placeholder) - 1]
     lines = "\n".join(indent + part for part in block.replace("$", "$$").splitlines())
@@ -169,8 +169,8 @@ def _rest_values(route: RestRoute, settings: EnvoySettings) -> dict[str, Any]:
     health, ingest = route.method == _HEALTH, route.method == _INGEST
     wait_ms = settings.health_ms if health else settings.call_ms
     filters = {_BUFFER: _UNBUFFERED} if ingest else {}
-    # For a worker time begins with the first byte of a request that it gets as it comes. It gives up just before Envoy
-    # does, and can say so.
+    # A worker's clock for a streamed request starts at the first byte. It gives up just before Envoy does, so that it
+    # can say why.
     deadline_ms = wait_ms - min(500, wait_ms // 10) + (settings.request_ms if ingest else 0)
     timeout = {"header": {"key": "grpc-timeout", "value": f"{deadline_ms}m"}, "append_action": _OVERWRITE}
     if route.streams:
@@ -195,12 +195,12 @@ def _rest_values(route: RestRoute, settings: EnvoySettings) -> dict[str, Any]:
 def _health_target(settings: EnvoySettings) -> dict[str, Any]:
     return {
         "cluster": "workers-health",
-        # The name that a load balancer asks by can be anything.
+        # A load balancer may use any host name.
         "host_rewrite_literal": "localhost",
         "timeout": _seconds(settings.health_ms),
         "retry_policy": {
             "retry_on": "connect-failure,refused-stream,reset,unavailable",
-            # One worker that hangs leaves time for two others.
+            # If one worker hangs, there is time for two others.
             "per_try_timeout": _seconds(settings.health_ms // 3),
             "num_retries": 4,
             "retry_back_off": {"base_interval": "0.01s", "max_interval": "0.05s"},
@@ -221,11 +221,11 @@ def _health_target(settings: EnvoySettings) -> dict[str, Any]:
 def _streams() -> Iterator[dict[str, Any]]:
     grpc = {"json-headers": _OFF, "rest": _OFF, "grpc": _ON}
     for name, stream in (
-        ("health-watch", GrpcStream("/grpc.health.v1.Health/Watch", is_dialogue=False)),
+        ("health-watch", GrpcStream("/grpc.health.v1.Health/Watch", is_bidirectional=False)),
         *(("grpc-stream", stream) for stream in grpc_streams()),
     ):
-        # The requests of a dialogue cannot be held back until their end.
-        filters = grpc | ({_BUFFER: _UNBUFFERED} if stream.is_dialogue else {})
+        # The requests of a bidirectional stream cannot be buffered until their end.
+        filters = grpc | ({_BUFFER: _UNBUFFERED} if stream.is_bidirectional else {})
         yield {"name": name, "path": stream.path, "filters": filters, "route": _STREAM_TARGET}
 
 
@@ -244,7 +244,7 @@ def _clusters(settings: EnvoySettings) -> Iterator[dict[str, Any]]:
             "name": name,
             "discovery": "STRICT_DNS" if any(worker.is_name for worker in settings.workers) else "STATIC",
             "workers": workers,
-            # Health is asked of whatever worker lives: one that cannot serve says why.
+            # Health is asked of any live worker: one that cannot serve says why.
             "health_checks": [] if name == "workers-health" else [_HEALTH_CHECK],
             "thresholds": thresholds,
         }
@@ -259,7 +259,7 @@ def _envoy_address(address: Address) -> dict[str, Any]:
 _HEALTH_CHECK = {
     "timeout": "2s",
     "interval": "1s",
-    # The default is a minute for a cluster that had no call yet.
+    # The default is a minute for a cluster without calls so far.
     "no_traffic_interval": "1s",
     "unhealthy_threshold": 2,
     "healthy_threshold": 1,
@@ -273,7 +273,7 @@ def _threshold(calls: int, priority: str = "DEFAULT") -> dict[str, Any]:
         "max_connections": calls,
         "max_pending_requests": calls,
         "max_requests": calls,
-        # The default of 3 retries at a time loses calls when one worker of several restarts.
+        # The default of 3 concurrent retries loses calls when one of several workers restarts.
         "max_retries": 200,
     }
 
@@ -284,11 +284,11 @@ _ATTRIBUTES = {
 }
 
 
-def _more_than(operand: dict[str, Any], limit: int) -> dict[str, Any]:
+def _greater_than(operand: dict[str, Any], limit: int) -> dict[str, Any]:
     return {"call_expr": {"function": "_>_", "args": [operand, {"const_expr": {"int64_value": limit}}]}}
 
 
-def _of_request(field: str) -> dict[str, Any]:
+def _request_attribute(field: str) -> dict[str, Any]:
     return {"select_expr": {"operand": {"ident_expr": {"name": "request"}}, "field": field}}
 
 
@@ -296,8 +296,8 @@ _EXPRESSION = {
     "call_expr": {
         "function": "_||_",
         "args": [
-            _more_than(_of_request("total_size"), 60 * 1024),
-            _more_than({"call_expr": {"function": "size", "args": [_of_request("headers")]}}, 100),
+            _greater_than(_request_attribute("total_size"), 60 * 1024),
+            _greater_than({"call_expr": {"function": "size", "args": [_request_attribute("headers")]}}, 100),
         ],
     }
 }
@@ -305,7 +305,7 @@ _LARGE_HEADERS = {
     "name": "large headers",
     "typed_config": {
         "@type": "type.googleapis.com/xds.type.matcher.v3.CelMatcher",
-        # request.total_size > 61440 || size(request.headers) > 100. Envoy takes no text here.
+        # request.total_size > 61440 || size(request.headers) > 100. Envoy does not accept it as text.
         "expr_match": {"cel_expr_parsed": {"expr": _EXPRESSION}},
     },
 }

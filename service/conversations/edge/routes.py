@@ -1,4 +1,4 @@
-"""The REST paths: the HTTP bindings of the protos, as in the file that Envoy reads them from."""
+"""The REST paths: the HTTP bindings of the protos, from the descriptor set that Envoy reads."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ FOLDER = Path(__file__).parent / "envoy"
 DESCRIPTORS = FOLDER / "conversations.binpb"
 
 GRPC_TYPES = r"application/grpc(-web(-text)?)?([+].*)?"
-"""Pattern of the content types that Envoy's filters take for gRPC."""
+"""Pattern of the content types that Envoy's filters treat as gRPC."""
 
 _PACKAGE = "conversations.v1"
 
@@ -41,38 +41,38 @@ class RestRoute:
 
     path: str
     verb: str
-    """`POST`, with the whole message as body, or `GET`, without any."""
+    """`POST`, with the whole message as body, or `GET`, without a body."""
     method: str
     """Full name of the gRPC method."""
     success_status: int
-    """204 where the method answers nothing, 201 where it creates, otherwise 200."""
+    """204 if the method returns nothing, 201 if it creates, otherwise 200."""
     fields: dict[str, bool] | None
-    """The names that the body's keys may have, and whether the field is free data; None where it is not for the
-    transcoder to read."""
+    """The allowed keys of the body, and whether the field is free-form data; None if the transcoder does not read
+    it."""
     streams: bool
-    """Whether the answer is a stream."""
+    """Whether the response is a stream."""
 
 
 @dataclass(frozen=True, slots=True)
 class GrpcStream:
-    """A method of gRPC whose answers are a stream."""
+    """A gRPC method whose responses are a stream."""
 
     path: str
-    is_dialogue: bool
+    is_bidirectional: bool
     """Whether its requests are a stream too."""
 
 
 def descriptor_set() -> bytes:
-    """Return the protos, for the transcoder."""
+    """Return the descriptor set of the protos, for the transcoder."""
     return DESCRIPTORS.read_bytes()
 
 
 def rest_routes() -> list[RestRoute]:
-    """Return a route for each HTTP binding in the protos, aliases too.
+    """Return a route for each HTTP binding in the protos, including aliases.
 
     Raises:
-        ValueError: A binding is neither POST with the whole message as body nor GET, or a request has a message in it,
-            whose keys nobody would check.
+        ValueError: A binding is neither POST with the whole message as body nor GET, or a request contains a message,
+            whose keys would not be checked.
     """
     requests = {f".{_PACKAGE}.{message.name}": message for file in _files() for message in file.message_type}
     return [
@@ -91,7 +91,7 @@ def rest_routes() -> list[RestRoute]:
 
 
 def grpc_streams() -> list[GrpcStream]:
-    """Return the methods of the protos whose answers are a stream."""
+    """Return the methods of the protos whose responses are a stream."""
     return [
         GrpcStream(f"/{service}/{method.name}", method.client_streaming)
         for service, methods in _services().items()
@@ -115,10 +115,10 @@ def _services() -> dict[str, list[MethodDescriptorProto]]:
 
 
 def _fields(request: DescriptorProto) -> dict[str, bool]:
-    """Return what proto3 JSON calls the fields of a request, and whether they are free data."""
+    """Return the proto3 JSON names of a request's fields, and whether they are free-form data."""
     for field in request.field:
         if field.type == FieldDescriptorProto.TYPE_MESSAGE and not field.type_name.startswith(".google.protobuf."):
-            raise ValueError(f"{request.name}.{field.name}: a request through REST may not have messages of ours")
+            raise ValueError(f"{request.name}.{field.name}: a REST request must not contain messages of our own")
     return {
         name: field.type == FieldDescriptorProto.TYPE_MESSAGE
         for field in request.field
@@ -128,7 +128,7 @@ def _fields(request: DescriptorProto) -> dict[str, bool]:
 
 def _bindings(method: MethodDescriptorProto) -> Iterator[tuple[str, str]]:
     if not method.options.HasExtension(http_option):
-        return  # for gRPC alone
+        return  # gRPC only
     rule = method.options.Extensions[http_option]
     for binding in (rule, *rule.additional_bindings):
         verb = binding.WhichOneof("pattern")

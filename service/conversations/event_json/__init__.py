@@ -1,7 +1,7 @@
-"""Events as JSON text: each is read alone, whatever the others are, and an error names its field.
+"""Events as JSON text: each is read on its own, and errors name the field.
 
-protobuf's own reader of JSON builds a whole request at once, rounds large integers without a word, and its errors speak
-of protobuf.
+protobuf's own JSON parser builds a whole request at once, silently rounds large integers, and its errors speak of
+protobuf.
 """
 
 from conversations.event_json.messages import MAX_FREE_BYTES, MAX_LEVELS

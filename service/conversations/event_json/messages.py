@@ -1,4 +1,4 @@
-"""JSON values as Python has them, made into messages: nothing is rounded, and nothing is passed over."""
+"""Parsed JSON values made into messages: nothing is rounded or skipped."""
 
 import json
 import math
@@ -16,19 +16,19 @@ from conversations.v1.event_pb2 import Event
 __all__ = ["DECODER", "MAX_FREE_BYTES", "MAX_LEVELS", "to_event"]
 
 MAX_LEVELS = 20
-"""How deep free data may be: deeper JSON would spoil every list that holds it."""
+"""Maximum nesting of free-form data: deeper JSON would break every list that contains it."""
 
 MAX_FREE_BYTES = 64 * 1024
-"""How large one piece of free data may be, as protobuf: a page of 100 conversations has to fit into one answer."""
+"""Maximum size of one piece of free-form data, as protobuf: a page of 100 conversations has to fit in one response."""
 
 _MAX_SAFE_INTEGER = 2**53 - 1
 
 
 def to_event(value: Any) -> Event:
-    """Return the event that a value of the decoder says.
+    """Return the event of a decoded value.
 
     Raises:
-        InvalidFieldError: It is not an event.
+        InvalidFieldError: It isn't an event.
     """
     event = Event()
     if not isinstance(value, _Object):
@@ -38,11 +38,11 @@ def to_event(value: Any) -> Event:
 
 
 class _BadNumber(str):
-    """A number that would not be kept as it is written."""
+    """A number that would lose digits."""
 
 
 def _integer(text: str) -> int | _BadNumber:
-    # By its length first: Python reads no number of thousands of digits.
+    # Length first: Python refuses to parse thousands of digits.
     if len(text) > len("-9007199254740991") or abs(int(text)) > _MAX_SAFE_INTEGER:
         return _BadNumber(text)
     return int(text)
@@ -56,16 +56,16 @@ def _real(text: str) -> float | _BadNumber:
 
 
 class _Object(dict[str, Any]):
-    """An object, and a name in it that is there twice."""
+    """An object, with a name that occurs twice in it, if any."""
 
-    twice: str | None = None
+    duplicate: str | None = None
 
 
 def _object(pairs: list[tuple[str, Any]]) -> _Object:
     made = _Object(pairs)
     if len(made) < len(pairs):
         names = [name for name, _ in pairs]
-        made.twice = next(name for name in names if names.count(name) > 1)
+        made.duplicate = next(name for name in names if names.count(name) > 1)
     return made
 
 
@@ -86,7 +86,7 @@ def _fill(message: Message, values: _Object, path: tuple[str, ...]) -> None:
         here = (*path, field.name)
         oneof = field.containing_oneof
         if oneof is not None and (other := message.WhichOneof(oneof.name)) is not None:
-            _refuse(path or ("event",), f"has both {other} and {field.name}")
+            _fail(path or ("event",), f"has both {other} and {field.name}")
         if field.message_type is None:
             setattr(message, field.name, _scalar(field, value, here))
             continue
@@ -94,7 +94,7 @@ def _fill(message: Message, values: _Object, path: tuple[str, ...]) -> None:
             _set_value(getattr(message, field.name), value, here, _Budget(here), 1)
             continue
         if not isinstance(value, _Object):
-            _refuse(here, "has to be an object")
+            _fail(here, "has to be an object")
         part = getattr(message, field.name)
         part.SetInParent()
         if isinstance(part, Struct):
@@ -108,37 +108,37 @@ def _scalar(field: FieldDescriptor, value: Any, path: tuple[str, ...]) -> str | 
         return _enum_number(field.enum_type, value, path)
     if field.type == FieldDescriptor.TYPE_BOOL:
         if not isinstance(value, bool):
-            _refuse(path, "has to be true or false")
+            _fail(path, "has to be true or false")
         return value
     assert field.type == FieldDescriptor.TYPE_STRING, field.full_name
     if not isinstance(value, str) or isinstance(value, _BadNumber):
-        _refuse(path, "has to be text")
+        _fail(path, "has to be text")
     return _checked_text(value, path)
 
 
 def _enum_number(enum: EnumDescriptor, value: Any, path: tuple[str, ...]) -> int:
-    # The value zero stands for what is not given.
+    # The value zero means unset.
     names = {choice.name: choice.number for choice in enum.values if choice.number}
     if isinstance(value, str) and value.upper() in names:
         return names[value.upper()]
     if isinstance(value, int) and not isinstance(value, bool) and value in names.values():
         return value
     *others, last = names
-    return _refuse(path, f"has to be {', '.join(others)} or {last}")
+    return _fail(path, f"has to be {', '.join(others)} or {last}")
 
 
 class _Budget:
-    """How much more a piece of free data may have. It is counted while it is built, so that it is never built whole."""
+    """What is left of a piece of free-form data's size limit. It is counted while building, to stop early."""
 
     def __init__(self, path: tuple[str, ...]) -> None:
         self._path = path
         self._left = MAX_FREE_BYTES
 
     def spend(self, characters: int) -> None:
-        # A value takes four bytes at the least.
+        # A value takes at least four bytes.
         self._left -= 4 + characters
         if self._left < 0:
-            _refuse(self._path, f"is too large: {MAX_FREE_BYTES} bytes at most")
+            _fail(self._path, f"is too large: at most {MAX_FREE_BYTES} bytes")
 
 
 def _fill_struct(struct: Struct, values: _Object, path: tuple[str, ...], budget: _Budget, level: int) -> None:
@@ -149,9 +149,9 @@ def _fill_struct(struct: Struct, values: _Object, path: tuple[str, ...], budget:
 
 
 def _set_value(message: Any, value: Any, path: tuple[str, ...], budget: _Budget, level: int) -> None:
-    """Set a google.protobuf.Value to what JSON has."""
+    """Set a google.protobuf.Value from JSON."""
     if level > MAX_LEVELS + 1:
-        _refuse(path[:2], f"is nested too deep: {MAX_LEVELS} levels at most")
+        _fail(path[:2], f"is nested too deeply: at most {MAX_LEVELS} levels")
     match value:
         case None:
             message.null_value = 0
@@ -188,20 +188,20 @@ def _checked_text(text: str, path: tuple[str, ...]) -> str:
             text.encode()
         except UnicodeEncodeError as error:
             is_byte = "\udc80" <= text[error.start] <= "\udcff"
-            _refuse(path, "is not UTF-8" if is_byte else "has a lone surrogate, which is no character")
+            _fail(path, "is not UTF-8" if is_byte else "has a lone surrogate, which is not a character")
     return text
 
 
 def _check_names(values: _Object, path: tuple[str, ...]) -> None:
-    if values.twice is not None:
-        _refuse((*path, values.twice), "is there twice")
+    if values.duplicate is not None:
+        _fail((*path, values.duplicate), "occurs twice")
 
 
 @cache
 def _fields(descriptor: Descriptor) -> dict[str, FieldDescriptor]:
-    """Return the fields of a message by the names that JSON may use for them."""
+    """Return the fields of a message by their JSON names."""
     return {name: field for field in descriptor.fields for name in (field.name, field.json_name)}
 
 
-def _refuse(path: tuple[str, ...], why: str) -> NoReturn:
+def _fail(path: tuple[str, ...], why: str) -> NoReturn:
     raise InvalidFieldError(".".join(path), why)

@@ -1,4 +1,4 @@
-"""The text of events: of one alone, or of a request, in which the end of each has to be found."""
+"""The JSON text of one event, or of a request, in which the end of each event has to be found."""
 
 import itertools
 import json
@@ -13,44 +13,44 @@ from conversations.v1.event_pb2 import Event
 __all__ = ["MAX_EVENT_TEXT", "parse_event", "read_events"]
 
 MAX_EVENT_TEXT = 1024 * 1024
-"""The longest text of an event, in characters."""
+"""Maximum text of an event, in characters."""
 
-_USUAL_TEXT = 16 * 1024
+_USUAL_LENGTH = 16 * 1024
 _MARKS_AT_ONCE = 2_000
-# Brackets and strings that are passed in search of an event's end: one of MAX_EVENT_TEXT has no more.
+# Brackets and strings skipped in search of an event's end: an event of MAX_EVENT_TEXT cannot have more.
 _MAX_MARKS = MAX_EVENT_TEXT
 
 
-def read_events(body: bytes, most: int) -> Iterator[Event | InvalidFieldError | None]:
-    """Yield what each event of a request is, `{"events": [...]}`, or what is wrong with it; or None, for a pause.
+def read_events(body: bytes, max_events: int) -> Iterator[Event | InvalidFieldError | None]:
+    """Yield each event of a request, `{"events": [...]}`, or its error; or None, for a pause.
 
     Args:
-        body: JSON text in UTF-8. Nothing at all is a request without events.
-        most: As many events as it may have.
+        body: JSON text in UTF-8. An empty body is a request without events.
+        max_events: How many events it may have.
 
     Raises:
-        MalformedRequestError: It is not JSON of this form.
+        MalformedRequestError: It isn't JSON of this form.
         InvalidFieldError: It has another field, or too many events.
     """
-    return _Reader(body).events(most)
+    return _Reader(body).events(max_events)
 
 
 def parse_event(text: bytes) -> Event:
-    """Return the event that a JSON text says.
+    """Return the event of a JSON text.
 
     Raises:
-        InvalidFieldError: It is not JSON, or not an event.
+        InvalidFieldError: It isn't JSON, or not an event.
     """
     return _parse(_decoded(text))
 
 
-# What is not UTF-8 becomes lone surrogates, so that it spoils the event that has it and no other.
+# Invalid UTF-8 becomes lone surrogates, so that only the event that has it is invalid.
 def _decoded(text: bytes) -> str:
     return text.decode("utf-8", "surrogateescape")
 
 
 class _Reader:
-    """A place in a body, which moves on. Its patterns are possessive: none tries anything twice."""
+    """A cursor in a body. Its patterns are possessive: none backtracks."""
 
     _BLANK = re.compile(r"[ \t\r\n]*+")
     _STRING = re.compile(r'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
@@ -61,61 +61,61 @@ class _Reader:
         self._body = _decoded(body)
         self._at = 0
 
-    def events(self, most: int) -> Iterator[Event | InvalidFieldError | None]:
+    def events(self, max_events: int) -> Iterator[Event | InvalidFieldError | None]:
         self._skip(self._BLANK)
         if self._at == len(self._body):
             return
-        self._take("{", 'the body has to be an object, {"events": [...]}')
+        self._expect("{", 'the body has to be an object, {"events": [...]}')
         seen = False
-        while not self._takes("}"):
+        while not self._accept("}"):
             if seen:
-                self._take(",", "a comma or the end of the body is missing")
+                self._expect(",", "a comma or the end of the body is missing")
             name = self._name()
             if name != "events":
                 raise InvalidFieldError.unknown(name, ["events"])
             if seen:
-                raise InvalidFieldError("events", "is there twice")
+                raise InvalidFieldError("events", "occurs twice")
             seen = True
-            if not self._takes("null"):
-                yield from self._items(most)
+            if not self._accept("null"):
+                yield from self._items(max_events)
         if self._at != len(self._body):
-            self._refuse("there is something behind the end of the body")
+            self._fail("there is text after the end of the body")
 
-    def _items(self, most: int) -> Iterator[Event | InvalidFieldError | None]:
-        if not self._takes("["):
+    def _items(self, max_events: int) -> Iterator[Event | InvalidFieldError | None]:
+        if not self._accept("["):
             raise InvalidFieldError("events", "has to be an array")
         count = 0
-        while not self._takes("]"):
+        while not self._accept("]"):
             if count:
-                self._take(",", "a comma or the end of the array is missing")
-            if count == most:
-                raise InvalidFieldError("events", f"may have {most} at most")
+                self._expect(",", "a comma or the end of the array is missing")
+            if count == max_events:
+                raise InvalidFieldError("events", f"may have at most {max_events} items")
             count += 1
             yield from self._item()
             self._skip(self._BLANK)
 
     def _item(self) -> Iterator[Event | InvalidFieldError | None]:
-        """Yield one event. Nearly all are read at once; only of a long or a wrong one the end is looked for first."""
+        """Yield one event. Nearly all are decoded at once; for a long or an invalid one the end is found first."""
         began = self._at
         value: Any = None
         try:
-            value, end = DECODER.raw_decode(self._body[began : began + _USUAL_TEXT])
+            value, end = DECODER.raw_decode(self._body[began : began + _USUAL_LENGTH])
             self._at = began + end
         except (ValueError, RecursionError):
-            for _ in self._pass_value():
+            for _ in self._skip_value():
                 yield None
         try:
             yield to_event(value) if value is not None else _parse(self._body[began : self._at])
         except InvalidFieldError as error:
             yield error
 
-    def _pass_value(self) -> Iterator[None]:
-        """Move behind a value; yield now and then, for a pause."""
-        expected: list[str] = []  # the brackets that close those that are open
+    def _skip_value(self) -> Iterator[None]:
+        """Skip a value; yield now and then, for a pause."""
+        expected: list[str] = []  # the closing brackets of the open ones
         for count in itertools.count(1):
             mark = self._body[self._at : self._at + 1]
             if mark == '"':
-                self._pass_string()
+                self._skip_string()
             elif mark and mark in "{[":
                 expected.append("}" if mark == "{" else "]")
                 self._at += 1
@@ -123,35 +123,35 @@ class _Reader:
                 expected.pop()
                 self._at += 1
             elif expected or not self._skip(self._SCALAR):
-                self._refuse("a value or a bracket is missing")
+                self._fail("a value or a bracket is missing")
             if not expected:
                 return
             if count > _MAX_MARKS:
-                self._refuse("an event has too many brackets and strings")
+                self._fail("an event has too many brackets and strings")
             found = self._MARK.search(self._body, self._at)
             self._at = found.start() if found else len(self._body)
             if count % _MARKS_AT_ONCE == 0:
                 yield
 
-    def _pass_string(self) -> None:
+    def _skip_string(self) -> None:
         end = self._body.find('"', self._at + 1)
         if end > 0 and self._body.find("\\", self._at + 1, end) < 0:
             self._at = end + 1
         elif not self._skip(self._STRING):
-            self._refuse("a string has no end")
+            self._fail("a string has no end")
 
     def _name(self) -> str:
         began = self._at
         if not self._body.startswith('"', began):
-            self._refuse("the name of a field is missing")
-        self._pass_string()
+            self._fail("the name of a field is missing")
+        self._skip_string()
         text = self._body[began : self._at]
         self._skip(self._BLANK)
-        self._take(":", "a colon is missing")
+        self._expect(":", "a colon is missing")
         try:
             return str(json.loads(text))
         except ValueError:
-            self._refuse("the name of a field cannot be read")
+            self._fail("the name of a field cannot be read")
 
     def _skip(self, pattern: "re.Pattern[str]") -> bool:
         found = pattern.match(self._body, self._at)
@@ -160,34 +160,34 @@ class _Reader:
         self._at = found.end()
         return True
 
-    def _takes(self, token: str) -> bool:
-        """Move behind a token and blanks, if it is there."""
+    def _accept(self, token: str) -> bool:
+        """Skip a token and the blanks after it, if it is there; return whether it was."""
         if not self._body.startswith(token, self._at):
             return False
         self._at += len(token)
         self._skip(self._BLANK)
         return True
 
-    def _take(self, token: str, otherwise: str) -> None:
-        if not self._takes(token):
-            self._refuse(otherwise)
+    def _expect(self, token: str, otherwise: str) -> None:
+        if not self._accept(token):
+            self._fail(otherwise)
 
-    def _refuse(self, why: str) -> NoReturn:
+    def _fail(self, why: str) -> NoReturn:
         raise MalformedRequestError(f"not JSON: {why}, at character {self._at}")
 
 
 def _parse(text: str) -> Event:
     if len(text) > MAX_EVENT_TEXT:
-        raise InvalidFieldError("event", f"is too large: {MAX_EVENT_TEXT} characters at most")
+        raise InvalidFieldError("event", f"is too large: at most {MAX_EVENT_TEXT} characters")
     try:
         return to_event(DECODER.decode(text))
     except json.JSONDecodeError as error:
         raise InvalidFieldError("event", f"is not JSON: {_reason(error.msg)} at column {error.colno}") from None
     except RecursionError:
-        raise InvalidFieldError("event", f"is nested too deep: {MAX_LEVELS} levels at most") from None
+        raise InvalidFieldError("event", f"is nested too deeply: at most {MAX_LEVELS} levels") from None
 
 
-# What Python's reader says, in other words.
+# The messages of Python's parser, in our words.
 _REASONS = {
     "Expecting value": "a value is missing",
     "Expecting ',' delimiter": "a comma or the end is missing",
@@ -196,9 +196,9 @@ _REASONS = {
     "Illegal trailing comma": "there is a comma before the end",
     "Unterminated string": "a string has no end",
     "Invalid control character": "a string has a control character",
-    "Invalid \\escape": "a string has an escape that there is not",
-    "Invalid \\uXXXX escape": "a string has an escape that there is not",
-    "Extra data": "there is something behind its end",
+    "Invalid \\escape": "a string has an unknown escape",
+    "Invalid \\uXXXX escape": "a string has an unknown escape",
+    "Extra data": "there is text after its end",
 }
 
 

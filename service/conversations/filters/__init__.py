@@ -2,7 +2,7 @@
 
 from conversations.filters.compiler import CompiledFilter, Query, compile_filter
 from conversations.filters.explain import Explanation, explain, explain_text, render
-from conversations.filters.language import MAX_CLAUSES, MAX_FILTER_BYTES, MAX_LEVELS
+from conversations.filters.language import MAX_CLAUSES, MAX_FILTER_BYTES
 from conversations.filters.patterns import WordPattern
 from conversations.filters.query import PhraseCheck
 from conversations.filters.warnings import metadata_fields
@@ -10,7 +10,6 @@ from conversations.filters.warnings import metadata_fields
 __all__ = [
     "MAX_CLAUSES",
     "MAX_FILTER_BYTES",
-    "MAX_LEVELS",
     "CompiledFilter",
     "Explanation",
     "PhraseCheck",

@@ -9,7 +9,7 @@ from conversations.errors import FilterTooBroadError, FilterTooLargeError
 from conversations.filters.bind import bind
 from conversations.filters.cost import cost_of
 from conversations.filters.expressions import BoundExpression, Everything
-from conversations.filters.language import MAX_FILTER_BYTES, parse, syntax_error
+from conversations.filters.language import BLANKS, MAX_FILTER_BYTES, parse, syntax_error
 from conversations.filters.patterns import WordPattern
 from conversations.filters.plan import make_plan
 from conversations.filters.predicate import predicate_of
@@ -104,7 +104,7 @@ def compile_filter(text: str) -> CompiledFilter:
     if size > MAX_FILTER_BYTES:
         message = f"a filter has at most {MAX_FILTER_BYTES} bytes; this one has more"
         raise FilterTooLargeError(message, 0, limit=str(MAX_FILTER_BYTES))
-    if not text.strip(_BLANKS):
+    if not text.strip(BLANKS):
         return CompiledFilter(text, True, (), (), Everything(0), True, Query("*"))
     query = parse(text)
     expression = bind(query)
@@ -112,6 +112,3 @@ def compile_filter(text: str) -> CompiledFilter:
     patterns = tuple(dict.fromkeys(patterns_of(node)))
     fixed = None if patterns else _query(node, {})
     return CompiledFilter(text, node is True, patterns, warnings_for(query, expression), expression, node, fixed)
-
-
-_BLANKS = " \t\n\r\u3000"

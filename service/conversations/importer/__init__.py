@@ -2,7 +2,7 @@
 
     log --read_batches--> batches (in a thread) --import_events--> IngestEvents, one batch at a time
 
-While one batch is on its way, the next one is parsed.
+While one batch is being sent, the next one is parsed.
 """
 
 from conversations.importer.console import run_import

@@ -1,4 +1,4 @@
-"""An import, as the terminal is told of it."""
+"""An import with its progress on the terminal."""
 
 import io
 import itertools
@@ -18,14 +18,14 @@ __all__ = ["run_import"]
 
 
 def run_import(path: str, target: str) -> int:
-    """Import a log and tell the terminal about it; return the exit code.
+    """Import a log and report on the terminal; return the exit code.
 
     Args:
-        path: File of JSON lines, as it is or gzipped; `-` is standard input.
+        path: File of JSON lines, plain or gzipped; `-` is standard input.
         target: `host:port` of the server, with or without `grpc://`.
 
     Returns:
-        0 when every line was applied, 1 when one was rejected, 130 when interrupted, 143 when terminated.
+        0 if every line was applied, 1 if one was rejected, 130 if interrupted, 143 if terminated.
 
     Raises:
         click.ClickException: The file cannot be read, or the server does not take the events.
@@ -50,20 +50,20 @@ def _why_unreadable(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     if isinstance(error, EOFError):
-        return "it is cut off: the end of the gzip data is missing"
+        return "it is truncated: the end of the gzip data is missing"
     return str(error) if isinstance(error, NotALogError) else "its gzip data is damaged"
 
 
 def _open(path: str) -> io.BufferedReader:
     try:
-        # Standard input's own object would be locked by the reading thread when Python shuts down.
+        # sys.stdin would be locked by the reading thread when Python shuts down.
         return open(0, "rb", closefd=False) if path == "-" else open(path, "rb")
     except OSError as error:
         raise click.FileError(path, error.strerror) from error
 
 
 class _Console:
-    """Tells the terminal about an import."""
+    """Reports an import on the terminal."""
 
     def __init__(self) -> None:
         self._summary = ImportSummary()
@@ -73,11 +73,11 @@ class _Console:
 
     @property
     def position(self) -> str:
-        """How far the import got, in words."""
+        """How far the import has got, in words."""
         return f"everything up to line {self._summary.last_line} is acknowledged"
 
     def follow(self, file: io.BufferedReader, target: str) -> ImportSummary:
-        """Import a file with a progress bar, by bytes where the size is known."""
+        """Import a file with a progress bar, by bytes if the size is known."""
         status = os.fstat(file.fileno())
         size = status.st_size if stat.S_ISREG(status.st_mode) else None
         with click.progressbar(
@@ -92,7 +92,7 @@ class _Console:
             return run_until_stopped(import_events(read_batches(file), target, self))
 
     def rejected(self, line: RejectedLine) -> None:
-        """Name a line and what is wrong with it."""
+        """Print a rejected line's number and the reason."""
         self._say(f"line {line.number}: {line.reason}")
 
     def acknowledged(self, summary: ImportSummary) -> None:
@@ -102,11 +102,11 @@ class _Console:
         self._advance()
 
     def waiting(self, reason: str) -> None:
-        """Say once why nothing moves."""
+        """Print once why nothing moves."""
         if reason != self._waiting_for:
             self._say(f"waiting for the server: {reason}")
         self._waiting_for = reason
 
     def _say(self, text: str) -> None:
-        # On a terminal the progress bar may stand in the line.
+        # On a terminal the progress bar may be on the line.
         click.echo(f"\r\x1b[K{text}" if self._on_terminal else text, err=True)

@@ -24,7 +24,7 @@ class EncodedEvent:
     number: int
     """Number of the line, from 1."""
     request: bytes
-    """The event as an IngestEventsRequest of its own, serialised. Several, joined, are a request of them all."""
+    """The event as an IngestEventsRequest, serialised. Several of them concatenated are one request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +44,15 @@ class Batch:
     lines: list[EncodedEvent | RejectedLine]
     """At least one."""
     bytes_read: int
-    """How much of the file is read so far, in bytes as stored; 0 for a pipe."""
+    """How much of the file has been read, in bytes as stored; 0 for a pipe."""
 
 
 class NotALogError(Exception):
-    """Raised when a file cannot be an event log; says why."""
+    """Raised when a file is not an event log; says why."""
 
 
 def parse_line(number: int, line: bytes) -> EncodedEvent | RejectedLine:
-    """Return the event of a line, or why there is none.
+    """Return the event of a line, or why it is rejected.
 
     Args:
         number: Number of the line, from 1.
@@ -69,7 +69,7 @@ def parse_line(number: int, line: bytes) -> EncodedEvent | RejectedLine:
 def read_batches(file: io.BufferedReader) -> Iterator[Batch]:
     """Yield the lines of a file, gzipped or not, in batches of at most 1000 lines and about 2 MiB of events.
 
-    Closes the file at its end, in the thread that reads: nobody else can while a read is waiting for input.
+    Closes the file at its end, in the reading thread: no other thread can while a read waits for input.
 
     Raises:
         OSError, EOFError, zlib.error: The file cannot be read or unpacked.
@@ -80,8 +80,8 @@ def read_batches(file: io.BufferedReader) -> Iterator[Batch]:
     with file:
         for number, text in _numbered_lines(_unpacked(file)):
             if text.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) and number == 1:
-                raise NotALogError("it is UTF-16, and an event log is UTF-8")
-            # A mark that editors put before text; logs that were joined have it before other lines too.
+                raise NotALogError("it is UTF-16, but an event log is UTF-8")
+            # Some editors write a byte order mark; concatenated logs have it before other lines too.
             text = text.removeprefix(codecs.BOM_UTF8)
             if not text.strip():
                 continue
@@ -105,7 +105,7 @@ def _position(file: io.BufferedReader) -> int:
 
 
 def _numbered_lines(log: io.BufferedIOBase) -> Iterator[tuple[int, bytes]]:
-    """Yield the lines, from 1; of one that is longer than MAX_LINE_BYTES, a first part that still is."""
+    """Yield numbered lines, from 1; of a line over MAX_LINE_BYTES only a first part, which is still over it."""
     number = 0
     while line := log.readline(MAX_LINE_BYTES + 1):
         number += 1

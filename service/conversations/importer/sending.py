@@ -1,4 +1,4 @@
-"""The way of batches to a server, which may be away for a while."""
+"""Sends batches to a server, which may be unavailable for a while."""
 
 import asyncio
 import concurrent.futures
@@ -19,7 +19,7 @@ __all__ = ["ImportReporter", "ImportStoppedError", "ImportSummary", "import_even
 _METHOD = "/conversations.v1.IngestService/IngestEvents"
 _CALL_SECONDS = 60.0
 # A batch takes much less.
-_QUIET_SECONDS = 5.0
+_SILENCE_SECONDS = 5.0
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 5.0
 
@@ -40,56 +40,58 @@ _ABOUT_THE_EVENTS = {
 
 @dataclass(frozen=True, slots=True)
 class ImportSummary:
-    """How far an import got."""
+    """How far an import has got."""
 
     imported: int = 0
     """Events that the server applied."""
     rejected: int = 0
-    """Lines that were not."""
+    """Lines that were not applied."""
     last_line: int = 0
     """Everything up to this line is acknowledged: applied or rejected."""
     bytes_read: int = 0
-    """How much of the file is read so far, in bytes as stored; 0 for a pipe."""
+    """How much of the file has been read, in bytes as stored; 0 for a pipe."""
 
 
 class ImportReporter(Protocol):
-    """Hears what happens during an import, in the order of the lines."""
+    """Receives the progress of an import, in the order of the lines."""
 
     def rejected(self, line: RejectedLine) -> None:
-        """Take a line that was not applied."""
+        """Report a line that was not applied."""
 
     def acknowledged(self, summary: ImportSummary) -> None:
-        """Take how far the import got; called after each batch."""
+        """Report how far the import has got; called after each batch."""
 
     def waiting(self, reason: str) -> None:
-        """Take why the server does not answer; called before each further attempt."""
+        """Report why the server does not answer; called before each further attempt."""
 
 
 class ImportStoppedError(Exception):
-    """Raised when the server cannot be reached for too long, or refuses whatever it is sent."""
+    """Raised when the server is unreachable for too long, or refuses every call."""
 
 
 _TARGET = re.compile(r"(\[[0-9A-Fa-f:.]+(%\w+)?\]|[\w.-]+):(?P<port>\d{1,5})")
-# Other names that gRPC knows.
+# Other target schemes of gRPC.
 _OTHER_TARGET = re.compile(r"(unix|unix-abstract|dns|ipv4|ipv6|vsock):.+")
 
 
 def read_target(text: str) -> str:
-    """Return the gRPC address that a text says: `host:port`, with or without `grpc://`, or another name of gRPC's.
+    """Return a gRPC address: `host:port`, with or without `grpc://`, or one with another scheme of gRPC.
 
     Raises:
-        ValueError: It is none; says why.
+        ValueError: It isn't a gRPC address; says why.
     """
     target = text.strip().removeprefix("grpc://").removesuffix("/")
     if _OTHER_TARGET.fullmatch(target):
         return target
     if "://" in target:
         raise ValueError(
-            f"{text!r} is not a gRPC address: it looks like 127.0.0.1:50051, without {target.split('://')[0]}://"
+            f"{text!r} is not a gRPC address: it should look like 127.0.0.1:50051, without {target.split('://')[0]}://"
         )
     found = _TARGET.fullmatch(target)
     if found is None or not 0 < int(found["port"]) <= 65535:
-        raise ValueError(f"{text!r} is not a gRPC address: it looks like 127.0.0.1:50051, with a port from 1 to 65535")
+        raise ValueError(
+            f"{text!r} is not a gRPC address: it should look like 127.0.0.1:50051, with a port from 1 to 65535"
+        )
     return target
 
 
@@ -99,14 +101,14 @@ async def import_events(
     """Send every event to a server, in order.
 
     Args:
-        batches: What `read_batches` yields. Its errors pass through.
+        batches: From `read_batches`, whose errors pass through.
         target: `host:port` of the server.
-        reporter: Hears of progress, rejected lines and waiting.
-        patience_seconds: How long to go on trying when the server does not answer. Events may come twice, so a
-            batch is sent again whatever became of it.
+        reporter: Receives progress, rejected lines and reasons to wait.
+        patience_seconds: How long to keep trying if the server does not answer. Events are idempotent, so a batch is
+            sent again whether or not it was applied.
 
     Raises:
-        ImportStoppedError: The server could not be reached for too long, or refuses every call.
+        ImportStoppedError: The server was unreachable for too long, or refuses every call.
     """
     summary = ImportSummary()
     async with grpc.aio.insecure_channel(target, options=_CHANNEL_OPTIONS) as channel:
@@ -124,9 +126,9 @@ async def import_events(
 
 
 def _next_batch(batches: Iterator[Batch]) -> asyncio.Future[Batch | None]:
-    """Start to parse the next batch; None is the end.
+    """Start parsing the next batch; None is the end.
 
-    The thread is a daemon: one that waits for standard input must not keep an interrupted program alive.
+    The thread is a daemon: while it waits for standard input, it must not keep an interrupted program alive.
     """
     outcome: concurrent.futures.Future[Batch | None] = concurrent.futures.Future()
     outcome.set_running_or_notify_cancel()
@@ -142,7 +144,7 @@ def _next_batch(batches: Iterator[Batch]) -> asyncio.Future[Batch | None]:
 
 
 async def _settle(batch: Batch, sender: "_Sender") -> list[RejectedLine]:
-    """Have every event of the batch applied or rejected; return the rejected lines in order."""
+    """Send a batch until every event is applied or rejected; return the rejected lines in order."""
     events = [line for line in batch.lines if isinstance(line, EncodedEvent)]
     rejected = [line for line in batch.lines if isinstance(line, RejectedLine)]
     if events:
@@ -159,18 +161,18 @@ def _advanced(summary: ImportSummary, batch: Batch, rejected: int) -> ImportSumm
     )
 
 
-# Of the gRPC library: why it has no connection, or what it found at the other end.
+# Texts of the gRPC library: why it has no connection, or what it found at the other end.
 _NO_CONNECTION = re.compile(r"last error: .*?(?:remote host: |recvmsg:|error: )(?P<why>[^:]+?)(?: \(\d+\))?$")
 _NO_NAME = re.compile(r"errors? resolving|DNS resolution|lookup failed", re.IGNORECASE)
 _NO_GRPC = "Failed parsing HTTP/2"
 
 
-def _in_words(error: grpc.aio.AioRpcError, target: str) -> str:
-    """Return what a call failed with: where it never got to a server, in words of ours."""
+def _describe(error: grpc.aio.AioRpcError, target: str) -> str:
+    """Return why a call failed; in our own words if it never reached a server."""
     details = error.details() or ""
     if error.code() is grpc.StatusCode.UNAVAILABLE:
         if _NO_NAME.search(details):
-            return f"there is no host of that name: {target}"
+            return f"unknown host: {target}"
         if _NO_GRPC in details:
             return f"what answers at {target} is not a gRPC server"
         if found := _NO_CONNECTION.search(details):
@@ -180,14 +182,14 @@ def _in_words(error: grpc.aio.AioRpcError, target: str) -> str:
     return f"{error.code().name}: {details}"
 
 
-def _is_a_mistake(error: grpc.aio.AioRpcError) -> bool:
-    """Whether a failure of the very first call is about the target, which waiting does not mend."""
+def _is_wrong_target(error: grpc.aio.AioRpcError) -> bool:
+    """Whether the failure of a first call is due to the target, so that waiting does not help."""
     details = error.details() or ""
     return error.code() is grpc.StatusCode.UNAVAILABLE and bool(_NO_NAME.search(details) or _NO_GRPC in details)
 
 
 class _Sender:
-    """Sends events until the server has answered for each of them."""
+    """Sends events until the server has answered for each."""
 
     def __init__(
         self, channel: grpc.aio.Channel, target: str, reporter: ImportReporter, patience_seconds: float
@@ -201,11 +203,11 @@ class _Sender:
         self._patience_seconds = patience_seconds
 
     async def send(self, events: list[EncodedEvent]) -> list[RejectedLine]:
-        """Return the lines that the server rejected. A request that is refused as a whole is sent in halves."""
+        """Return the lines that the server rejected. A request refused as a whole is sent again in halves."""
         try:
             response = await self._call(b"".join(event.request for event in events))
         except grpc.aio.AioRpcError as error:
-            reason = _in_words(error, self._target)
+            reason = _describe(error, self._target)
             if error.code() not in _ABOUT_THE_EVENTS:
                 raise ImportStoppedError(reason) from error
             if len(events) == 1:
@@ -219,21 +221,21 @@ class _Sender:
         pause = _FIRST_PAUSE_SECONDS
         while True:
             try:
-                response = await self._say_when_quiet(self._ingest(request, timeout=_CALL_SECONDS))
+                response = await self._report_silence(self._ingest(request, timeout=_CALL_SECONDS))
                 self._answered = True
                 return response
             except grpc.aio.AioRpcError as error:
                 if error.code() not in _TRANSIENT or time.monotonic() + pause > give_up_at:
                     raise
-                if not self._answered and _is_a_mistake(error):
+                if not self._answered and _is_wrong_target(error):
                     raise
-                self._reporter.waiting(_in_words(error, self._target))
+                self._reporter.waiting(_describe(error, self._target))
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 
-    async def _say_when_quiet(self, call: Awaitable[IngestEventsResponse]) -> IngestEventsResponse:
+    async def _report_silence(self, call: Awaitable[IngestEventsResponse]) -> IngestEventsResponse:
         timer = asyncio.get_running_loop().call_later(
-            _QUIET_SECONDS, self._reporter.waiting, f"no answer from {self._target}"
+            _SILENCE_SECONDS, self._reporter.waiting, f"no answer from {self._target}"
         )
         try:
             return await call

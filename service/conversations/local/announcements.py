@@ -1,4 +1,4 @@
-"""What `up` says: what it waits for, that all is ready, and what to try then."""
+"""The output of `up`: what it waits for, the ready line, and example calls."""
 
 import asyncio
 import contextlib
@@ -15,7 +15,7 @@ from conversations.local.ports import HOST, Ports, StartError
 from conversations.local.processes import Child
 from conversations.output import discard_output
 
-__all__ = ["print_ready", "tell", "things_to_try", "waiting_for"]
+__all__ = ["example_commands", "print_ready", "report", "waiting_for"]
 
 _T = TypeVar("_T")
 _QUIET_SECONDS = 3.0
@@ -23,26 +23,26 @@ _QUIET_TIMES = 10
 
 
 async def waiting_for(what: str, awaitable: Awaitable[_T], child: Child | None = None) -> _T:
-    """Wait, and say for what when it takes long; and what the child says that it waits for, now and then."""
-    telling = asyncio.create_task(_tell_that_it_waits(what, child))
+    """Wait, and report what for if it takes long, now and then with the last log line of the child."""
+    telling = asyncio.create_task(_report_waiting(what, child))
     try:
         return await awaitable
     finally:
         telling.cancel()
 
 
-async def _tell_that_it_waits(what: str, child: Child | None) -> None:
-    told = None
+async def _report_waiting(what: str, child: Child | None) -> None:
+    reported = None
     for count in itertools.count():
         await asyncio.sleep(_QUIET_SECONDS)
-        why = child.last_word() if child is not None else ""
-        if why != told or count % _QUIET_TIMES == 0:
-            tell(f"waiting for {what}: {why}" if why else f"waiting for {what}")
-        told = why
+        why = child.last_log_line() if child is not None else ""
+        if why != reported or count % _QUIET_TIMES == 0:
+            report(f"waiting for {what}: {why}" if why else f"waiting for {what}")
+        reported = why
 
 
 def print_ready(line: str) -> None:
-    """Write a line to standard output, where somebody may wait for it.
+    """Write a line to standard output, where a program may wait for it.
 
     Raises:
         StartError: It cannot be written.
@@ -51,20 +51,20 @@ def print_ready(line: str) -> None:
         print(line, flush=True)
     except OSError as error:
         discard_output()
-        # Nobody wants to hear it, or no longer: that is no reason to stop.
+        # Nobody reads it, or no longer: that isn't a reason to stop.
         if error.errno not in (errno.EPIPE, errno.EBADF):
             raise StartError(f"cannot write to standard output: {error.strerror}") from error
 
 
-def tell(message: str) -> None:
-    """Write a message for people."""
-    # A full disk or a reader that is gone ends nothing that runs.
+def report(message: str) -> None:
+    """Print a message for people to standard error."""
+    # A full disk or a broken pipe must not stop anything.
     with contextlib.suppress(OSError):
         print(message, file=sys.stderr, flush=True)
 
 
-def things_to_try(ports: Ports, loaded: int) -> str:
-    """Return commands to paste, for an inbox with so many demo conversations that are new."""
+def example_commands(ports: Ports, loaded: int) -> str:
+    """Return example commands to paste, and how many demo conversations were loaded."""
     programs = Path(os.path.relpath(Path(sys.executable).parent))
     http = f"http://{HOST}:{ports.http}"
     snippet = (
@@ -84,4 +84,6 @@ def things_to_try(ports: Ports, loaded: int) -> str:
         [str(programs / "python"), "-c", snippet],
     ]
     lines = [f"loaded {loaded} demo conversations"] if loaded else []
-    return "\n\n".join([*lines, "Try:", *(f"  {shlex.join(command)}" for command in commands), "Ctrl-C stops all."])
+    return "\n\n".join(
+        [*lines, "Try:", *(f"  {shlex.join(command)}" for command in commands), "Ctrl-C stops everything."]
+    )

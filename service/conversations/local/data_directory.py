@@ -1,6 +1,6 @@
-"""The folder of one `up`: Redis' files, logs, the lock that keeps a second one out, and the way in for other commands.
+"""The folder of one `up`: Redis' files, logs, the lock against a second `up`, and the URL for other commands.
 
-All of it is for this user alone, whatever the umask.
+All of it is private to this user, whatever the umask.
 
 lock        held by `up` and by the Redis it started, as long as either lives
 redis.url   URL of the embedded Redis, while it runs
@@ -26,7 +26,7 @@ class DirectoryInUseError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class DataDirectory:
-    """A folder that belongs to this process."""
+    """A folder that this process has locked."""
 
     path: Path
     lock: int
@@ -45,14 +45,14 @@ class DataDirectory:
     def write(self, name: str, text: str) -> Path:
         """Write a file that only this user can read, and return it."""
         file = self.path / name
-        # A file that is there would keep the mode it has.
+        # An existing file would keep its mode.
         file.unlink(missing_ok=True)
         with open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as output:
             output.write(text)
         return file
 
     def add_holder(self, pid: int) -> None:
-        """Note a process that inherited the lock, so that it can be named to whom it keeps out."""
+        """Record a process that inherited the lock, to name it in the error of a second `up`."""
         os.write(self.lock, f"{pid}\n".encode())
 
     @contextmanager
@@ -67,11 +67,11 @@ class DataDirectory:
 
 @contextmanager
 def open_data_directory(path: Path) -> Iterator[DataDirectory]:
-    """Make the folder if need be, and hold its lock.
+    """Create the folder if necessary, and hold its lock.
 
     Raises:
-        DirectoryInUseError: A process that lives holds it.
-        OSError: It cannot be made or written.
+        DirectoryInUseError: A living process holds the lock.
+        OSError: The folder cannot be created or written.
     """
     path = path.absolute()
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -82,7 +82,7 @@ def open_data_directory(path: Path) -> Iterator[DataDirectory]:
         except BlockingIOError:
             holders = " and ".join(str(pid) for pid in _living(os.read(lock, 4096))) or "unknown"
             raise DirectoryInUseError(
-                f"data directory {path} is in use by process {holders}: stop it, or name another --data-dir"
+                f"data directory {path} is in use by process {holders}: stop it, or choose another --data-dir"
             ) from None
         os.ftruncate(lock, 0)
         directory = DataDirectory(path, lock)
@@ -94,7 +94,7 @@ def open_data_directory(path: Path) -> Iterator[DataDirectory]:
 
 def _made(folder: Path) -> Path:
     folder.mkdir(mode=0o700, exist_ok=True)
-    # One that is there would keep the mode it has.
+    # An existing folder would keep its mode.
     folder.chmod(0o700)
     return folder
 

@@ -1,4 +1,4 @@
-"""A small inbox to play with: the conversations of `demo.toml`, the newest minutes ago."""
+"""A small demo inbox: the conversations of `demo.toml`, the newest some minutes old."""
 
 import tomllib
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ async def load(target: str) -> int:
         target: `host:port` of the server.
 
     Returns:
-        How many conversations were loaded; 0 when there were some.
+        How many conversations were loaded; 0 if the server had some already.
 
     Raises:
         grpc.aio.AioRpcError: The server does not answer.
@@ -50,10 +50,10 @@ async def load(target: str) -> int:
 
 
 def demo_events(now: datetime) -> list[JsonEvent]:
-    """Return the events that make the demo inbox.
+    """Return the events of the demo inbox.
 
     Args:
-        now: Time, with its zone, that the ages of the conversations count from. Nothing else but times depends on it.
+        now: Time, with its zone, from which the conversations' ages count. Only times depend on it.
     """
     inbox = tomllib.loads(resources.files(__package__).joinpath("demo.toml").read_text("utf-8"))
     events = [_channel_event(key, channel) for key, channel in inbox["channels"].items()]
@@ -121,7 +121,7 @@ def _messages(
 
 
 def _times(ids: list[str], last: datetime) -> list[str]:
-    """Return a time for each message, up to half an hour apart; an id always has the same gaps around it."""
+    """Return a time for each message, up to half an hour apart; the gaps follow from the ids."""
     times = [last - timedelta(milliseconds=UUID(ids[-1]).int % 60_000)]
     for id in reversed(ids[1:]):
         times.append(times[-1] - timedelta(seconds=20 + UUID(id).int % 1800))
@@ -129,7 +129,7 @@ def _times(ids: list[str], last: datetime) -> list[str]:
 
 
 def _age(text: str) -> timedelta:
-    """Return the duration that a text like `3m`, `5h` or `12d` stands for."""
+    """Return the duration of a text such as `3m`, `5h` or `12d`."""
     return timedelta(**{_UNITS[text[-1]]: int(text[:-1])})
 
 
@@ -143,7 +143,7 @@ def _metadata(conversation: dict[str, Any]) -> dict[str, Any]:
 
 
 def _read_at(messages: list[dict[str, Any]], unread: int) -> str | None:
-    """Return the time of the last message before the unread ones; None when all are unread."""
+    """Return the time of the last message before the unread ones; None if all are unread."""
     waiting = [position for position, message in enumerate(messages) if message["from_contact"]]
     read = messages[: waiting[-unread]] if unread else messages
     return str(read[-1]["sent_at"]) if read else None

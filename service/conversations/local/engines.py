@@ -1,4 +1,4 @@
-"""Finds the programs that `up` stands on: a Redis that can search, and Envoy."""
+"""Finds the programs that `up` needs: a Redis with search, and Envoy."""
 
 import importlib.util
 import os
@@ -24,8 +24,8 @@ MIN_SEARCH_VERSION = 2_10_00
 
 _START_SECONDS = 20.0
 
-# The defaults lose matches without a word: they cut expansions at 200, ignore prefixes of one letter, and answer with
-# what was found in time. Names: as module argument, as configuration of Redis 8 with search built in.
+# The defaults silently lose matches: they truncate expansions at 200, ignore prefixes of one letter, and return partial
+# results on timeout. Names: as module argument, as setting of Redis 8 with search built in.
 _SEARCH_SETTINGS = (
     ("MAXPREFIXEXPANSIONS", "search-max-prefix-expansions", "1000000"),
     ("MINPREFIX", "search-min-prefix", "1"),
@@ -36,7 +36,7 @@ _SEARCH_SETTINGS = (
 
 
 class EngineError(Exception):
-    """Raised when a program that is needed is not there or does not work; says what was tried."""
+    """Raised when a required program is missing or does not work; says what was tried."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class RedisEngine:
 
     server: Path
     module: Path | None
-    """None: search is built into the server."""
+    """None if search is built into the server."""
 
     @property
     def search_arguments(self) -> list[str]:
@@ -60,10 +60,10 @@ class RedisEngine:
 
 
 def find_redis(path: str | None = None) -> RedisEngine:
-    """Return the first Redis with search that works: the PATH's, then those of the installed wheels.
+    """Return the first Redis with search that works: from the PATH, then from the installed wheels.
 
     Args:
-        path: Folders to look in, as in the variable PATH, which is the default.
+        path: Folders to search, as in the variable PATH, which is the default.
 
     Raises:
         EngineError: None works.
@@ -79,18 +79,18 @@ def find_redis(path: str | None = None) -> RedisEngine:
             if problem is None:
                 return engine
             failures.append(f"{engine}: {problem}")
-    tried = failures or ["no redis-server is on the PATH or in a wheel"]
+    tried = failures or ["there is no redis-server on the PATH or in a wheel"]
     raise EngineError(
-        "no Redis with search works here:\n"
+        "no working Redis with search was found:\n"
         + "".join(f"  - {failure}\n" for failure in tried)
         + "Install Redis 8 with its search module, or name a running one with --redis-url."
     )
 
 
 def find_envoy(path: str | None = None) -> Path:
-    """Return the Envoy of the installed wheel, or the PATH's.
+    """Return the Envoy of the installed wheel, or from the PATH.
 
-    The wheel comes first: it is the version that the configuration was tested with.
+    The wheel comes first: the configuration was tested with its version.
 
     Raises:
         EngineError: There is none.
@@ -98,13 +98,13 @@ def find_envoy(path: str | None = None) -> Path:
     wheel = _package_file("envoy", "_bin/envoy")
     found = wheel or shutil.which("envoy", path=path)
     if found is None:
-        raise EngineError("no Envoy found: there is no wheel of it for this platform, and no envoy on the PATH")
+        raise EngineError("no Envoy found: it has no wheel for this platform, and there is no envoy on the PATH")
     return _executable(Path(found))
 
 
 @contextmanager
 def private_directory() -> Iterator[Path]:
-    """Give a folder that only this user can open, with a path short enough for sockets (108 bytes), and remove it."""
+    """Yield a temporary folder that only this user can open, with a path short enough for sockets (108 bytes)."""
     parent = tempfile.gettempdir()
     with tempfile.TemporaryDirectory(
         prefix="conversations-",
@@ -115,7 +115,7 @@ def private_directory() -> Iterator[Path]:
 
 @contextmanager
 def throwaway_redis(engine: RedisEngine) -> Iterator[str]:
-    """Run a Redis that keeps nothing, and give its URL.
+    """Run a Redis without persistence, and yield its URL.
 
     Raises:
         EngineError: It did not start.
@@ -125,7 +125,7 @@ def throwaway_redis(engine: RedisEngine) -> Iterator[str]:
         arguments = ["--port", "0", "--unixsocket", str(socket), "--unixsocketperm", "700", "--dir", str(directory)]
         command = [str(engine.server), *arguments, "--save", "", *engine.search_arguments]
         with log.open("wb") as output:
-            # A session of its own: Ctrl-C in a terminal is for the one who started it.
+            # Its own session: Ctrl-C in a terminal is for the parent.
             process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
             )
@@ -141,7 +141,7 @@ def _wait_for_socket(process: subprocess.Popen[bytes], socket: Path, log: Path) 
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline:
         if process.poll() is not None:
-            raise EngineError(f"it ends with status {process.returncode}: {_last_words(log)}")
+            raise EngineError(f"it exits with status {process.returncode}: {_last_words(log)}")
         try:
             with redis.Redis(unix_socket_path=str(socket), retry=Retry(NoBackoff(), 0)) as client:
                 client.ping()
@@ -153,8 +153,8 @@ def _wait_for_socket(process: subprocess.Popen[bytes], socket: Path, log: Path) 
 
 def _last_words(log: Path) -> str:
     lines = log.read_text(errors="replace").split("\n")
-    last = next((line for line in reversed(lines) if line.strip()), "it says nothing")
-    # Without the process, time and level that Redis puts before each line.
+    last = next((line for line in reversed(lines) if line.strip()), "its log is empty")
+    # Without the process id, time and level that start each line of Redis.
     return re.sub(r"^\d+:\w .*? [.*#-] ", "", last).strip()
 
 
@@ -169,7 +169,7 @@ def _redis_servers(path: str | None) -> list[Path]:
 
 
 def _search_modules(server: Path) -> list[Path]:
-    """Return the search modules that lie beside a server, as Redis' packages put them, and in the wheel."""
+    """Return the search modules installed next to a server, as by Redis' packages, and in the wheel."""
     prefix = server.resolve().parent.parent
     found = [
         prefix / "lib/redis/modules/redisearch.so",
@@ -180,7 +180,7 @@ def _search_modules(server: Path) -> list[Path]:
 
 
 def _package_file(package: str, name: str) -> Path | None:
-    """Return a file of an installed package, without importing it; None if there is none."""
+    """Return a file of an installed package, without importing the package; None if there is none."""
     spec = importlib.util.find_spec(package)
     for folder in (spec and spec.submodule_search_locations) or ():
         file = Path(folder) / name
@@ -195,7 +195,7 @@ def _executable(file: Path) -> Path:
         try:
             file.chmod(file.stat().st_mode | 0o111)
         except OSError as error:
-            raise EngineError(f"{file} may not be executed, and that cannot be changed: {error.strerror}") from error
+            raise EngineError(f"{file} is not executable, and cannot be made so: {error.strerror}") from error
     return file
 
 
@@ -207,14 +207,14 @@ def _version_problem(server: Path) -> str | None:
         return str(error)
     found = re.search(r"\bv=(\d+)\.(\d+)", answer.stdout)
     if found is None:
-        return (answer.stderr or answer.stdout).strip() or f"it ends with status {answer.returncode}"
+        return (answer.stderr or answer.stdout).strip() or f"it exits with status {answer.returncode}"
     if (int(found[1]), int(found[2])) < MIN_REDIS_VERSION:
         return f"it is version {found[1]}.{found[2]}, older than {'.'.join(map(str, MIN_REDIS_VERSION))}"
     return None
 
 
 def _search_problem(engine: RedisEngine) -> str | None:
-    """Start the engine for a moment; return what keeps it from searching as the service needs it."""
+    """Start the engine briefly; return why its search does not suit the service, or None."""
     try:
         if engine.module:
             _executable(engine.module)
@@ -237,5 +237,5 @@ def _missing_setting(client: Any) -> str | None:
     for name, _, wanted in _SEARCH_SETTINGS:
         found = settings.get(name)
         if found != wanted:
-            return f"its search module keeps {name} at {found} instead of {wanted}"
+            return f"its search module has {name} set to {found} instead of {wanted}"
     return None

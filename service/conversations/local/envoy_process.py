@@ -1,4 +1,4 @@
-"""The running Envoy: its command, its health, and how it stops without losing a call."""
+"""The running Envoy: its command, its health, and a stop without losing calls."""
 
 import asyncio
 import contextlib
@@ -19,9 +19,9 @@ def envoy_command(envoy: Path, configuration: Path) -> list[str]:
     return [
         str(envoy),
         *("--config-path", str(configuration), "--log-level", "warning"),
-        # Shared memory by which two Envoys would hand over; it also lets one user's Envoy keep out another's.
+        # Hot restart uses shared memory, through which one user's Envoy would keep out another's.
         "--disable-hot-restart",
-        # The workers need the other half of the processors.
+        # The workers need the other half of the cores.
         *("--concurrency", str(max(1, (os.cpu_count() or 2) // 2))),
         *("--file-flush-interval-msec", "1000"),
     ]
@@ -38,7 +38,7 @@ async def wait_until_healthy(host: str, port: int) -> None:
 
 
 async def drain(admin_socket: Path, patience_seconds: float) -> None:
-    """Take no new connection, and wait until the running calls are answered, or patience ends."""
+    """Accept no new connections, and wait until running calls are answered, or until a timeout."""
     with contextlib.suppress(OSError, ValueError, TimeoutError):
         async with asyncio.timeout(patience_seconds):
             await _request(asyncio.open_unix_connection(str(admin_socket)), "POST", "/drain_listeners")
@@ -54,7 +54,7 @@ async def _running_calls(admin_socket: Path) -> int:
 
 
 async def _request(connecting: Awaitable[_Connection], method: str, path: str) -> tuple[int, str]:
-    """Return status and body, as they come: not unchunked.
+    """Return status and raw body: chunked encoding is not decoded.
 
     Raises:
         OSError: There is no connection.
@@ -70,5 +70,5 @@ async def _request(connecting: Awaitable[_Connection], method: str, path: str) -
     head, _, body = answer.partition("\r\n\r\n")
     found = re.match(r"HTTP/1\.1 (\d+)", head)
     if found is None:
-        raise ValueError("not an answer")
+        raise ValueError("not an HTTP response")
     return int(found[1]), body

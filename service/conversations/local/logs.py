@@ -1,4 +1,4 @@
-"""Keeps logs small while their programs write them."""
+"""Rotates logs while programs write to them."""
 
 import asyncio
 import contextlib
@@ -11,21 +11,21 @@ _CHECK_SECONDS = 1.0
 _PIECE_BYTES = 1024 * 1024
 
 
-async def keep_small(folder: Path, max_bytes: int, tell: Callable[[str], None]) -> None:
+async def keep_small(folder: Path, max_bytes: int, report: Callable[[str], None]) -> None:
     """Rotate each log of a folder that has grown too large, until cancelled.
 
     Args:
-        folder: Where files ending in `.log` lie; programs append to them.
-        max_bytes: Size above which a log is rotated. It may be passed by what is written in a second.
-        tell: Called with what keeps a log from being kept, once as long as it does.
+        folder: Contains files ending in `.log`, to which programs append.
+        max_bytes: Size above which a log is rotated. It may be exceeded by what is written in a second.
+        report: Called with why an older log could not be kept, once while the problem lasts.
     """
-    told = ""
+    reported = ""
     while True:
         await asyncio.sleep(_CHECK_SECONDS)
         problem = await asyncio.to_thread(_rotate_all, folder, max_bytes)
-        if problem not in ("", told):
-            tell(problem)
-        told = problem
+        if problem not in ("", reported):
+            report(problem)
+        reported = problem
 
 
 def _rotate_all(folder: Path, max_bytes: int) -> str:
@@ -34,18 +34,18 @@ def _rotate_all(folder: Path, max_bytes: int) -> str:
         try:
             rotate(log, max_bytes)
         except OSError as error:
-            problem = f"{log} was cut, and what was in it is lost: {error.strerror}"
+            problem = f"{log} was truncated, and its content is lost: {error.strerror}"
     return problem
 
 
 def rotate(log: Path, max_bytes: int) -> None:
-    """Move what a log holds to the file of its older lines, if it is too large.
+    """Move the content of a log to the file of its older lines, if it is too large.
 
-    The file itself stays where it is, since its program has it open. A line is lost only if it is written between the
-    last look at the file and the cut, some microseconds.
+    The file itself stays in place, since its program has it open. A line is lost only if it is written between the last
+    read and the truncation, some microseconds.
 
     Raises:
-        OSError: What it held could not be kept, as on a full disk; it is cut all the same.
+        OSError: The content could not be kept, as on a full disk; the log is truncated all the same.
     """
     with contextlib.suppress(FileNotFoundError), log.open("r+b") as source:
         if source.seek(0, 2) <= max_bytes:

@@ -1,4 +1,4 @@
-"""Ports of this machine: found, and waited for until a worker answers."""
+"""Ports of this machine: finding free ones, and waiting until a worker serves on one."""
 
 import asyncio
 import socket
@@ -12,18 +12,18 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 __all__ = ["HOST", "Ports", "StartError", "find_ports", "wait_until_serving"]
 
 HOST = "127.0.0.1"
-"""Where everything listens."""
+"""The address that everything listens on."""
 
 _POLL_SECONDS = 0.05
 
 
 class StartError(Exception):
-    """Raised when something stands in the way of starting; says what, and what to do."""
+    """Raised when something prevents the start; says what, and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """Ports that were free when they were looked at."""
+    """Ports that were free when checked."""
 
     http: int
     grpc: int
@@ -36,13 +36,13 @@ def find_ports(http: int, grpc: int, workers: int) -> Ports:
     Args:
         http: Port of Envoy; 0 for any.
         grpc: Port that workers share; 0 for any.
-        workers: How many of them there are.
+        workers: How many workers there are.
 
     Raises:
         StartError: A port that was asked for is in use.
     """
     with ExitStack() as sockets:
-        # Held until all are found, so that none is found twice.
+        # Held until all are found, so that they differ.
         front = _bound(sockets, http, "--http-port")
         shared = _bound(sockets, grpc, "--grpc-port")
         return Ports(front, shared, [_bound(sockets, 0, "") for _ in range(workers)])
@@ -50,7 +50,7 @@ def find_ports(http: int, grpc: int, workers: int) -> Ports:
 
 def _bound(sockets: ExitStack, port: int, option: str) -> int:
     probe = sockets.enter_context(closing(socket.socket()))
-    # Connections of an earlier run that linger do not keep the port; a server that listens does.
+    # Lingering connections of an earlier run do not block the port; a listening server does.
     probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         probe.bind((HOST, port))
@@ -67,7 +67,7 @@ def _bound(sockets: ExitStack, port: int, option: str) -> int:
 
 
 async def wait_until_serving(port: int) -> None:
-    """Wait until the gRPC server on a port says that it serves."""
+    """Wait until the gRPC server on a port reports SERVING."""
     options = [("grpc.initial_reconnect_backoff_ms", 100), ("grpc.max_reconnect_backoff_ms", 200)]
     async with grpc.aio.insecure_channel(f"{HOST}:{port}", options) as channel:
         check = channel.unary_unary(

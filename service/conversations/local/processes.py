@@ -1,4 +1,4 @@
-"""Child processes of `up`: started with a log each, and never left behind."""
+"""Child processes of `up`: each has a log, and none outlives `up`."""
 
 import asyncio
 import contextlib
@@ -17,7 +17,7 @@ __all__ = ["Child", "ChildDiedError", "raise_open_files", "start_child"]
 
 _MAX_OPEN_FILES = 65_536
 
-# Linux signals a child when its parent is gone, however it went; the child has to ask for it itself.
+# Linux signals a child when its parent dies for any reason; the child itself has to ask for it.
 _TETHER = """
 import ctypes, os, signal, sys
 parent, *command = sys.argv[1:]
@@ -31,11 +31,11 @@ os.execv(command[0], command)
 
 
 class ChildDiedError(Exception):
-    """Raised when a child ends that nobody stopped; says which, how, and its last words."""
+    """Raised when a child ends unexpectedly; says which, how, and its last log lines."""
 
     def __init__(self, child: "Child") -> None:
         end = _how_it_ended(child.process.returncode)
-        super().__init__(f"{child.name} (process {child.process.pid}) {end}{_last_words(child.log)}")
+        super().__init__(f"{child.name} (process {child.process.pid}) {end}{_log_tail(child.log)}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,39 +48,39 @@ class Child:
 
     @property
     def runs(self) -> bool:
-        """Whether the program has not ended."""
+        """Whether the program is running."""
         return self.process.returncode is None
 
     async def watch(self) -> None:
         """Wait until the program ends.
 
         Raises:
-            ChildDiedError: It did.
+            ChildDiedError: It has ended.
         """
         await self.process.wait()
         raise ChildDiedError(self)
 
-    def last_word(self) -> str:
-        """Return the last line of its log, without the time before it; nothing where there is none."""
+    def last_log_line(self) -> str:
+        """Return the last line of its log, without the prefix; empty if there is none."""
         lines = _last_lines(self.log, 1)
         return re.sub(r"^[\d-]+ [\d:,]+ [A-Z]+ [\w.]+: ", "", lines[0]) if lines else ""
 
     def terminate(self) -> None:
-        """Ask the program to end, if it still runs."""
+        """Send SIGTERM to the program, if it still runs."""
         self._send(signal.SIGTERM)
 
     def kill(self) -> None:
-        """End the program, if it still runs."""
+        """Send SIGKILL to the program, if it still runs."""
         self._send(signal.SIGKILL)
 
     def _send(self, number: signal.Signals) -> None:
-        # Not by the methods of the process: they look first whether it has ended, and then asyncio does not learn how.
+        # Not with the process's methods: they poll first whether it has ended, and then asyncio misses its status.
         if self.runs:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.process.pid, number)
 
     async def stop(self, patience_seconds: float) -> None:
-        """Ask the program to end, and kill it when it has not done so in time."""
+        """Terminate the program, and kill it after a timeout."""
         self.terminate()
         try:
             await asyncio.wait_for(self.process.wait(), patience_seconds)
@@ -100,11 +100,11 @@ async def start_child(
     """Start a program that ends when this process does.
 
     Args:
-        name: What it is called in messages; with hyphens for blanks, the name of its log.
-        command: Program, by its whole path, and arguments.
-        logs: Folder of the logs. The log of the run before stays beside the new one. The program appends, so that a
-            log can be cut while it runs.
-        environment: Variables on top of this process' own.
+        name: Its name in messages; with hyphens for blanks, the name of its log.
+        command: Program, as an absolute path, and arguments.
+        logs: Folder of the logs. The log of the previous run is kept. The program appends, so that its log can be
+            truncated while it runs.
+        environment: Variables in addition to this process's own.
         keep_open: File descriptors that the program inherits.
     """
     log = logs / f"{name.replace(' ', '-')}.log"
@@ -124,19 +124,19 @@ async def start_child(
             stderr=output,
             env={**os.environ, **(environment or {})},
             pass_fds=keep_open,
-            # Ctrl-C in the terminal reaches the supervisor alone, which knows in which order to stop.
+            # Ctrl-C in the terminal reaches only the supervisor, which stops children in order.
             start_new_session=True,
         )
     return Child(name, process, log)
 
 
 def raise_open_files() -> int:
-    """Let this process and its children open as many files as they may, and return how many that is."""
+    """Raise the limit of open files for this process and its children, and return it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = _MAX_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, _MAX_OPEN_FILES)
     if soft == resource.RLIM_INFINITY or soft >= wanted:
         return _MAX_OPEN_FILES if soft == resource.RLIM_INFINITY else soft
-    # macOS says that there is no limit, and has one.
+    # macOS reports no limit, but has one.
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
         return wanted
@@ -149,7 +149,7 @@ def _how_it_ended(status: int | None) -> str:
     return f"ended with status {status}"
 
 
-def _last_words(log: Path, count: int = 5) -> str:
+def _log_tail(log: Path, count: int = 5) -> str:
     lines = _last_lines(log, count)
     return f"; the end of {log}:\n" + "".join(f"    {line}\n" for line in lines) if lines else ""
 

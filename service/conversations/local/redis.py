@@ -1,4 +1,4 @@
-"""The embedded Redis: its arguments, the wait until it has loaded its data, and the flush of its file."""
+"""The embedded Redis: its arguments, the wait until it has loaded its data, and the flushing of its file."""
 
 import asyncio
 import contextlib
@@ -23,32 +23,32 @@ _STOP_SECONDS = 3.0
 
 
 def redis_command(engine: RedisEngine, directory: Path, socket: Path, appendfsync: str) -> list[str]:
-    """Return the command of a Redis that keeps its data in a folder and listens on a socket alone.
+    """Return the command of a Redis that keeps its data in a folder and listens on a socket only.
 
     Args:
-        engine: What to run.
-        directory: Where the append-only file lies.
-        socket: Where clients find it.
-        appendfsync: `always` forces each change to the disk before it is acknowledged. `everysec` hands it to the
-            operating system before, and `keep_flushed` has to force it to the disk.
+        engine: The Redis to run.
+        directory: Folder of the append-only file.
+        socket: Path of its socket.
+        appendfsync: `always` flushes each change to the disk before it is acknowledged. `everysec` hands it to the
+            operating system before, and `keep_flushed` has to flush it to the disk.
     """
-    # With its own `everysec`, Redis acknowledges changes before it writes them, as long as the last flush still runs:
+    # With its own `everysec`, Redis acknowledges changes before writing them while the last flush is still running: #
     # killed under load, it lost 13,347 of 42,300 acknowledged writes in one of ten tries. With `no` it writes first.
     policy = "no" if appendfsync == "everysec" else appendfsync
     return [
         str(engine.server),
         *("--port", "0", "--unixsocket", str(socket), "--unixsocketperm", "700"),
-        # The order of ids is that of their bytes, in Lua too.
+        # Ids are ordered by their bytes, in Lua too.
         *("--locale-collate", "C"),
         *("--dir", str(directory), "--appendonly", "yes", "--appendfsync", policy),
         # See append_only.py.
         *("--aof-load-truncated", "no"),
         # RediSearch refuses the append-only file without it.
         *("--aof-use-rdb-preamble", "yes"),
-        # Conversations and messages in their compact form, which is for values up to 64 bytes otherwise: takes a third
-        # less memory.
+        # Keeps conversations and messages in the compact encoding, by default only for values up to 64 bytes: saves a
+        # third of the memory.
         *("--hash-max-listpack-value", "4096", "--hash-max-listpack-entries", "64"),
-        # The append-only file is the data; snapshots beside it would only cost.
+        # The append-only file has all data; snapshots would only cost.
         *("--save", ""),
         *engine.search_arguments,
     ]
@@ -62,32 +62,32 @@ def running_url(data_dir: Path) -> str | None:
 
 
 async def start_redis(
-    launch: Callable[[], Awaitable[Child]], file: AppendOnlyFile, url: str, tell: Callable[[str], None]
+    launch: Callable[[], Awaitable[Child]], file: AppendOnlyFile, url: str, report: Callable[[str], None]
 ) -> Child:
     """Return a running Redis whose data and index are complete.
 
     Args:
         launch: Starts it.
         file: Its append-only file, prepared. A torn end is cut off, and Redis is launched again.
-        url: Where it will be.
-        tell: Called with the progress, with what was cut off, or how its file is not as Redis left it.
+        url: Its URL.
+        report: Called with the progress, with what was cut off, or how its file differs from what Redis left.
 
     Raises:
-        ChildDiedError: It ended.
-        DamagedFileError: It cannot start on its file.
+        ChildDiedError: It has ended.
+        DamagedFileError: It cannot start with its file.
     """
-    told = ""
+    reported = ""
     while True:
         child = await launch()
-        loaded = asyncio.ensure_future(wait_until_loaded(url, tell))
+        loaded = asyncio.ensure_future(wait_until_loaded(url, report))
         ended = asyncio.ensure_future(child.process.wait())
         try:
             await asyncio.wait((loaded, ended), return_when=asyncio.FIRST_COMPLETED)
             if loaded.done():
                 loaded.result()
-                # What was cut off has been told.
-                for sentence in file.differences if not told else ():
-                    tell(sentence)
+                # What was cut off has been reported.
+                for sentence in file.differences if not reported else ():
+                    report(sentence)
                 return child
         except BaseException:
             await child.stop(_STOP_SECONDS)
@@ -95,20 +95,20 @@ async def start_redis(
         finally:
             loaded.cancel()
             ended.cancel()
-        mended = await asyncio.to_thread(file.mend, child.log)
-        if not mended or mended == told:
+        repaired = await asyncio.to_thread(file.repair, child.log)
+        if not repaired or repaired == reported:
             raise ChildDiedError(child)
-        tell(told := mended)
+        report(reported := repaired)
 
 
-async def wait_until_loaded(url: str, tell: Callable[[str], None]) -> None:
+async def wait_until_loaded(url: str, report: Callable[[str], None]) -> None:
     """Wait until Redis answers and its data and index are complete.
 
     Args:
-        url: Where it is.
-        tell: Called with each whole percent of the data that is loaded.
+        url: Its URL.
+        report: Called for each percent of the data that is loaded.
     """
-    told = ""
+    reported = ""
     async with redis.asyncio.Redis.from_url(url, retry=Retry(NoBackoff(), 0), decode_responses=True) as client:
         while True:
             try:
@@ -116,31 +116,31 @@ async def wait_until_loaded(url: str, tell: Callable[[str], None]) -> None:
                 return
             except BusyLoadingError:
                 share = (await client.info("persistence")).get("loading_loaded_perc", 0)
-                progress = f"redis loads its data: {float(share):.0f} %"
-                if progress != told:
-                    tell(told := progress)
+                progress = f"redis is loading its data: {float(share):.0f}%"
+                if progress != reported:
+                    report(reported := progress)
             except ConnectionError:
                 pass
             await asyncio.sleep(_POLL_SECONDS)
 
 
-async def keep_flushed(directory: Path, tell: Callable[[str], None]) -> None:
-    """Force Redis' append-only file to the disk every second, until cancelled.
+async def keep_flushed(directory: Path, report: Callable[[str], None]) -> None:
+    """Flush Redis' append-only file to the disk every second, until cancelled.
 
     Args:
-        directory: Where the file lies.
-        tell: Called with what keeps the file from the disk, once as long as it does.
+        directory: Folder of the file.
+        report: Called with why the file cannot be flushed, once while the problem lasts.
     """
-    told = ""
+    reported = ""
     while True:
         await asyncio.sleep(_FLUSH_SECONDS)
         try:
             await asyncio.to_thread(_flush, directory)
-            told = ""
+            reported = ""
         except OSError as error:
-            if str(error) != told:
-                tell(f"redis' data cannot be flushed to the disk: {error}")
-            told = str(error)
+            if str(error) != reported:
+                report(f"redis' data cannot be flushed to the disk: {error}")
+            reported = str(error)
 
 
 def _flush(directory: Path) -> None:

@@ -1,10 +1,10 @@
 """`up`: Redis, workers and Envoy on one machine, started in order, watched, and stopped together.
 
     redis    embedded, unless a URL is given
-    workers  fresh processes of `serve`: one port for all of them, and one of its own for each
+    workers  processes of `serve`: a port for all of them, and a port for each
     envoy    in front of the workers' own ports
 
-Each is a child of this process. When one ends by itself, the others are stopped.
+Each is a child of this process. When one ends unexpectedly, the others are stopped.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from pydantic import SecretStr
 from conversations.edge import Address, EnvoySettings, render
 from conversations.errors import ServiceError
 from conversations.local import demo
-from conversations.local.announcements import print_ready, tell, things_to_try, waiting_for
+from conversations.local.announcements import example_commands, print_ready, report, waiting_for
 from conversations.local.append_only import AppendOnlyFile
 from conversations.local.checkup import count_data, examine_data, repair_setup
 from conversations.local.data_directory import DataDirectory, DirectoryInUseError, open_data_directory
@@ -42,7 +42,7 @@ __all__ = ["UpOptions", "up"]
 
 _READ_SECONDS = 1.0
 
-# All together below the 10 seconds that a stop may take.
+# Together less than the 10 seconds that a stop may take.
 _ENVOY_DRAIN_SECONDS = 2.0
 _ENVOY_STOP_SECONDS = 1.0
 _WORKER_GRACE_SECONDS = 2.0
@@ -52,30 +52,30 @@ _REDIS_STOP_SECONDS = 3.0
 
 @dataclass(frozen=True, slots=True)
 class UpOptions:
-    """What `up` is asked for."""
+    """Options of `up`."""
 
     data_dir: Path
-    """Folder of data and logs; made when it is not there."""
+    """Folder of data and logs; created if missing."""
     http_port: int = 8080
     """Port of Envoy; 0 picks a free one."""
     grpc_port: int = 50051
     """Port that all workers share; 0 picks a free one."""
     redis_url: str | None = None
-    """A Redis that runs already; None starts an embedded one."""
+    """A running Redis; None starts an embedded one."""
     workers: int = 1
     demo: bool = False
-    """Load the demo data if there are no conversations, and say what to try."""
+    """Load the demo data if there are no conversations, and print example calls."""
     cors_origins: Sequence[str] = ()
     """Origins whose pages may call; `*` is every origin, without credentials."""
     cors_headers: Sequence[str] = ()
-    """Names of request headers that these pages may send beside the usual ones."""
+    """Request headers that these pages may send besides the usual ones."""
     allowed_hosts: Sequence[str] = ()
-    """Names of the service beside those of this machine, as web clients write them in `Host`."""
+    """Host names of the service besides those of this machine."""
     partitions: int = 1
     """Partitions of an empty Redis."""
     appendfsync: str = "everysec"
-    """When changes in the embedded Redis are forced to the disk: `everysec`, or `always` before they are acknowledged.
-    Both survive the end of any process; `everysec` may lose the last second when the machine fails."""
+    """When changes in the embedded Redis are flushed to the disk: `everysec`, or `always` before they are acknowledged.
+    Both survive the end of any process; `everysec` may lose the last second if the machine fails."""
     max_log_bytes: int = 16 * 1024 * 1024
     """Size above which a log is rotated; one older file of each is kept."""
 
@@ -83,24 +83,24 @@ class UpOptions:
 def up(options: UpOptions) -> int:
     """Run everything until a signal, or until a child ends.
 
-    Prints one line on stdout, `ready http://... grpc://...`, once all answer; all else goes to stderr.
+    Prints one line on stdout, `ready http://... grpc://...`, once all answer; everything else goes to stderr.
 
     Returns:
-        Exit code: 0 after SIGINT or SIGTERM, 128 and the signal's number after a second one, 1 when it could not start
-        or a child ended by itself.
+        Exit code: 0 after SIGINT or SIGTERM, 128 plus the signal's number after a second one, 1 if it could not start
+        or a child ended unexpectedly.
     """
-    # Before anything is made; children have it from here.
+    # Before anything is created; children inherit it.
     os.umask(0o077)
     try:
         with _interruptible(), open_data_directory(options.data_dir) as directory, private_directory() as sockets:
             return asyncio.run(_run(options, directory, sockets))
     except (StartError, ChildDiedError, DirectoryInUseError, EngineError, ServiceError) as error:
-        tell(f"error: {error}")
+        report(f"error: {error}")
         return 1
     except KeyboardInterrupt:
         return exit_code(signal.SIGINT)
     except OSError as error:
-        tell(f"error: {error.filename or options.data_dir}: {error.strerror or error}")
+        report(f"error: {error.filename or options.data_dir}: {error.strerror or error}")
         return 1
 
 
@@ -124,22 +124,22 @@ async def _run(options: UpOptions, directory: DataDirectory, sockets: Path) -> i
             nonlocal code
             if stopped.is_set():
                 code = exit_code(number)
-                stack.hurry()
+                stack.stop_now()
             stopped.set()
 
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             asyncio.get_running_loop().add_signal_handler(number, stop, number)
         try:
-            await _first_of(stopped.wait(), stack.death(), stack.serve())
+            await _first_of(stopped.wait(), stack.child_death(), stack.serve())
         finally:
-            # Further signals hurry it, whatever it stops for.
+            # Further signals speed up the stop, whatever its reason.
             stopped.set()
             await stack.stop()
     return code
 
 
 async def _first_of(*parts: Coroutine[Any, Any, Any]) -> None:
-    """Wait until one of the parts ends, then cancel the others; an earlier part's error goes before a later one's."""
+    """Wait until one of the parts ends, then cancel the others; an earlier part's error takes precedence."""
     tasks = [asyncio.create_task(part) for part in parts]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -153,7 +153,7 @@ async def _first_of(*parts: Coroutine[Any, Any, Any]) -> None:
 
 
 class _Stack:
-    """The children. They stop in the opposite order of their starting."""
+    """The children. They stop in the reverse order of their start."""
 
     def __init__(self, options: UpOptions, directory: DataDirectory, sockets: Path, announcements: ExitStack) -> None:
         self._options = options
@@ -168,24 +168,24 @@ class _Stack:
         self._deaths: asyncio.Queue[ChildDiedError] = asyncio.Queue()
 
     async def serve(self) -> None:
-        """Start everything, say so, and go on until cancelled."""
+        """Start everything, print the ready line, and run until cancelled."""
         max_open_files = raise_open_files()
         ports = find_ports(self._options.http_port, self._options.grpc_port, self._options.workers)
-        self._tasks.append(asyncio.create_task(keep_small(self._directory.logs, self._options.max_log_bytes, tell)))
+        self._tasks.append(asyncio.create_task(keep_small(self._directory.logs, self._options.max_log_bytes, report)))
         redis_url = self._options.redis_url or await self._start_redis()
         await self._start_workers(redis_url, ports)
         await self._start_envoy(ports, max_open_files)
         loaded = await self._load_demo(ports) if self._options.demo else 0
         print_ready(f"ready http://{HOST}:{ports.http} grpc://{HOST}:{ports.grpc}")
         if self._options.demo:
-            tell(things_to_try(ports, loaded))
+            report(example_commands(ports, loaded))
         await asyncio.Event().wait()
 
-    async def death(self) -> None:
-        """Wait until a child ends.
+    async def child_death(self) -> None:
+        """Wait until a child ends unexpectedly.
 
         Raises:
-            ChildDiedError: One did.
+            ChildDiedError: One has ended.
         """
         raise await self._deaths.get()
 
@@ -199,10 +199,10 @@ class _Stack:
         await _stop(self._workers, _WORKER_STOP_SECONDS)
         await _stop(self._redis, _REDIS_STOP_SECONDS)
         if self._file is not None and self._redis and self._redis[0].process.returncode == 0:
-            self._file.note_end()
+            self._file.record_shutdown()
 
-    def hurry(self) -> None:
-        """Have all children end at once. Redis still closes its file, which takes it no time."""
+    def stop_now(self) -> None:
+        """End all children at once. Redis still closes its file, which is fast."""
         for child in (*self._envoy, *self._workers):
             child.kill()
         for child in self._redis:
@@ -217,37 +217,37 @@ class _Stack:
         command = redis_command(engine, self._directory.redis, socket_path, self._options.appendfsync)
         url = f"unix://{socket_path}"
         self._file = AppendOnlyFile(self._directory.redis, engine)
-        # To read large files takes seconds, in which a signal may come.
-        may_differ = await asyncio.to_thread(self._file.prepare, tell)
+        # Reading large files takes seconds, during which a signal may come.
+        may_differ = await asyncio.to_thread(self._file.prepare, report)
 
         async def launch() -> Child:
             child = await start_child("redis", command, self._directory.logs, keep_open=[self._directory.lock])
             self._directory.add_holder(child.process.pid)
             return child
 
-        child = await waiting_for("redis to answer", start_redis(launch, self._file, url, tell))
+        child = await waiting_for("redis to answer", start_redis(launch, self._file, url, report))
         self._redis.append(self._watched(child))
-        self._tasks.append(asyncio.create_task(_read_on(self._file)))
+        self._tasks.append(asyncio.create_task(_keep_checksums(self._file)))
         if self._options.appendfsync == "everysec":
-            self._tasks.append(asyncio.create_task(keep_flushed(self._directory.redis, tell)))
+            self._tasks.append(asyncio.create_task(keep_flushed(self._directory.redis, report)))
         self._announcements.enter_context(self._directory.announced_redis(url))
         settings = Settings(redis_url=SecretStr(url), partitions=self._options.partitions)
-        await repair_setup(settings, tell)
-        await upgrade_store(settings, tell)
-        await count_data(settings, tell)
+        await repair_setup(settings, report)
+        await upgrade_store(settings, report)
+        await count_data(settings, report)
         if may_differ:
-            self._tasks.append(asyncio.create_task(examine_data(settings, tell)))
+            self._tasks.append(asyncio.create_task(examine_data(settings, report)))
         return url
 
     async def _start_workers(self, redis_url: str, ports: Ports) -> None:
         for number, own_port in enumerate(ports.workers, 1):
             environment = {
                 "CONVERSATIONS_REDIS_URL": redis_url,
-                "CONVERSATIONSHOST": HOST,
+                "CONVERSATIONS_HOST": HOST,
                 "CONVERSATIONS_PORT": str(ports.grpc),
                 "CONVERSATIONS_OWN_PORT": str(own_port),
                 "CONVERSATIONS_PARTITIONS": str(self._options.partitions),
-                # Nobody has to be told to go elsewhere: Envoy stops first.
+                # No load balancer has to notice: Envoy stops first.
                 "CONVERSATIONS_DRAIN_SECONDS": "0",
                 "CONVERSATIONS_GRACE_SECONDS": str(_WORKER_GRACE_SECONDS),
             }
@@ -270,7 +270,7 @@ class _Stack:
             cors_headers=self._options.cors_headers,
             allowed_hosts=self._options.allowed_hosts,
         )
-        # The other half is for workers and files.
+        # The other half is for connections to workers and for files.
         settings = replace(settings, max_connections=min(settings.max_connections, max_open_files // 2))
         configuration = self._directory.write("envoy.yaml", render(settings))
         child = await start_child("envoy", envoy_command(find_envoy(), configuration), self._directory.logs)
@@ -294,12 +294,12 @@ class _Stack:
             self._deaths.put_nowait(error)
 
 
-async def _read_on(file: AppendOnlyFile) -> None:
+async def _keep_checksums(file: AppendOnlyFile) -> None:
     while True:
         await asyncio.sleep(_READ_SECONDS)
-        # Where it cannot be read, that is told when it is flushed, and at the end.
+        # If it cannot be read, flushing reports it, and so does the end.
         with contextlib.suppress(OSError):
-            await asyncio.to_thread(file.read_on)
+            await asyncio.to_thread(file.update_checksums)
 
 
 async def _stop(children: Sequence[Child], patience_seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""What all calls share, whatever they ask: their context, admission, deadlines, errors, health, reflection."""
+"""What all calls share: context, admission, deadlines, errors, health, reflection."""
 
 from conversations.rpc.admission import Admission, Limits
 from conversations.rpc.calls import Answer, Call, Context, Interceptor, Method

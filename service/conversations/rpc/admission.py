@@ -1,8 +1,8 @@
-"""How many calls a worker takes on, whose turn it is, and who is turned away when there are too many.
+"""Admission control: how many calls a worker takes on, whose turn it is, and which are refused.
 
-A call arrives (its request is read), waits for its turn and runs, or streams its answer. Each state has its bound. What
-is beyond a bound is refused at once, and it is the newest call of the caller that has the most: so who asks for too
-much pays for it, and the others do not notice.
+A call arrives (its request is read), waits for its turn and runs, or streams its response. Each state is bounded.
+Beyond a bound the newest call of the caller with the most calls is refused at once: whoever asks for too much pays for
+it, and the others do not notice.
 """
 
 import asyncio
@@ -18,18 +18,18 @@ from conversations.metrics import SHED_CALLS
 
 __all__ = ["Admission", "Admitted", "Limits"]
 
-_LOOK_SECONDS = 0.5
+_CHECK_SECONDS = 0.5
 # A request arrives in milliseconds. One that takes longer may hold as much memory as the largest request.
 _SLOW_SECONDS = 1.0
 _MAX_SLOW = 16
-# Of requests in memory; small ones are bounded by their number.
+# Maximum for requests in memory; small ones are bounded by their number.
 _MAX_BYTES = 128 * 1024 * 1024
 _SMALL_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds of one worker, in calls."""
+    """Bounds of one worker: numbers of calls."""
 
     max_arriving: int = 1000
     max_waiting: int = 400
@@ -40,10 +40,10 @@ class Limits:
 
 
 class Admitted:
-    """One call, from its arrival to its end: a context, at whose end it leaves.
+    """One call, from its arrival to its end; a context manager, at whose exit the call leaves.
 
     Raises:
-        ServiceError: It was refused meanwhile.
+        ServiceError: The call was refused meanwhile.
     """
 
     __slots__ = ("_admission", "_task", "began", "caller", "refusal", "runs", "size", "turn")
@@ -54,14 +54,14 @@ class Admitted:
         self.began = monotonic()
         self.runs = False
         self.size = 0
-        """Bytes of the request that have come."""
+        """Bytes of the request that have arrived."""
         self.turn: asyncio.Future[None] | None = None
         self.refusal: ServiceError | None = None
-        """Why the task was cancelled; None where it was not, or where gRPC did it."""
+        """Why the task was cancelled; None if it was not, or if gRPC cancelled it."""
         self._task = asyncio.current_task()
 
     def cancel(self, refusal: ServiceError) -> None:
-        """Interrupt the task, which has to say why."""
+        """Cancel the task, which then fails with the refusal."""
         if self.refusal is None and self._task is not None:
             self.refusal = refusal
             self._task.cancel()
@@ -77,11 +77,11 @@ class Admitted:
 
 
 class Admission:
-    """The bounds of a worker, and which call is where."""
+    """The bounds of a worker, and the state of each call."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        # Every call passes through, mostly in less than a millisecond: whose they are matters when there are many.
+        # Every call passes through, mostly in less than a millisecond: the callers matter only when there are many.
         self._arriving: dict[Admitted, None] = {}
         self._waiting: FairQueue[Admitted] = FairQueue()
         self._streaming: FairQueue[Admitted] = FairQueue()
@@ -90,17 +90,17 @@ class Admission:
         self._watch: asyncio.TimerHandle | None = None
 
     def arrive(self, caller: Caller) -> Admitted:
-        """Take on a call of the current task, whose request is to be read, until the end of the context.
+        """Admit the call of the current task, whose request is still to be read, until the context exits.
 
-        The task is interrupted where the request does not arrive in time, or where too many are arriving and this
-        caller has the most of them.
+        The task is cancelled if the request does not arrive in time, or if too many are arriving and this caller has
+        the most of them.
         """
         call = Admitted(self, caller)
         self._await_request(call)
         return call
 
     def await_more(self, call: Admitted) -> None:
-        """Note that a call which streams is waiting for its caller's next message."""
+        """Record that a streaming call waits for its caller's next message."""
         call.began = monotonic()
         self._streaming.remove(call.caller, call)
         self._await_request(call)
@@ -110,15 +110,15 @@ class Admission:
         if len(self._arriving) > self._limits.max_arriving:
             self._refuse(self._arriving, self._limits.max_arriving * 9 // 10)
         if self._watch is None:
-            self._watch = asyncio.get_running_loop().call_later(_LOOK_SECONDS, self._interrupt_slow)
+            self._watch = asyncio.get_running_loop().call_later(_CHECK_SECONDS, self._interrupt_slow)
 
-    def take_in(self, call: Admitted, size: int) -> None:
-        """Note that so many bytes of a call's request have come.
+    def add_bytes(self, call: Admitted, size: int) -> None:
+        """Record the arrival of bytes of a call's request.
 
-        Where large requests take too much memory, those of the address that has the most of it are refused.
+        If large requests take too much memory, the largest of the address that has the most of it is refused.
 
         Raises:
-            OverloadedError: That is this one.
+            OverloadedError: This call is refused.
         """
         call.size += size
         self._bytes += size
@@ -135,10 +135,10 @@ class Admission:
         refused.cancel(_overloaded())
 
     async def wait_for_turn(self, call: Admitted) -> None:
-        """Wait until a call may run, whose request is there.
+        """Wait until a call whose request has arrived may run.
 
         Raises:
-            OverloadedError: Too many wait, and this caller has the most of them.
+            OverloadedError: Too many are waiting, and this caller has the most of them.
         """
         self._arriving.pop(call, None)
         if self._running < self._limits.max_running:
@@ -152,21 +152,21 @@ class Admission:
         await call.turn
 
     def stream(self, call: Admitted) -> None:
-        """Note that a call's request is there, and that it streams from now on.
+        """Record that a call's request has arrived, and that it streams from now on.
 
         Raises:
-            OverloadedError: Too many stream, and this caller has the most of them.
+            OverloadedError: Too many are streaming, and this caller has the most of them.
         """
         self._arriving.pop(call, None)
         if refused := _enter(self._streaming, call, self._limits.max_streams):
             refused.cancel(_overloaded())
 
     def skip_turn(self, call: Admitted) -> None:
-        """Let a call run that is never refused, as a question of health."""
+        """Run a call that is never refused, such as a health check."""
         self._arriving.pop(call, None)
 
     def leave(self, call: Admitted) -> None:
-        """Let go of a call wherever it is, and give its turn to the next."""
+        """Release a call in any state, and give its turn to the next."""
         self._bytes -= call.size
         if not call.runs:
             self._arriving.pop(call, None)
@@ -176,14 +176,14 @@ class Admission:
         self._running -= 1
         while self._waiting and self._running < self._limits.max_running:
             following = self._waiting.pop()
-            # It is done where its caller has gone a moment ago.
+            # It is done if its caller has just gone.
             if following.turn is not None and not following.turn.done():
                 following.turn.set_result(None)
                 following.runs = True
                 self._running += 1
 
     def _refuse(self, arriving: Iterable[Admitted], most: int) -> None:
-        """Refuse so many calls that `most` are left: each time the newest of the caller that has the most."""
+        """Refuse calls until `most` are left: each time the newest of the caller with the most."""
         left: FairQueue[Admitted] = FairQueue()
         for call in arriving:
             if call.refusal is None:
@@ -195,7 +195,8 @@ class Admission:
             call.cancel(_overloaded())
 
     def _interrupt_slow(self) -> None:
-        """Interrupt requests that do not arrive, and where many are slow, those of whoever has the most."""
+        """Cancel calls whose requests do not arrive in time, and if many are slow, those of the caller with the
+        most."""
         now = monotonic()
         for call in self._arriving:
             if now - call.began > self._limits.arrival_seconds:
@@ -203,14 +204,14 @@ class Admission:
         self._refuse([call for call in self._arriving if now - call.began > _SLOW_SECONDS], _MAX_SLOW)
         self._watch = None
         if self._arriving:
-            self._watch = asyncio.get_running_loop().call_later(_LOOK_SECONDS, self._interrupt_slow)
+            self._watch = asyncio.get_running_loop().call_later(_CHECK_SECONDS, self._interrupt_slow)
 
 
 def _enter(queue: FairQueue[Admitted], call: Admitted, bound: int) -> Admitted | None:
     """Enter a call into a queue; return another one that had to leave for it.
 
     Raises:
-        OverloadedError: It would have to leave itself.
+        OverloadedError: The call itself would have to leave.
     """
     queue.push(call.caller, call)
     if len(queue) <= bound:

@@ -1,4 +1,4 @@
-"""Methods, and what is known of a call beside its request."""
+"""Methods, and the context of a call."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -19,28 +19,28 @@ class Context:
     """What a method knows of its call."""
 
     method: str
-    """Its name, as `TagService/ListTags`."""
+    """Its name, such as `TagService/ListTags`."""
     caller: Caller
     deadline: float | None = None
-    """When the caller stops waiting, in seconds as `time.monotonic` has them; None for never."""
+    """When the caller stops waiting, in seconds of `time.monotonic`; None for never."""
     metadata: Sequence[tuple[str, str | bytes]] = ()
-    """The headers of the request, as they came."""
+    """The headers of the request, unchanged."""
     identity: Any = None
-    """Who the caller is, by an interceptor that finds it out; None where there is none."""
+    """Who the caller is, set by an interceptor; None if none does."""
 
     @property
     def request_id(self) -> str:
-        """The id by which the access log has the call; nothing where there is none, as without Envoy."""
+        """The call's id in the access log; empty if there is none, as without Envoy."""
         return next((str(value) for name, value in self.metadata if name == _REQUEST_ID), "")
 
     def time_remaining(self) -> float | None:
-        """Return for how many seconds the caller still waits; None for ever."""
+        """Return how many seconds the caller will still wait; None for forever."""
         return None if self.deadline is None else self.deadline - monotonic()
 
 
 @dataclass(slots=True)
 class Call(Context):
-    """A context, and what only this room needs: gRPC's own."""
+    """A context with gRPC's own, which only this package needs."""
 
     transport: Any = None
     """A `grpc.aio.ServicerContext[Any, Any]`, which cannot be subscripted at run time."""
@@ -48,34 +48,33 @@ class Call(Context):
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """A method as its service has it."""
+    """A method of a service."""
 
     descriptor: Any
-    """Of protobuf: a MethodDescriptor. It says whether requests and answers are streams."""
+    """A protobuf MethodDescriptor. It says whether requests and responses are streams."""
     call: Callable[[Any, Context], Any]
-    """Takes the request; returns an awaitable answer, or an iterator over answers where they are a stream. A stream of
-    requests comes as a list where there is one answer, otherwise as an iterator. An answer is a message, or the bytes
-    of one."""
+    """Takes the request; returns an awaitable response, or an iterator over a stream of responses. A stream of requests
+    comes as a list if there is one response, otherwise as an iterator. A response is a message, or a serialised one."""
     parse: Callable[[bytes], Any] | None = None
-    """Makes a request of its bytes; None for the message that the descriptor names."""
+    """Parses a request from its bytes; None for the message that the descriptor names."""
     max_request_bytes: int = 256 * 1024
-    """Of all that is to be there before the call begins."""
+    """Maximum size of all that has to arrive before the call begins."""
     takes_turns: bool = True
-    """False for questions of health, which are answered however many calls wait."""
+    """False for health checks, which are answered however many calls are waiting."""
 
     @property
     def name(self) -> str:
-        """The names of service and method, as `TagService/ListTags`."""
+        """The names of service and method, such as `TagService/ListTags`."""
         return f"{self.descriptor.containing_service.name}/{self.descriptor.name}"
 
     @property
     def path(self) -> str:
-        """What it is called by, as `/conversations.v1.TagService/ListTags`."""
+        """Its gRPC path, such as `/conversations.v1.TagService/ListTags`."""
         return f"/{self.descriptor.containing_service.full_name}/{self.descriptor.name}"
 
 
 Answer = Callable[[Call], Awaitable[Message | bytes | None]]
-"""Answers a call, from the reading of its request on; None where the answers are a stream, which is sent by then."""
+"""Answers a call, including reading its request; returns None if the responses are a stream, which is sent by then."""
 
 Interceptor = Callable[[Method, Answer], Answer]
-"""Puts one subject around the calls of a method, whether it streams or not. It is asked once for each method."""
+"""Wraps the calls of a method, whether it streams or not. It is called once for each method."""

@@ -1,7 +1,7 @@
-"""All handlers of a server: each call is admitted, its request read and parsed, and answered.
+"""All handlers of a server: each call is admitted, its request is read and parsed, and it is answered.
 
-Every handler of the server is made here, those of health and reflection too. gRPC sees all requests as streams, so that
-they are read here: left to itself, it waits for ever for a request that does not come whole.
+Every handler of the server is made here, including health and reflection. To gRPC all requests are streams, so that
+they are read here: gRPC itself would wait forever for a request that never completes.
 """
 
 import json
@@ -20,28 +20,28 @@ from google.protobuf.message_factory import GetMessageClass
 from conversations import errors
 from conversations.callers import CALLER
 from conversations.errors import ServiceError
-from conversations.logs import NotOfCallers
+from conversations.logs import CallerErrorFilter
 from conversations.rpc.admission import Admission, Admitted
 from conversations.rpc.calls import Call, Interceptor, Method
-from conversations.rpc.interceptors import INTERCEPTORS, abort, surround
+from conversations.rpc.interceptors import INTERCEPTORS, abort, chain
 from conversations.rpc.peers import CALLER_HEADER, Peers
 
 __all__ = ["MAX_HEADER_BYTES", "Handlers"]
 
 MAX_HEADER_BYTES = 64 * 1024
-"""The largest headers of a call: names and values. Envoy lets 60 KiB through and adds some."""
+"""Maximum size of a call's headers: names and values. Envoy lets 60 KiB through and adds some."""
 
 UNKNOWN_FIELD_HEADER = "x-conversations-unknown-field"
-"""In it the edge names a key of a JSON body that the transcoder would drop: as it is written there, percent-encoded."""
+"""Header in which Envoy names a key of a JSON body that the transcoder would drop: as written, percent-encoded."""
 
 
 ROUNDED_NUMBER_HEADER = "x-conversations-rounded-number"
-"""In it the edge names a field of free data and a number there that the transcoder would round, percent-encoded."""
+"""Header in which Envoy names a free-form field and a number in it that the transcoder would round, percent-encoded."""
 
-logging.getLogger("grpc._cython.cygrpc").addFilter(NotOfCallers())
+logging.getLogger("grpc._cython.cygrpc").addFilter(CallerErrorFilter())
 
-_PATIENCE = 4
-# Of the call of the current task: its headers, and whom they say that it calls for.
+_MAX_EXCESS = 4
+# The headers of the current task's call, and the caller that they name.
 _HEADERS: ContextVar[tuple[Sequence[tuple[str, str | bytes]], str | bytes]] = ContextVar("headers", default=((), ""))
 
 
@@ -68,7 +68,7 @@ class Handlers(grpc.GenericRpcHandler):
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[bytes, Any]":
         """Return the handler of a call."""
-        # They are read here since gRPC has just made them; for a handler it would make them again.
+        # Headers are read here, where gRPC has just decoded them; for a handler it would decode them again.
         metadata: Any = handler_call_details.invocation_metadata
         size, named, unknown_field, rounded = 0, "", None, None
         for name, value in metadata:
@@ -99,7 +99,7 @@ def _handler(
 ) -> "grpc.RpcMethodHandler[bytes, Any]":
     name = method.name
     calls, streams = _Calls(method, admission), method.descriptor.server_streaming
-    answer = surround(method, calls.stream if streams else calls.answer, interceptors)
+    answer = chain(method, calls.stream if streams else calls.answer, interceptors)
 
     async def handle(_requests: Any, transport: Any) -> Message | bytes | None:
         metadata, named = _HEADERS.get()
@@ -139,7 +139,7 @@ class _Calls:
             return answer
 
     async def stream(self, call: Call) -> None:
-        """Answer with messages until there are no more."""
+        """Answer with a stream of messages."""
         with self._admission.arrive(call.caller) as place:
             request: Any = self._requests(call, place)
             if not self._reads_stream:
@@ -169,36 +169,37 @@ class _Calls:
             while (data := await call.transport.read()) is not grpc.aio.EOF:
                 size += len(data)
                 if size <= self._method.max_request_bytes:
-                    self._admission.take_in(place, len(data))
+                    self._admission.add_bytes(place, len(data))
                     parts.append(data)
                     continue
-                # Many clients of HTTP/1 read no answer before they have sent all: let them, if it is not much more.
+                # Many HTTP/1 clients read no response before they have sent everything: let them, if it isn't much
+                # more.
                 parts.clear()
-                self._check_size(size // _PATIENCE)
+                self._check_size(size // _MAX_EXCESS)
             self._check_size(size)
         except BaseException:
-            parts.clear()  # what the exception's traceback holds on to
+            parts.clear()  # the exception's traceback keeps them alive
             raise
         return parts
 
     async def _read(self, call: Call, place: Admitted) -> bytes:
         data = await call.transport.read()
         if data is grpc.aio.EOF:
-            raise errors.MalformedRequestError("the request is missing, or was cut off")
+            raise errors.MalformedRequestError("the request is missing or incomplete")
         self._check_size(len(data))
-        self._admission.take_in(place, len(data))
+        self._admission.add_bytes(place, len(data))
         whole: bytes = data
         return whole
 
     def _check_size(self, size: int) -> None:
         if size > self._method.max_request_bytes:
             raise errors.RequestTooLargeError(
-                f"a request of this method may have {self._method.max_request_bytes} bytes at most"
+                f"a request of this method may have at most {self._method.max_request_bytes} bytes"
             )
 
 
 def _key(text: str) -> str:
-    """Return what a JSON string says; what is none, or was cut, stands for itself."""
+    """Return the text of a JSON string; an invalid or truncated one is returned unchanged."""
     try:
         return str(json.loads(f'"{text}"'))
     except ValueError:
@@ -210,7 +211,7 @@ def _serialize(response: Message | bytes) -> bytes:
 
 
 def _refusing(error: ServiceError) -> "grpc.RpcMethodHandler[bytes, Any]":
-    """Return a handler that fails, and reads no request."""
+    """Return a handler that fails without reading a request."""
 
     async def refuse(_requests: Any, transport: Any) -> bytes:
         await abort(transport, error)

@@ -1,7 +1,7 @@
-"""How the worker is, and `grpc.health.v1`, which tells programs.
+"""The worker's health, and `grpc.health.v1`.
 
-The health service of grpcio-health-checking is not used: it has no List, and a client that watches and does not read
-holds up every change of its status.
+The servicer of grpcio-health-checking is not used: it has no List, and a client that watches but does not read blocks
+every change of the status.
 """
 
 import asyncio
@@ -16,18 +16,18 @@ from conversations.rpc.calls import Context, Method
 __all__ = ["Health"]
 
 _Response = health_pb2.HealthCheckResponse
-# Its types do not know List.
+# Its type stubs lack List.
 _ListResponse: Any = health_pb2.HealthListResponse  # type: ignore[attr-defined]
 
 
 class Health:
-    """The state of a worker, for whoever asks or watches."""
+    """The state of a worker, for checks and watches."""
 
     def __init__(self, services: Sequence[str]) -> None:
         """Begin with a worker that does not serve.
 
         Args:
-            services: Full names of the services that one may ask for.
+            services: Full names of the services whose health may be checked.
         """
         self._services = {"", *services}
         self._changed = asyncio.Event()
@@ -35,7 +35,7 @@ class Health:
         self.serving = False
         """Whether calls can be served."""
         self.causes: Sequence[str] = ("the server is starting",)
-        """Why not, or what does not work all the same: a sentence each."""
+        """Why not, or what else does not work: one sentence each."""
 
     def publish(self, *, serving: bool, causes: Sequence[str] = ()) -> None:
         """Set the state, unless the worker is stopping."""
@@ -46,7 +46,7 @@ class Health:
         self._changed = asyncio.Event()
 
     def stop(self) -> None:
-        """Say from now on that calls are not served."""
+        """Report from now on that calls are not served."""
         self.publish(serving=False, causes=("the server is stopping",))
         self._stopping = True
 

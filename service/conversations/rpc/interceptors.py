@@ -1,4 +1,4 @@
-"""What surrounds every call, one subject each. The first of a list is the outermost."""
+"""Interceptors around every call, one subject each. The first in a list is the outermost."""
 
 import asyncio
 import logging
@@ -14,7 +14,7 @@ from conversations.errors import ServiceError
 from conversations.rpc.calls import Answer, Call, Interceptor, Method
 from conversations.rpc.statuses import shortened, to_status
 
-__all__ = ["INTERCEPTORS", "abort", "keep_deadline", "log_failure", "send_status", "surround"]
+__all__ = ["INTERCEPTORS", "abort", "chain", "enforce_deadline", "log_failure", "send_status"]
 
 logger = logging.getLogger(__name__)
 
@@ -24,13 +24,13 @@ _MAX_REQUEST_ID = 128
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
-def surround(method: Method, answer: Answer, interceptors: Sequence[Interceptor]) -> Answer:
-    """Put interceptors around what answers the calls of a method."""
+def chain(method: Method, answer: Answer, interceptors: Sequence[Interceptor]) -> Answer:
+    """Wrap a method's answer in interceptors."""
     return reduce(lambda inner, interceptor: interceptor(method, inner), reversed(interceptors), answer)
 
 
 def send_status(_method: Method, answer: Answer) -> Answer:
-    """Tell the caller of an error; of a defect no more than that it is one."""
+    """Send errors to the caller; defects only as `internal error`."""
 
     async def answer_or_abort(call: Call) -> Message | bytes | None:
         try:
@@ -39,7 +39,7 @@ def send_status(_method: Method, answer: Answer) -> Answer:
             await abort(call.transport, error)
             raise
         except Exception:
-            # Where the caller has gone there is nobody to be told.
+            # A caller that has gone cannot be told.
             if not call.transport.cancelled():
                 await abort(call.transport, ServiceError("internal error"))
             raise
@@ -48,7 +48,7 @@ def send_status(_method: Method, answer: Answer) -> Answer:
 
 
 def log_failure(_method: Method, answer: Answer) -> Answer:
-    """Write a line for a call that fails; a defect's has its traceback."""
+    """Log calls that fail; a defect with its traceback."""
 
     async def answer_and_log(call: Call) -> Message | bytes | None:
         try:
@@ -56,25 +56,25 @@ def log_failure(_method: Method, answer: Answer) -> Answer:
         except errors.OverloadedError:
             raise
         except ServiceError as error:
-            # Texts may quote a caller: no line feed or control character of theirs goes into the log.
+            # Texts may quote a caller, whose line feeds and control characters must not get into the log.
             logger.info("%s failed: %s", _name(call), ascii(shortened(error.message)))
             raise
         except Exception:
             if not call.transport.cancelled():
-                logger.exception("%s failed by a defect", _name(call))
+                logger.exception("%s failed due to a defect", _name(call))
             raise
 
     return answer_and_log
 
 
 def _name(call: Call) -> str:
-    """Return a call's method, and the id by which the access log has it."""
+    """Return a call's method, and its id in the access log."""
     id = ascii(call.request_id[:_MAX_REQUEST_ID])[1:-1]
     return f"{call.method} {id}" if id else call.method
 
 
-def keep_deadline(_method: Method, answer: Answer) -> Answer:
-    """End a call a little before its deadline: gRPC ends it then too, but does not say why."""
+def enforce_deadline(_method: Method, answer: Answer) -> Answer:
+    """End a call shortly before its deadline: gRPC itself would end it without saying why."""
 
     async def answer_in_time(call: Call) -> Message | bytes | None:
         remaining = call.time_remaining()
@@ -89,8 +89,8 @@ def keep_deadline(_method: Method, answer: Answer) -> Answer:
     return answer_in_time
 
 
-INTERCEPTORS: Sequence[Interceptor] = (send_status, keep_deadline, log_failure)
-"""Around every call of the service."""
+INTERCEPTORS: Sequence[Interceptor] = (send_status, enforce_deadline, log_failure)
+"""The interceptors of every call."""
 
 
 async def abort(transport: Any, error: ServiceError) -> None:

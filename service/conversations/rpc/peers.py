@@ -1,4 +1,4 @@
-"""Who is at the other end of a call: the peer, or whom a proxy says that it calls for."""
+"""The caller of a call: the peer, or the one that a proxy names."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -10,25 +10,25 @@ from conversations.callers import Caller
 __all__ = ["CALLER_HEADER", "Peers"]
 
 CALLER_HEADER = "x-conversations-caller"
-"""In it a trusted proxy says for whom it calls: `address:port`."""
+"""Header in which a trusted proxy names the caller: `address:port`."""
 
 _KEPT = 4096
 _MAX_TEXT = 64
 
 
 class Peers:
-    """Tells callers apart."""
+    """Identifies callers."""
 
     def __init__(self, trusted_proxies: Sequence[IPv4Network | IPv6Network]) -> None:
         self._trusted_proxies = trusted_proxies
         self._is_trusted = lru_cache(_KEPT)(self._is_proxy)
 
     def caller(self, peer: str, named: str | bytes = "") -> Caller:
-        """Return who calls.
+        """Return the caller.
 
         Args:
-            peer: As gRPC names it, `ipv4:127.0.0.1:5000`.
-            named: What its header says for whom it calls.
+            peer: As named by gRPC, `ipv4:127.0.0.1:5000`.
+            named: The caller that the header names.
         """
         return _caller(str(named)[:_MAX_TEXT] if named and self._is_trusted(peer) else _plain(peer))
 
@@ -60,6 +60,6 @@ def _caller(text: str) -> Caller:
     except ValueError:
         return Caller(host, text)
     if isinstance(address, IPv6Address):
-        # Who has one address of IPv6 has a network of them.
+        # Whoever has one IPv6 address has a network of them.
         return Caller(str(ip_network((int(address), 64), strict=False)), text)
     return Caller(host, text)

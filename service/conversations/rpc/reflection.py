@@ -1,6 +1,6 @@
-"""`grpc.reflection.v1` and `v1alpha`, by which programs learn of services without their protos.
+"""`grpc.reflection.v1` and `v1alpha`, which describe services to programs without their protos.
 
-The library has v1alpha alone. The messages of v1 are the same under another name, so the same code answers both.
+The library has v1alpha only. The messages of v1 are the same under another name, so the same code answers both.
 
 Source:
     https://github.com/grpc/grpc-proto/blob/master/grpc/reflection/v1/reflection.proto
@@ -22,7 +22,7 @@ def reflection_methods(services: Sequence[str]) -> list[Method]:
     """Return the methods of reflection.
 
     Args:
-        services: Full names of the services to tell of, beside reflection itself.
+        services: Full names of the services to describe, besides reflection itself.
     """
     files = (reflection_pb2.DESCRIPTOR, _describe_v1())
     described = [file.services_by_name["ServerReflection"] for file in files]
@@ -33,7 +33,7 @@ def reflection_methods(services: Sequence[str]) -> list[Method]:
 
 
 def _describe_v1() -> Any:
-    """Put v1 beside v1alpha, where reflection finds it too, and return its file."""
+    """Add v1 to the default pool, where reflection finds it, and return its file."""
     older = FileDescriptorProto()
     reflection_pb2.DESCRIPTOR.CopyToProto(older)
     file = text_format.Parse(text_format.MessageToString(older).replace("v1alpha", "v1"), FileDescriptorProto())

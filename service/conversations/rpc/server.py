@@ -1,4 +1,4 @@
-"""gRPC's server, made to outlive a path that is not text."""
+"""gRPC's server, made to survive paths that are not UTF-8."""
 
 import asyncio
 from collections.abc import Iterable, Sequence
@@ -10,15 +10,15 @@ from grpc.aio import _server as grpc_server
 
 __all__ = ["make_server"]
 
-# Nothing of Python can tell the name of an unknown method before gRPC reads it as text.
+# Python cannot see the name of an unknown method before gRPC decodes it.
 _UNKNOWN = "?"
 
 
 class _AioServer(cygrpc.AioServer):  # type: ignore[misc]
-    """Takes calls by loops of its own, one for each method and one for what is none.
+    """Accepts calls in its own loops, one for each method and one for unknown methods.
 
-    gRPC's loop reads the path of an unknown method as UTF-8, and ends where it is not: then the whole server does, for
-    all callers. Those of known ones, which are registered, it does not read, but it has a future for each to wait for.
+    gRPC's loop decodes the path of an unknown method as UTF-8, and an error ends the whole server, for all callers. It
+    does not decode the paths of registered methods, but waits for a future of each.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, handlers: Sequence[Any], options: Sequence[Any]) -> None:
@@ -27,11 +27,11 @@ class _AioServer(cygrpc.AioServer):  # type: ignore[misc]
         self._calls: set[asyncio.Task[None]] = set()
 
     def _make_request_call_future(self, method: bytes | None) -> "asyncio.Future[Any]":
-        # It never has a result, so that gRPC's loop has nothing to do.
+        # The future never has a result, so that gRPC's loop has nothing to do.
         return asyncio.ensure_future(self._take(method))
 
     async def _take(self, method: bytes | None) -> None:
-        """Take one call of a method after the other, until the server stops: then that raises."""
+        """Accept the calls of a method one after the other, until the server stops, which raises."""
         loop = asyncio.get_running_loop()
         name = _UNKNOWN if method is None else method.decode()
         while True:
@@ -44,7 +44,7 @@ class _AioServer(cygrpc.AioServer):  # type: ignore[misc]
 
 class _Server(grpc_server.Server):
     def __init__(self, handlers: Sequence[Any], options: Sequence[tuple[str, Any]]) -> None:
-        # All that its own does, with another class.
+        # The same as gRPC's, with another class.
         self._loop = asyncio.get_running_loop()
         cygrpc.init_grpc_aio()
         self._server = _AioServer(self._loop, handlers, tuple(options))
@@ -56,12 +56,12 @@ def make_server(
     """Return a server that is not started.
 
     Args:
-        handler: Of all methods; unknown ones have the name `?`.
-        paths: Of all methods that there are, as `/package.Service/Method`.
-        options: Of gRPC.
+        handler: Handles all methods; unknown ones have the name `?`.
+        paths: Paths of all methods, `/package.Service/Method`.
+        options: gRPC options.
     """
     server: Any = _Server((handler,), options)
-    # Without a handler each: so they come to the one that gets the headers of a call.
+    # Without their own handlers, so that they get to the one that sees the headers of a call.
     server._server.add_registered_method_handlers(dict.fromkeys(paths))
     made: grpc.aio.Server = server
     return made

@@ -1,4 +1,4 @@
-"""The one table from errors to gRPC statuses."""
+"""The table from errors to gRPC statuses."""
 
 import grpc
 from google.protobuf.any_pb2 import Any as AnyMessage
@@ -45,7 +45,7 @@ _DEFECT = (grpc.StatusCode.INTERNAL, "INTERNAL_ERROR")
 
 
 def to_status(error: ServiceError) -> status_pb2.Status:
-    """Return the status that a caller sees for an error; an error that is not in the table is a defect of ours."""
+    """Return the status that callers see for an error; an error that isn't in the table is a defect."""
     code, reason = next((_STATUSES[kind] for kind in type(error).__mro__ if kind in _STATUSES), _DEFECT)
     metadata = {key: shortened(value) for key, value in error.metadata.items()}
     message = shortened(error.message)

@@ -1,7 +1,7 @@
-"""The gRPC services: a request comes in, rooms are asked, a response goes out.
+"""The gRPC services: a request comes in, other packages do the work, a response goes out.
 
-A method returns its response message, or the bytes of one where the store keeps them ready. Where a request is not
-simply parsed as its message, a `parse_` beside the method says how.
+A method returns its response message, or the serialised one if the store has the bytes. If a request isn't simply
+parsed as its message, a `parse_` method next to it does it.
 """
 
 from conversations.servicers.channels import ChannelServicer

@@ -10,7 +10,7 @@ __all__ = ["ChannelServicer"]
 
 
 class ChannelServicer:
-    """The channels."""
+    """Implements ChannelService."""
 
     def __init__(self, store: Store) -> None:
         self._store = store

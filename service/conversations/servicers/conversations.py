@@ -17,7 +17,7 @@ __all__ = ["ConversationServicer"]
 
 
 class ConversationServicer:
-    """The inbox."""
+    """Implements ConversationService."""
 
     def __init__(self, store: Store) -> None:
         self._store = store

@@ -1,4 +1,4 @@
-"""Events of the outside, checked and turned into what the store applies."""
+"""Incoming events, validated and converted to what the store applies."""
 
 from typing import Any
 
@@ -33,21 +33,21 @@ from conversations.v1 import channel_pb2, event_pb2, message_pb2, tag_pb2
 __all__ = ["MAX_DISPLAY_NAME", "MAX_TAG_NAME", "read_event"]
 
 MAX_DISPLAY_NAME = 1024
-"""Characters of a contact's name."""
+"""Maximum characters of a contact's name."""
 
 MAX_TAG_NAME = 256
-"""Characters of a tag's name."""
+"""Maximum characters of a tag's name."""
 
 _NO_CONTENT = Value(struct_value=Struct())
 
 
 def read_event(event: event_pb2.Event) -> Change:
-    """Return what an event does; it loses the fields that are unknown here, as those of a later version.
+    """Return the change that an event makes; unknown fields, as of a later version, are dropped.
 
     Raises:
-        InvalidFieldError: It is not valid.
+        InvalidFieldError: It isn't valid.
     """
-    # Stored, they would count as damage: what is stored is compared with what the service writes.
+    # If stored, they would count as damage: stored data is compared with what the service writes.
     event.DiscardUnknownFields()
     match event.WhichOneof("event"):
         case "channel":
@@ -116,7 +116,7 @@ def _message(event: event_pb2.MessageEvent) -> PutMessage:
 
 def _metadata(event: event_pb2.MetadataEvent) -> Change:
     id = read_id(event.id, "metadata.id")
-    # What counts in a conversation is the depth of what is free, `user_data`: it stands one level down.
+    # In a conversation the free-form part is `user_data`, which is one level down.
     check_free_data(event.metadata, "metadata.metadata", level=0 if event.subject == "conversation" else 1)
     patch = to_json(event.metadata)
     match event.subject:
@@ -131,7 +131,7 @@ def _metadata(event: event_pb2.MetadataEvent) -> Change:
 
 
 def _conversation_patch(patch: dict[str, Any]) -> ConversationPatch:
-    """Take a conversation's metadata apart: tags and state are kept on their own."""
+    """Split a conversation's metadata: tags and state are stored separately."""
     _check_object(patch, "contact")
     _check_object(patch, "user_data")
     contact = patch.get("contact") or {}
@@ -146,7 +146,7 @@ def _conversation_patch(patch: dict[str, Any]) -> ConversationPatch:
         match patch["state"]:
             case None:
                 state = "-"
-            # In any case, as JSON has enums.
+            # In any case, like enums in JSON.
             case str(word) if word.upper() in ("OPEN", "CLOSED"):
                 state = word.upper()
             case _:
@@ -163,7 +163,7 @@ def _conversation_patch(patch: dict[str, Any]) -> ConversationPatch:
             raise InvalidFieldError("metadata.metadata.tags", "has to have an empty text, or null, for each tag's id")
     if "unread_count" in patch:
         raise InvalidFieldError(
-            "metadata.metadata.unread_count", "is counted by the service: send messages and receipts"
+            "metadata.metadata.unread_count", "is counted by the service: send messages and receipts instead"
         )
     document = {key: value for key, value in patch.items() if key not in ("tags", "state")}
     return ConversationPatch(document, state, tuple(added), tuple(removed))

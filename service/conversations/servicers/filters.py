@@ -10,7 +10,7 @@ __all__ = ["FilterServicer"]
 
 
 class FilterServicer:
-    """The language of filters, for those who write them."""
+    """Implements FilterService."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -29,7 +29,7 @@ class FilterServicer:
         return pb.ExplainFilterResponse(
             tree=_part(filters.explain(compiled)),
             queries=[query.text for query in queries],
-            phrase_checks=[f"{check.candidates} in order, {check.slop} apart at most" for check in checks.values()],
+            phrase_checks=[f"{check.candidates} in order, at most {check.slop} apart" for check in checks.values()],
             warnings=[*compiled.warnings, *unknown],
         )
 

@@ -8,7 +8,7 @@ __all__ = ["HealthServicer"]
 
 
 class HealthServicer:
-    """How the worker is, in words."""
+    """Implements HealthService."""
 
     def __init__(self, health: Health) -> None:
         self._health = health

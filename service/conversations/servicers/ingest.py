@@ -18,21 +18,21 @@ __all__ = ["IngestServicer"]
 
 _MAX_EVENTS = 1000
 
-# More than an event may have that is found valid: 64 KiB of content, as much of metadata, and some texts.
+# More than a valid event can have: 64 KiB of content, as much metadata, and some texts.
 _MAX_EVENT_BYTES = 256 * 1024
 
 
 class IngestServicer:
-    """The way in for events."""
+    """Implements IngestService."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
     @staticmethod
     def parse_IngestEvents(data: bytes) -> list[bytes]:
-        """Return the events as they came: they are counted and measured before any is built.
+        """Return the events as bytes: they are counted and measured before any is built.
 
-        An empty one takes two bytes, and a hundred times that in memory.
+        An empty one takes two bytes, but a hundred times that in memory.
         """
         return split_items(data, _MAX_EVENTS)
 
@@ -74,9 +74,9 @@ def _code(error: InvalidFieldError | DamagedRecordError) -> str:
 def _events(items: Iterable[bytes]) -> Iterator[event_pb2.Event | InvalidFieldError]:
     for item in items:
         if len(item) > _MAX_EVENT_BYTES:
-            yield InvalidFieldError("event", f"is too large: {_MAX_EVENT_BYTES} bytes at most")
+            yield InvalidFieldError("event", f"is too large: at most {_MAX_EVENT_BYTES} bytes")
             continue
         try:
             yield event_pb2.Event.FromString(item)
         except DecodeError:
-            yield InvalidFieldError("event", "cannot be read: is it nested too deep?")
+            yield InvalidFieldError("event", "cannot be parsed: is it nested too deeply?")

@@ -10,7 +10,7 @@ __all__ = ["MessageServicer"]
 
 
 class MessageServicer:
-    """The messages of a conversation."""
+    """Implements MessageService."""
 
     def __init__(self, store: Store) -> None:
         self._store = store

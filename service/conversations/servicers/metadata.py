@@ -12,7 +12,7 @@ __all__ = ["MetadataServicer"]
 
 
 class MetadataServicer:
-    """Free data on conversations, messages and channels."""
+    """Implements MetadataService."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -21,7 +21,7 @@ class MetadataServicer:
         id = read_id(request.id, "id")
         if not request.HasField("data"):
             raise InvalidFieldError("data", "is missing")
-        # It becomes `user_data`: free data of its own in a conversation, a part of the metadata elsewhere.
+        # It becomes `user_data`: a separate object in a conversation, part of the metadata elsewhere.
         check_free_data(request.data, "data", level=1 if request.subject == "conversation" else 2)
         patch = {"user_data": to_json(request.data)}
         match request.subject:

@@ -1,4 +1,4 @@
-"""What all servicers check in requests, in one place: each function returns the value as the store takes it."""
+"""Checks that all servicers share; functions return values as the store takes them."""
 
 import math
 import re
@@ -23,7 +23,7 @@ __all__ = [
 ]
 
 MAX_TEXT: Final = 2048
-"""Characters of a text that comes beside free data: an address, a sender's name."""
+"""Maximum characters of a text outside free-form data: an address, a sender's name."""
 
 _DEFAULT_PAGE_SIZE = 20
 _MAX_PAGE_SIZE = 100
@@ -45,24 +45,24 @@ def read_id(value: str, field: str) -> str:
 
 
 def read_page_size(value: int) -> int:
-    """Return the most items of a page: 20 for 0, 100 for more."""
+    """Return the page size: 20 for 0, 100 for more than that."""
     if value < 0:
         raise InvalidFieldError("page_size", "must not be negative")
     return min(value or _DEFAULT_PAGE_SIZE, _MAX_PAGE_SIZE)
 
 
 def check_name(value: str, field: str, max_length: int) -> None:
-    """Refuse a name that nobody would see, or one that is too long."""
+    """Refuse a blank name, or one that is too long."""
     if terms.is_blank(value):
         raise InvalidFieldError(field, "must not be blank")
     if len(value) > max_length:
-        raise InvalidFieldError(field, f"may have {max_length} characters at most")
+        raise InvalidFieldError(field, f"may have at most {max_length} characters")
 
 
 def check_text(value: str, field: str) -> None:
     """Refuse a text that is too long."""
     if len(value) > MAX_TEXT:
-        raise InvalidFieldError(field, f"may have {MAX_TEXT} characters at most")
+        raise InvalidFieldError(field, f"may have at most {MAX_TEXT} characters")
 
 
 def read_color(value: str, field: str) -> str:
@@ -90,15 +90,15 @@ def read_source(value: str, field: str) -> str:
 
 
 def check_free_data(data: Struct | Value, field: str, level: int = 1) -> None:
-    """Refuse free data that is too large, is nested too deep or has a number that JSON does not have.
+    """Refuse free-form data that is too large, is nested too deeply or has a number that JSON does not have.
 
     Args:
         data: The data.
-        field: What it is called in the error.
-        level: The level that its own keys are on.
+        field: Its name in the error.
+        level: The level of its own keys.
     """
     if data.ByteSize() > MAX_FREE_BYTES:
-        raise InvalidFieldError(field, f"is too large: {MAX_FREE_BYTES} bytes at most")
+        raise InvalidFieldError(field, f"is too large: at most {MAX_FREE_BYTES} bytes")
     if isinstance(data, Value):
         _check_value(data, field, level - 1)
     else:
@@ -107,7 +107,7 @@ def check_free_data(data: Struct | Value, field: str, level: int = 1) -> None:
 
 def _check_fields(struct: Struct, field: str, level: int) -> None:
     if level > MAX_LEVELS:
-        raise InvalidFieldError(field, f"is nested too deep: {MAX_LEVELS} levels at most")
+        raise InvalidFieldError(field, f"is nested too deeply: at most {MAX_LEVELS} levels")
     for value in struct.fields.values():
         _check_value(value, field, level)
 
@@ -121,8 +121,8 @@ def _check_value(value: Value, field: str, level: int) -> None:
         _check_fields(value.struct_value, field, level + 1)
     elif kind == "list_value":
         if level >= MAX_LEVELS:
-            raise InvalidFieldError(field, f"is nested too deep: {MAX_LEVELS} levels at most")
+            raise InvalidFieldError(field, f"is nested too deeply: at most {MAX_LEVELS} levels")
         for item in value.list_value.values:
             _check_value(item, field, level + 1)
     elif kind is None:
-        raise InvalidFieldError(field, "has a value of no kind")
+        raise InvalidFieldError(field, "has a value without a kind")

@@ -15,7 +15,7 @@ __all__ = ["TagServicer"]
 
 
 class TagServicer:
-    """The tags that conversations can have."""
+    """Implements TagService."""
 
     def __init__(self, store: Store) -> None:
         self._store = store

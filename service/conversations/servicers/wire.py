@@ -1,4 +1,4 @@
-"""Protobuf bytes put together from serialised parts: parsing them only to serialise again would cost most of a list."""
+"""Protobuf bytes assembled from serialised parts: parsing and serialising them again would be most of a list's cost."""
 
 from google.protobuf.message import DecodeError
 
@@ -15,7 +15,7 @@ def page_bytes(items: bytes, pagination_data: bytes) -> bytes:
 
     Args:
         items: Any number of fields 1, serialised.
-        pagination_data: Of field 2.
+        pagination_data: The message of field 2, serialised.
 
     Source:
         https://protobuf.dev/programming-guides/encoding/
@@ -23,16 +23,16 @@ def page_bytes(items: bytes, pagination_data: bytes) -> bytes:
     return b"".join((items, b"\x12", _varint(len(pagination_data)), pagination_data))
 
 
-def split_items(data: bytes, most: int) -> list[bytes]:
-    """Return the serialised items of a message whose field 1 is a repeated message; other fields are passed over.
+def split_items(data: bytes, max_items: int) -> list[bytes]:
+    """Return the serialised items of a message whose field 1 is a repeated message; other fields are skipped.
 
     Args:
         data: The message, serialised.
-        most: As many items as it may have.
+        max_items: How many items it may have.
 
     Raises:
-        DecodeError: It is no message, or field 1 of it no message.
-        InvalidFieldError: It has more items, or a great many fields beside them.
+        DecodeError: It isn't a message, its field 1 isn't one, or it has a great many other fields.
+        InvalidFieldError: It has more items.
     """
     items: list[bytes] = []
     at, others = 0, 0
@@ -49,15 +49,15 @@ def split_items(data: bytes, most: int) -> list[bytes]:
             case 5:
                 size = 4
             case _:
-                raise DecodeError("a group, or no field")
+                raise DecodeError("a group, or not a field")
         if at + size > len(data):
-            raise DecodeError("a field is cut off")
+            raise DecodeError("a field is truncated")
         if tag == _ITEM:
-            if len(items) == most:
-                raise InvalidFieldError("events", f"may have {most} at most")
+            if len(items) == max_items:
+                raise InvalidFieldError("events", f"may have at most {max_items} items")
             items.append(data[at : at + size])
         elif tag >> 3 <= 1:
-            raise DecodeError("field 1 is of another type, or a field has the number 0")
+            raise DecodeError("field 1 has another type, or a field has the number 0")
         else:
             others += 1
             if others > _MAX_OTHERS:
@@ -67,7 +67,7 @@ def split_items(data: bytes, most: int) -> list[bytes]:
 
 
 def _read_varint(data: bytes, at: int) -> tuple[int, int]:
-    """Return the number that begins at a place, and the place behind it."""
+    """Return the number at a place, and the place after it."""
     number = 0
     for shift in range(0, 64, 7):
         if at >= len(data):
@@ -77,7 +77,7 @@ def _read_varint(data: bytes, at: int) -> tuple[int, int]:
         number |= (byte & 0x7F) << shift
         if byte < 0x80:
             return number, at
-    raise DecodeError("a number is cut off, or has more than ten bytes")
+    raise DecodeError("a number is truncated, or has more than ten bytes")
 
 
 def _varint(number: int) -> bytes:

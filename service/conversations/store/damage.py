@@ -1,6 +1,7 @@
 """Stored records that are not as the service wrote them: logged and counted when found."""
 
 import logging
+import re
 from collections import OrderedDict
 from collections.abc import Iterable
 from time import monotonic
@@ -14,6 +15,7 @@ from conversations.store.merge import JsonObject, is_changes
 __all__ = [
     "checked",
     "damaged",
+    "is_id",
     "read_changes",
     "read_count",
     "read_document",
@@ -73,6 +75,14 @@ def checked(reply: Any) -> Any:
     if isinstance(reply, list) and len(reply) == 1 and isinstance(reply[0], bytes) and reply[0] in _BOUNDS:
         raise InvalidFieldError(*_BOUNDS[reply[0]])
     return reply
+
+
+_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+def is_id(text: str) -> bool:
+    """Return whether a text is an id as the service writes it."""
+    return _ID.fullmatch(text) is not None
 
 
 def read_count(text: bytes) -> int | None:

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from time import monotonic
 
 from conversations.filters import WordPattern
+from conversations.schema import FIELDS
 
 __all__ = ["Dictionary", "read_word"]
 
@@ -20,7 +21,7 @@ _LONGEST_TURN_SECONDS = 0.005
 
 
 # Values of these fields become part of a query as they are, others as index terms.
-_VALUE_FIELDS = frozenset({"id", "channel_id", "source", "state", "tag_ids"})
+_VALUE_FIELDS = frozenset(field.name for field in FIELDS if field.is_tag)
 _VALUE = re.compile(rb"[!-~]+")
 
 

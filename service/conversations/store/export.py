@@ -1,6 +1,5 @@
 """Exports the whole store as events that restore it."""
 
-import re
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from math import copysign
 from typing import Any, TypeVar
@@ -9,7 +8,7 @@ from google.protobuf.json_format import MessageToDict
 
 from conversations.errors import DamagedRecordError
 from conversations.store.client import Client
-from conversations.store.damage import checked, damaged, read_changes, read_document, read_object, report_damage
+from conversations.store.damage import checked, damaged, is_id, read_changes, read_document, read_object, report_damage
 from conversations.store.documents import dump_json, to_struct
 from conversations.store.functions import Call
 from conversations.store.merge import JsonObject, to_patches
@@ -25,7 +24,6 @@ __all__ = ["Export"]
 _CONVERSATIONS = ("waiting", "conversations")
 _IDS_AT_ONCE = 100
 _MESSAGES_AT_ONCE = 500
-_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _PLACE_DIGITS = 10
 _MAX_SAFE_INTEGER = 2**53 - 1
 _T = TypeVar("_T")
@@ -94,7 +92,7 @@ class Export:
                 cursor, ids = await _passing(scan, leave_out) or (b"0", [])
                 for stored in ids:
                     id = stored.decode(errors="backslashreplace")
-                    if _ID.fullmatch(id):
+                    if is_id(id):
                         yield partition, id
                     else:
                         leave_out(f"entry of the set of {kind}", id)

@@ -13,7 +13,6 @@ from typing import Any
 
 from redis import exceptions
 from redis.commands.search.field import Field as IndexField
-from redis.commands.search.field import NumericField, TagField, TextField
 from redis.commands.search.index_definition import IndexDefinition, IndexType
 
 from conversations import terms
@@ -27,13 +26,19 @@ _NO_SEPARATOR = "\x01"
 
 def _index_field(field: Field) -> IndexField:
     if field.kind is FieldKind.NUMBER:
-        return NumericField(field.key, sortable=field.key == _SORTED_BY)
-    separator = "," if field.has_many else _NO_SEPARATOR
-    return TagField(field.key, separator, case_sensitive=not field.ignores_case)
+        return _plain_field(field.key, "NUMERIC", *(("SORTABLE",) if field.key == _SORTED_BY else ()))
+    case = () if field.ignores_case else ("CASESENSITIVE",)
+    return _plain_field(field.key, "TAG", *case, "SEPARATOR", "," if field.has_many else _NO_SEPARATOR)
+
+
+def _plain_field(key: str, *args: str) -> IndexField:
+    # Not TextField and the like: the version follows from these arguments, and theirs change with redis-py.
+    return IndexField(key, list(args))
 
 
 _OPTIONS: dict[str, Any] = {"stopwords": [], "no_highlight": True, "no_term_frequencies": True}
-_SCHEMA = [TextField(TERMS_KEY, no_stem=True), NumericField(ID_START_KEY), *map(_index_field, stored_fields())]
+_ID, *_OTHERS = map(_index_field, stored_fields())
+_SCHEMA = [_plain_field(TERMS_KEY, "TEXT", "NOSTEM"), _ID, _plain_field(ID_START_KEY, "NUMERIC"), *_OTHERS]
 
 # The encoding of terms is part of the schema: documents with another encoding are not found.
 _TERMS = (
@@ -43,9 +48,14 @@ _TERMS = (
     terms.metadata_term("a.b", "ada"),
 )
 
-_ARGS = [field.redis_args() for field in _SCHEMA]  # type: ignore[no-untyped-call]
+_ARGS = (
+    # _OPTIONS, as FT.CREATE has them.
+    ("STOPWORDS", 0, "NOHL", "NOFREQS"),
+    tuple(arg for field in _SCHEMA for arg in field.redis_args()),  # type: ignore[no-untyped-call]
+    _TERMS,
+)
 
-SCHEMA_VERSION = sha256(repr((_OPTIONS, _ARGS, _TERMS)).encode()).hexdigest()[:12]
+SCHEMA_VERSION = sha256(repr(_ARGS).encode()).hexdigest()[:12]
 """Changes with the schema: an index of another version has to be rebuilt."""
 
 

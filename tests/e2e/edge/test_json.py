@@ -214,7 +214,7 @@ class TestErrors:
         assert error["details"][1]["field_violations"][0]["field"] == "page_size"
         bodies: list[dict[str, Any]] = [{"page_size": [1]}, {"filters": []}]
         for body in bodies:
-            assert client.post("/conversations.list", body).json["message"] == "a list stands where one value has to be"
+            assert client.post("/conversations.list", body).json["message"] == "a list where a single value is expected"
         assert client.post("/conversations.list", b"[]").json["message"] == "Root element must be a message."
 
     def test_field_of_a_wrong_type_is_named(self, client: Rest) -> None:
@@ -287,11 +287,11 @@ class TestErrors:
         ("raw", "status", "why"),
         [
             (b"NONSENSE\r\n\r\n", 400, "where its body ends"),
-            (b"GET / HTTP/1.1\r\n\r\n", 400, "it names no host"),
+            (b"GET / HTTP/1.1\r\n\r\n", 400, "it has no host"),
             (b"GET /%00 HTTP/1.1\r\nhost: localhost\r\n\r\n", 400, "its path"),
-            (b"GET https://localhost/ HTTP/1.1\r\nhost: localhost\r\n\r\n", 400, "where there is no TLS"),
+            (b"GET https://localhost/ HTTP/1.1\r\nhost: localhost\r\n\r\n", 400, "there is no TLS"),
             (b"POST /tags.list HTTP/1.1\r\nhost: localhost\r\ncontent-length: -1\r\n\r\n", 400, "where its body ends"),
-            (b"POST /tags.list HTTP/1.0\r\n\r\n", 426, "HTTP/1.1 or HTTP/2 is needed"),
+            (b"POST /tags.list HTTP/1.0\r\n\r\n", 426, "HTTP/1.1 or HTTP/2 is required"),
             (
                 b"POST /tags.list HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: gzip, chunked\r\n\r\n",
                 501,

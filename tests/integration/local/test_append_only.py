@@ -49,7 +49,7 @@ def written(engine: RedisEngine, tmp_path_factory: pytest.TempPathFactory) -> Pa
                     pipeline.set(f"a:{number}", "x" * 50).set(f"b:{number}", "x" * 50).execute()
         process.terminate()
         assert process.wait() == 0
-    AppendOnlyFile(folder, engine).note_end()
+    AppendOnlyFile(folder, engine).record_shutdown()
     return folder
 
 
@@ -71,7 +71,7 @@ class Place:
 
     def _tell(self, line: str) -> None:
         # On a busy machine Redis is met while it loads.
-        if not line.startswith("redis loads its data: "):
+        if not line.startswith("redis is loading its data: "):
             self.told.append(line)
 
     async def _run(self, use: Callable[["redis.Redis"], None]) -> set[str]:
@@ -88,7 +88,7 @@ class Place:
             use(client)
         await child.stop(5)
         if child.process.returncode == 0:
-            self.file.note_end()
+            self.file.record_shutdown()
         return keys
 
     def kept(self) -> list[bytes]:
@@ -165,10 +165,10 @@ def test_what_was_read_on_is_as_what_is_read_at_once(place: Place) -> None:
     def use(client: "redis.Redis") -> None:
         for number in range(3):
             client.set(f"more:{number}", "x" * 100)
-            place.file.read_on()
+            place.file.update_checksums()
         client.bgrewriteaof()
         while client.info("persistence")["aof_rewrite_in_progress"]:
-            place.file.read_on()
+            place.file.update_checksums()
         set_later(client)
 
     place.run(use)
@@ -190,15 +190,15 @@ def test_cut_changes_are_cut_at_the_end_of_a_transaction(place: Place, share: fl
     lost = len(whole) - len(cut)
     if lost > 0:
         assert place.told.pop(0) == (
-            f"{CHANGES} is shorter than Redis left it: {lost:,} bytes of {len(whole):,} are gone, and what was written "
-            "in them is lost"
+            f"{CHANGES} is shorter than Redis left it: {lost:,} bytes of {len(whole):,} are gone, and what they "
+            "held is lost"
         )
     if len(cut) > 0:
         [sentence] = place.told
         how = f"in {zeros:,} bytes of zeros" if zeros else "in the middle of a change"
         found = re.fullmatch(
-            f"the append-only file ended {how}: the last ([0-9,]+) bytes of {len(cut):,} were cut off, which is what "
-            rf"was being written when it ended; {CHANGES} as it was is kept as (\S+)",
+            f"the append-only file ended {how}: the last ([0-9,]+) bytes of {len(cut):,}, an incomplete write, "
+            rf"were cut off; a copy of the original {CHANGES} is kept as (\S+)",
             sentence,
         )
         assert found
@@ -216,8 +216,8 @@ def test_changes_that_are_cut_between_two_transactions(place: Place) -> None:
     place.changes.write_bytes(whole[:end])
     assert place.run() == all_keys(TRANSACTIONS - 1)
     assert place.told == [
-        f"{CHANGES} is shorter than Redis left it: {len(whole) - end:,} bytes of {len(whole):,} are gone, and what was "
-        "written in them is lost"
+        f"{CHANGES} is shorter than Redis left it: {len(whole) - end:,} bytes of {len(whole):,} are gone, and what "
+        "they held is lost"
     ]
     assert place.may_differ is True
     place.told.clear()
@@ -265,11 +265,11 @@ def test_changes_that_are_damaged_in_the_middle_are_left_alone(place: Place, dam
     # The same file is kept once.
     assert place.kept() == [damaged]
     text = str(raised.value)
-    found = re.search(r"can be read up to byte ([0-9,]+) of ([0-9,]+), and Redis does not start on it", text)
+    found = re.search(r"can be read up to byte ([0-9,]+) of ([0-9,]+), and Redis does not start with it", text)
     assert found
     assert str(place.folder / "damaged") in text
     # What it says to do does it.
-    command = re.search(r"from there on, by (.*), and start again", text)
+    command = re.search(r"from there on with (.*), and start again", text)
     assert command
     subprocess.run(command[1], shell=True, check=True)  # noqa: S602 - as a user does
     assert place.changes.stat().st_size == int(found[1].replace(",", ""))
@@ -320,7 +320,7 @@ def test_a_damaged_base_is_left_alone(place: Place, place_of_bit: int) -> None:
     data = bytearray(base.read_bytes())
     data[place_of_bit] ^= 1
     base.write_bytes(bytes(data))
-    with pytest.raises(DamagedFileError, match=f"the base of the append-only file is damaged, {base}: put back a"):
+    with pytest.raises(DamagedFileError, match=f"the base of the append-only file is damaged, {base}: restore a"):
         place.run()
     assert base.read_bytes() == bytes(data)
 
@@ -348,7 +348,7 @@ def test_a_lost_list_is_written_again(place: Place, content: str | None) -> None
         (place.files / LIST).write_text(content)
     assert place.run() == all_keys()
     assert place.told == [
-        f"the list of the append-only file's parts was gone, and is written again: {BASE}, {CHANGES}"
+        f"the list of the append-only file's parts was gone, and was rebuilt: {BASE}, {CHANGES}"
         + ("" if content is None else f", {LIST}")
     ]
     assert place.run() == all_keys()
@@ -357,7 +357,9 @@ def test_a_lost_list_is_written_again(place: Place, content: str | None) -> None
 def test_a_lost_list_of_several_parts_is_not_guessed(place: Place) -> None:
     (place.files / LIST).unlink()
     shutil.copy(place.files / BASE, place.files / "appendonly.aof.3.base.rdb")
-    with pytest.raises(DamagedFileError, match="the list of the append-only file's parts, is gone, and of the parts"):
+    with pytest.raises(
+        DamagedFileError, match="the list of the append-only file's parts, is gone, and it is ambiguous"
+    ):
         place.run()
 
 
@@ -370,7 +372,7 @@ def test_a_list_that_cannot_be_read_is_left_alone(place: Place) -> None:
 def test_data_that_are_gone_are_not_begun_anew(place: Place) -> None:
     shutil.rmtree(place.files)
     for _ in range(2):
-        with pytest.raises(DamagedFileError, match="the data are gone: .* is empty, and had appendonly.aof.2.base.rdb"):
+        with pytest.raises(DamagedFileError, match="the data is gone: .* is empty, but had appendonly.aof.2.base.rdb"):
             place.run()
     (place.folder / "last-end.json").unlink()
     assert place.run() == set()

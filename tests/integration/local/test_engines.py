@@ -67,7 +67,7 @@ def test_refusal_names_all_that_was_tried_and_why(tmp_path: Path, monkeypatch: p
     with pytest.raises(EngineError) as refused:
         find_redis()
     assert str(refused.value) == (
-        "no Redis with search works here:\n"
+        "no working Redis with search was found:\n"
         f"  - {old}: it is version 6.2, older than 7.2\n"
         f"  - {broken}: libssl.so.1.1: not found\n"
         "Install Redis 8 with its search module, or name a running one with --redis-url."

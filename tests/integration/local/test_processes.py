@@ -73,9 +73,9 @@ async def test_the_last_word_is_the_last_line_without_the_time(tmp_path: Path) -
     lines = "2026-01-02 03:04:05,678 WARNING conversations.server: waiting for Redis: gone"
     child = await start_child("worker 1", ["/bin/echo", f"first\n{lines}\n"], tmp_path)
     await child.process.wait()
-    assert child.last_word() == "waiting for Redis: gone"
+    assert child.last_log_line() == "waiting for Redis: gone"
     child.log.unlink()
-    assert child.last_word() == ""
+    assert child.last_log_line() == ""
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child of its parent's death")

@@ -77,7 +77,7 @@ async def test_wait_lasts_until_all_is_loaded_and_tells_how_far_it_is(engine: Re
             answer = now.ft("index").search("word")
     assert answer.total == DOCUMENTS
     assert told
-    assert all(line.startswith("redis loads its data: ") and line.endswith(" %") for line in told)
+    assert all(line.startswith("redis is loading its data: ") and line.endswith("%") for line in told)
 
 
 async def test_file_is_flushed_again_and_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

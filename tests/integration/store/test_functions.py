@@ -103,6 +103,19 @@ async def test_every_function_is_tested_here(client: Client) -> None:
     assert [name for name in sorted(names) if f'"{name}"' not in source] == []
 
 
+async def test_a_cost_is_that_over_the_conversations_that_there_are(client: Client) -> None:
+    """It grows with them up to 100,000; where nobody knows how many there are, it is taken in whole."""
+    script = "for i = tonumber(ARGV[1]), tonumber(ARGV[2]) do redis.call('ZADD', KEYS[1], i, i) end"
+    whole, passed = 32 * 10**6, 0
+    request: Any = {"offset": 0, "limit": 1, "cost": whole, "max_cost": -1}
+    for count, share in ((0, 0), (3125, 1 / 32), (50_000, 1 / 2), (100_000, 1), (100_100, 1)):
+        await client.redis.eval(script, 1, "recent:{0}", passed + 1, count)
+        passed = count
+        assert await search(client, "list_places", "*", **request) == (b"costly", {b"cost": whole * share})
+    await client.redis.set("recent:{0}", "no list")
+    assert await search(client, "list_places", "*", **request) == (b"costly", {b"cost": whole})
+
+
 async def test_the_names_of_functions_tell_reads_from_writes(client: Client) -> None:
     names = await functions_of(client)
     assert names == {name: Call(0, name).is_read for name in names}

@@ -242,3 +242,8 @@ async def test_documents_of_another_version_are_written_anew(any_store: Store, c
     assert await find(any_store, "id:0*") == set(range(1, 60))
     assert all([await client.redis.hexists(key, "ih") for key in await client.redis.keys("index:*")])
     assert await client.redis.hget("conversations:setup", "schema") != b"another"
+
+
+def test_the_version_of_the_schema_is_that_of_the_indexes_there_are() -> None:
+    """Whoever changes it makes everybody rebuild the index before they can start: it follows from the index alone."""
+    assert index_module.SCHEMA_VERSION == "09e77af69fb9"

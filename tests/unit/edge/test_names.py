@@ -43,7 +43,7 @@ def test_host_is_written_in_lower_case(text: str, name: str) -> None:
     ],
 )
 def test_what_is_no_host_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="not the name of a host"):
+    with pytest.raises(ValueError, match="not a host name"):
         host_name(text)
 
 
@@ -122,7 +122,7 @@ def test_origin_is_written_as_browsers_do(text: str, origin: str) -> None:
 )
 def test_what_is_no_origin_is_refused(text: str) -> None:
     with pytest.raises(
-        ValueError, match=re.escape(f"{text!r} is not an origin: it looks like https://inbox.example.org")
+        ValueError, match=re.escape(f"{text!r} is not an origin: it should look like https://inbox.example.org")
     ):
         canonical_origin(text)
 
@@ -158,5 +158,5 @@ def test_header_is_written_in_lower_case(text: str, name: str) -> None:
     ["", "*", " ", "x-tenant:", "x-tenant: 1", "x tenant", "x-a,x-b", ":path", "ä", "a\n", "a\r\nb", "(a)", '"a"'],
 )
 def test_what_is_no_header_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=re.escape(f"{text!r} is not the name of a header")):
+    with pytest.raises(ValueError, match=re.escape(f"{text!r} is not a header name")):
         header_name(text)

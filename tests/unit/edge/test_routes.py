@@ -6,7 +6,7 @@ import pytest
 from google.api.annotations_pb2 import http as http_option
 from google.protobuf.descriptor_pb2 import MethodDescriptorProto
 
-from conversations.edge import Address, EnvoySettings, render, rest_routes, routes
+from conversations.edge import Address, EnvoySettings, configuration, render, rest_routes, routes
 
 NO_CONTENT = {
     *("conversations.read", "conversations.markRead", "conversations.mark-read"),
@@ -68,6 +68,23 @@ def test_binding_without_a_route_is_refused(verb: str, path: str, body: str) -> 
         list(routes._bindings(method))
 
 
+@pytest.mark.parametrize(
+    ("call_ms", "deadline_ms", "ingest_ms"), [(15_000, 14_500, 44_500), (5_000, 4_500, 34_500), (1_000, 900, 30_900)]
+)
+def test_a_worker_gives_up_just_before_envoy(call_ms: int, deadline_ms: int, ingest_ms: int) -> None:
+    """A tenth before, half a second at most. It gets events as they come: their way here counts for it alone."""
+    special = {"events.ingest": (ingest_ms, call_ms), "healthz": (2_250, 2_500)}
+    found, wanted = {}, {}
+    for route in rest_routes():
+        values, name = configuration._rest_values(route, settings(call_ms=call_ms)), route.path.removeprefix("/")
+        found[name] = ([one["header"] for one in values["headers"]], values["route"]["timeout"])
+        worker_ms, envoy_ms = special.get(name, (deadline_ms, call_ms))
+        deadline = [{"key": "grpc-timeout", "value": f"{worker_ms}m"}]
+        wanted[name] = ([], "0s") if route.streams else (deadline, f"{envoy_ms / 1000}s")
+    assert special.keys() < found.keys()
+    assert found == wanted
+
+
 def test_what_is_filled_in_stays_one_value() -> None:
     path = '/a" ] , evil: "${port} # \''
     assert f"path: {json.dumps(path)}\n" in render(settings(access_log=Path(path)))
@@ -92,11 +109,11 @@ def test_an_origin_that_no_page_has_is_refused(origin: str) -> None:
 
 @pytest.mark.parametrize("name", ["*", "x-tenant:", "x tenant", ""])
 def test_a_header_that_is_none_is_refused(name: str) -> None:
-    with pytest.raises(ValueError, match="is not the name of a header"):
+    with pytest.raises(ValueError, match="is not a header name"):
         render(settings(cors_headers=[name]))
 
 
 @pytest.mark.parametrize("name", ["https://inbox.example.org", "inbox.example.org:8080", "*", "a b", "-a", "a..b", ""])
 def test_a_host_name_that_is_none_is_refused(name: str) -> None:
-    with pytest.raises(ValueError, match="is not the name of a host"):
+    with pytest.raises(ValueError, match="is not a host name"):
         render(settings(allowed_hosts=[name]))

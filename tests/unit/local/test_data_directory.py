@@ -27,7 +27,7 @@ def test_second_process_is_kept_out_and_told_by_whom(tmp_path: Path) -> None:
         with pytest.raises(DirectoryInUseError) as refused, open_data_directory(tmp_path):
             pass
     assert str(refused.value) == (
-        f"data directory {tmp_path} is in use by process {holder.pid}: stop it, or name another --data-dir"
+        f"data directory {tmp_path} is in use by process {holder.pid}: stop it, or choose another --data-dir"
     )
     with open_data_directory(tmp_path):
         pass

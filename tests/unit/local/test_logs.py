@@ -68,4 +68,4 @@ async def test_all_logs_of_a_folder_are_kept_small(tmp_path: Path, monkeypatch: 
     assert (tmp_path / "a.log").read_text() == ""
     assert (tmp_path / "b.log").read_text() == "b" * 99
     [problem] = told
-    assert problem.startswith(f"{tmp_path}/c.log was cut, and what was in it is lost: ")
+    assert problem.startswith(f"{tmp_path}/c.log was truncated, and its content is lost: ")

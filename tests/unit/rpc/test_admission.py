@@ -41,7 +41,7 @@ class Call:
 async def unary(call: Call) -> None:
     assert call.admitted is not None
     call.state = "waiting"
-    call.bounds.take_in(call.admitted, 100)
+    call.bounds.add_bytes(call.admitted, 100)
     await call.bounds.wait_for_turn(call.admitted)
     call.state = "running"
     await call.answer.wait()
@@ -140,24 +140,24 @@ async def test_large_requests_have_a_bound_in_bytes(bounds: Admission, monkeypat
     await turns()
     for call, size in zip(made, (100_000, 90_000, 80_000, 20_000, 5_000), strict=True):
         assert call.admitted is not None
-        bounds.take_in(call.admitted, size)
+        bounds.add_bytes(call.admitted, size)
     await turns()
     assert states(made) == ["arriving"] * 5
     assert made[2].admitted is not None
     # B asks for more, A has the most: its largest goes, though it is not the one that comes.
-    bounds.take_in(made[2].admitted, 20_000)
+    bounds.add_bytes(made[2].admitted, 20_000)
     await turns()
     assert states(made) == ["OverloadedError", *["arriving"] * 4]
     # Small ones are not counted so closely.
     assert made[4].admitted is not None
-    bounds.take_in(made[4].admitted, 20_000)
+    bounds.add_bytes(made[4].admitted, 20_000)
     with pytest.raises(OverloadedError):
-        bounds.take_in(made[2].admitted, 120_000)
+        bounds.add_bytes(made[2].admitted, 120_000)
     await finish(made)
 
 
 async def test_requests_that_do_not_arrive_are_out_of_time(bounds: Admission, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(admission, "_LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(admission, "_CHECK_SECONDS", 0.02)
     made = await calls(bounds, [A, B], arrived=False)
     await asyncio.sleep(0.1)
     assert states(made) == ["arriving", "arriving"]
@@ -168,7 +168,7 @@ async def test_requests_that_do_not_arrive_are_out_of_time(bounds: Admission, mo
 async def test_of_many_that_arrive_slowly_those_of_the_heaviest_are_refused(
     bounds: Admission, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(admission, "_LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(admission, "_CHECK_SECONDS", 0.02)
     monkeypatch.setattr(admission, "_SLOW_SECONDS", 0.04)
     monkeypatch.setattr(admission, "_MAX_SLOW", 3)
     made = await calls(bounds, [A] * 6 + [B], arrived=False)

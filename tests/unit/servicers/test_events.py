@@ -104,10 +104,10 @@ def test_a_message_with_only_what_is_required() -> None:
         ("source", "x" * 65, "has to be 1 to 64 visible ASCII characters"),
         ("delivery_state", 4, "has to be PENDING, FAILED or DELIVERED"),
         ("delivery_state", -1, "has to be PENDING, FAILED or DELIVERED"),
-        ("content", deep(21), "is nested too deep: 20 levels at most"),
-        ("content", {"a": "x" * 65536}, "is too large: 65536 bytes at most"),
-        ("metadata", deep(21), "is nested too deep: 20 levels at most"),
-        ("metadata", {"a": "x" * 65536}, "is too large: 65536 bytes at most"),
+        ("content", deep(21), "is nested too deeply: at most 20 levels"),
+        ("content", {"a": "x" * 65536}, "is too large: at most 65536 bytes"),
+        ("metadata", deep(21), "is nested too deeply: at most 20 levels"),
+        ("metadata", {"a": "x" * 65536}, "is too large: at most 65536 bytes"),
     ],
 )
 def test_a_bad_message(field: str, value: Any, description: str) -> None:
@@ -156,11 +156,11 @@ def test_a_channel() -> None:
         ({"id": ID, "source": "é"}, "channel.source: has to be 1 to 64 visible ASCII characters"),
         (
             {"id": ID, "source": "x", "metadata": deep(21)},
-            "channel.metadata: is nested too deep: 20 levels at most",
+            "channel.metadata: is nested too deeply: at most 20 levels",
         ),
         (
             {"id": ID, "source": "x", "metadata": {"a": "x" * 65536}},
-            "channel.metadata: is too large: 65536 bytes at most",
+            "channel.metadata: is too large: at most 65536 bytes",
         ),
     ],
 )
@@ -193,7 +193,7 @@ def test_a_tag() -> None:
         ({"id": "x"}, f"tag.id: {NO_UUID}"),
         ({"name": ""}, "tag.name: must not be blank"),
         ({"name": " \u3000"}, "tag.name: must not be blank"),
-        ({"name": "x" * 257}, "tag.name: may have 256 characters at most"),
+        ({"name": "x" * 257}, "tag.name: may have at most 256 characters"),
         ({"color": ""}, "tag.color: has to be one of tag-red, tag-blue, tag-green, tag-purple"),
         ({"color": "red"}, "tag.color: has to be one of tag-red, tag-blue, tag-green, tag-purple"),
     ],
@@ -298,7 +298,7 @@ def test_metadata_of_others_stays_whole(subject: str, kind: type[PatchMessage | 
         ({"contact": {"display_name": 7}}, "contact.display_name: has to be text or null"),
         ({"contact": {"display_name": ""}}, "contact.display_name: must not be blank"),
         ({"contact": {"display_name": "\u2003"}}, "contact.display_name: must not be blank"),
-        ({"contact": {"display_name": "x" * 1025}}, "contact.display_name: may have 1024 characters at most"),
+        ({"contact": {"display_name": "x" * 1025}}, "contact.display_name: may have at most 1024 characters"),
         ({"contact": {"avatar_url": {}}}, "contact.avatar_url: has to be text or null"),
     ],
 )
@@ -318,11 +318,11 @@ def test_bad_metadata_of_a_conversation(metadata: dict[str, Any], message: str) 
         ({"id": ID, "subject": "Message"}, "metadata.subject: has to be conversation, message or channel"),
         (
             {"id": ID, "subject": "message", "metadata": deep(21)},
-            "metadata.metadata: is nested too deep: 20 levels at most",
+            "metadata.metadata: is nested too deeply: at most 20 levels",
         ),
         (
             {"id": ID, "subject": "channel", "metadata": {"a": "x" * 65536}},
-            "metadata.metadata: is too large: 65536 bytes at most",
+            "metadata.metadata: is too large: at most 65536 bytes",
         ),
     ],
 )

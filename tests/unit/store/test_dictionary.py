@@ -1,10 +1,12 @@
 """The mirror of a word dictionary: words come piece by piece, every pattern sees all of them."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from conversations.filters.patterns import StartsWith, WordPattern
-from conversations.store.dictionary import Dictionary
+from conversations.schema import FIELDS, FieldKind
+from conversations.store.dictionary import Dictionary, read_word
 
 BLOCK = 4096
 
@@ -81,3 +83,15 @@ async def test_every_word_stands_between_line_feeds(some: list[str]) -> None:
     dictionary.extend(some, b"1")
     assert await dictionary.search(pattern) == some
     assert pattern.blocks == ["\n" + "".join(f"{word}\n" for word in some)]
+
+
+@pytest.mark.parametrize("name", [field.name for field in FIELDS if field.is_tag])
+def test_a_value_that_is_a_tag_in_the_index_is_visible_ascii(name: str) -> None:
+    assert read_word(name, b"a-1") == "a-1"
+    assert [read_word(name, word) for word in (b"", b"a b", b"\xc3\xa9", b"a\n")] == [None] * 4
+
+
+@pytest.mark.parametrize("name", [field.name for field in FIELDS if not field.is_tag and field.kind is FieldKind.TEXT])
+def test_a_word_that_becomes_a_term_may_be_any_text_of_one_line(name: str) -> None:
+    assert [read_word(name, word) for word in (b"a b", b"\xc3\xa9")] == ["a b", "\u00e9"]
+    assert [read_word(name, word) for word in (b"", b"\xff", b"a\n")] == [None] * 3

@@ -1,6 +1,6 @@
 """The filter language: from text to a syntax tree, in Lucene's classic grammar."""
 
-from conversations.filters.language.lexer import syntax_error
+from conversations.filters.language.lexer import BLANKS, syntax_error
 from conversations.filters.language.parser import MAX_CLAUSES, MAX_FILTER_BYTES, MAX_LEVELS, parse
 from conversations.filters.language.syntax import (
     Clause,
@@ -19,6 +19,7 @@ from conversations.filters.language.syntax import (
 )
 
 __all__ = [
+    "BLANKS",
     "MAX_CLAUSES",
     "MAX_FILTER_BYTES",
     "MAX_LEVELS",

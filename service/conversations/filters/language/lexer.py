@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from conversations.errors import FilterSyntaxError
 
-__all__ = ["Token", "TokenKind", "syntax_error", "tokenize", "unescape"]
+__all__ = ["BLANKS", "Token", "TokenKind", "syntax_error", "tokenize", "unescape"]
 
 
 class TokenKind(Enum):
@@ -51,15 +51,15 @@ class Token(NamedTuple):
     """Index of its first code point."""
 
 
-_BLANKS = " \t\n\r\u3000"
-_CHARACTER = rf'(?:[^{_BLANKS}!():^\[\]"{{}}~*?\\/]|\\.)'
+BLANKS = " \t\n\r\u3000"
+_CHARACTER = rf'(?:[^{BLANKS}!():^\[\]"{{}}~*?\\/]|\\.)'
 _NO_SIGN = r"(?![+\-])"
 
 # `+`, `-` and `!` before a blank are words; that token is longer, so it comes before the sign.
 _DEFAULT = re.compile(
     rf"(?P<word>{_NO_SIGN}(?:{_CHARACTER}|[*?])++)"
-    rf"|(?P<blanks>[{_BLANKS}]+)"
-    rf"|(?P<bare>[+\-!])[{_BLANKS}]"
+    rf"|(?P<blanks>[{BLANKS}]+)"
+    rf"|(?P<bare>[+\-!])[{BLANKS}]"
     r"|(?P<sign>[+\-!():\[{])"
     r'|(?P<quoted>"(?:[^"\\]|\\.)*+")'
     rf"|(?P<tilde>~{_CHARACTER}*+)"

@@ -5,6 +5,6 @@ Everything else is derived from them, and is rebuilt where it differs: see `stor
 """
 
 from conversations.store.doctor.doctor import Doctor
-from conversations.store.doctor.findings import Finding, Findings
+from conversations.store.doctor.findings import Findings
 
-__all__ = ["Doctor", "Finding", "Findings"]
+__all__ = ["Doctor", "Findings"]

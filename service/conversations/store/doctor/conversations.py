@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
+from conversations.store.damage import is_id
 from conversations.store.doctor.exam import Exam, Key
-from conversations.store.doctor.records import Change, is_id, message_changes, read_facts
+from conversations.store.doctor.records import Change, message_changes, read_facts
 from conversations.store.functions import by_name, packed
 
 __all__ = ["check_conversations", "check_messages"]

@@ -5,9 +5,9 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from hashlib import blake2b
 
+from conversations.store.damage import is_id
 from conversations.store.dictionary import read_word
 from conversations.store.doctor.exam import Exam, Key, in_pieces
-from conversations.store.doctor.records import is_id
 
 __all__ = ["KnownIds", "check_ids", "check_words", "read_ids"]
 

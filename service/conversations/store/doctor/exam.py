@@ -6,9 +6,9 @@ from time import monotonic
 from typing import Any, TypeVar
 
 from conversations.store.client import Client
-from conversations.store.damage import read_count
+from conversations.store.damage import is_id, read_count
 from conversations.store.doctor.findings import Findings
-from conversations.store.doctor.records import Change, is_id
+from conversations.store.doctor.records import Change
 from conversations.store.functions import Call
 from conversations.store.partitions import Partitions
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-__all__ = ["KINDS", "Finding", "Findings", "Kind"]
+__all__ = ["KINDS", "Finding", "Findings"]
 
 
 @dataclass(frozen=True, slots=True)

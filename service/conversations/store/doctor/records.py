@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from google.protobuf.message import DecodeError
 
+from conversations.store.damage import is_id
 from conversations.store.documents import (
     DocumentParts,
     channel_head,
@@ -23,21 +24,15 @@ from conversations.store.validation import sound_channel, sound_message
 from conversations.times import parse_time
 from conversations.v1 import channel_pb2, conversation_pb2
 
-__all__ = ["Change", "Facts", "channel_changes", "is_id", "message_changes", "read_facts"]
+__all__ = ["Change", "Facts", "channel_changes", "message_changes", "read_facts"]
 
 Fields = Mapping[bytes, bytes]
 
-_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _TIME = re.compile(rb"-?\d{1,15}")
 _COUNT = re.compile(rb"\d{1,10}")
 _KEYWORD = re.compile(rb"[!-~]+")
 # As in lua/lib/message.lua.
 _LINE = re.compile(rb"(-?\d{1,15}) (\d{10}) ([01]) ([0-9a-f-]{36}) ([!-~]{1,64})\n(.*)", re.DOTALL)
-
-
-def is_id(text: str) -> bool:
-    """Return whether a text is an id as written by the service."""
-    return _ID.fullmatch(text) is not None
 
 
 @dataclass(frozen=True, slots=True)

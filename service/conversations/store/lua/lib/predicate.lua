@@ -1,4 +1,4 @@
--- Evaluates a predicate, a filter for one conversation's hash. See filters/predicates.py for its form.
+-- Evaluates a predicate, a filter for one conversation's hash. See filters/predicate.py for its form.
 local schema = require("schema")
 local checks = require("checks")
 local phrases = require("phrases")

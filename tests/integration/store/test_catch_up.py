@@ -1,4 +1,4 @@
-"""What is known of a search is carried on over changes: every page and total is that of a search made anew."""
+"""What is known of a search is brought up to date: every page and total is that of a search made anew."""
 
 import random
 
@@ -159,7 +159,7 @@ async def test_one_page_serves_smaller_and_larger_ones(store: Store) -> None:
         assert (ids_of(found), found.filtered_total) == (expected[:limit], 150)
 
 
-async def test_what_cannot_be_carried_on_is_counted(store: Store, client: Client) -> None:
+async def test_what_cannot_be_caught_up_is_counted(store: Store, client: Client) -> None:
     await apply(store, message(1, 1), message(2, 2))
     assert (await page(store, "source:facebook")).filtered_total == 2
     await apply(store, *(message(3, 100 + number, number) for number in range(300)), message(4, 4))
@@ -167,6 +167,25 @@ async def test_what_cannot_be_carried_on_is_counted(store: Store, client: Client
     await client.redis.delete("changes:{0}")
     await apply(store, message(5, 5))
     assert (await page(store, "source:facebook")).filtered_total == 5
+
+
+async def test_a_new_word_that_does_not_match_takes_nothing_away(store: Store, client: Client) -> None:
+    await apply(store, message(1, 1), message(2, 2), named(1, "zeta"))
+    assert (await page(store, "display_name:z*")).filtered_total == 1
+    await apply(store, named(2, "other"))
+    before = await searches(client)
+    assert (await page(store, "display_name:z*")).filtered_total == 1
+    assert await searches(client) == before
+
+
+async def test_what_is_known_ends_with_a_word_that_it_stands_on(store: Store, client: Client) -> None:
+    """As when a dictionary is made again, from words in use: without the word, nobody had it before the change."""
+    await apply(store, message(1, 1), named(1, "zeta"))
+    assert (await page(store, "display_name:z*")).filtered_total == 1
+    await apply(store, named(1, "other"))
+    assert await client.redis.zrem("words:{0}:display_name", "zeta") == 1
+    found = await page(store, "display_name:z*")
+    assert (found.filtered_total, ids_of(found)) == (0, [])
 
 
 async def test_a_long_predicate_is_left_out(store: Store) -> None:
