@@ -142,16 +142,16 @@ async def _doctor(settings: Settings, *, repair: bool, verbose: bool) -> None:
     from conversations.store.doctor import Doctor, Findings
 
     doctor = await Doctor.open(settings)
-    mended, left = Findings(), Findings()
+    repaired, left = Findings(), Findings()
     try:
         with _progress(await doctor.key_count(), "examining") as bar:
             if repair:
-                mended, left = await doctor.repair(bar.update)
+                repaired, left = await doctor.repair(bar.update)
             else:
                 left = await doctor.examine(advance=bar.update)
     finally:
         await doctor.close()
-    for sentence in mended.sentences(repaired=True, verbose=verbose):
+    for sentence in repaired.sentences(repaired=True, verbose=verbose):
         click.echo(f"repaired: {sentence}")
     for sentence in left.sentences(verbose=verbose):
         click.echo(sentence)
@@ -159,7 +159,7 @@ async def _doctor(settings: Settings, *, repair: bool, verbose: bool) -> None:
         if not repair:
             click.echo("`conversations doctor --repair` repairs what can be repaired")
         sys.exit(1)
-    click.echo("everything is as it should be now" if mended else "everything is as it should be")
+    click.echo("everything is as it should be now" if repaired else "everything is as it should be")
 
 
 def _progress(length: int, label: str) -> Any:

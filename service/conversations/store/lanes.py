@@ -3,7 +3,7 @@
 Redis is single-threaded anyway, and a pipeline of many calls costs both sides less than as many exchanges. A lane is a
 queue and, normally, one connection with one pipeline at a time. When a reply is overdue, waiting calls use another
 connection. A reply that does not come although Redis answers a probe is lost, and its calls are sent again. That may
-apply a call twice, so every function of the library has to be idempotent.
+apply a call twice, which every function of the library has to tolerate.
 """
 
 import asyncio

@@ -333,7 +333,7 @@ async def test_a_damaged_conversation_is_passed_over_and_named_once(
         pages = [one async for one in walk(store, filters, 3)]
         assert [len(ids_of(one)) for one in pages] == [3, 3, 1]
         assert [id for one in pages for id in ids_of(one)] == [conversation_id(n) for n in range(7, 0, -1)]
-        # It is counted until the doctor has mended or removed it.
+        # It is counted until the doctor has repaired or removed it.
         assert {(one.filtered_total, one.total) for one in pages} == {(8, 8)}
         assert ids_of(await page(store, filters, "3", 3)) == [conversation_id(n) for n in (4, 3, 2)]
     assert count._value.get() > before

@@ -1,4 +1,4 @@
-"""The doctor finds what is wrong and nothing else, and mends it."""
+"""The doctor finds what is wrong and nothing else, and repairs it."""
 
 import asyncio
 import os
@@ -73,7 +73,7 @@ async def test_a_healthy_store(any_store: Store, doctor: Doctor) -> None:
     assert said((await doctor.repair())[0]) == []
 
 
-async def test_whatever_is_damaged_is_mended(
+async def test_whatever_is_damaged_is_repaired(
     opened: OpenStore, redis_url: str, doctor: Doctor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What the doctor does not find changes no answer; after a repair it finds nothing, and others are as they were.
@@ -118,7 +118,7 @@ MISCOUNTED = "1 count of unread conversations is wrong: counts:{0}"
 WRONG_TYPE = "1 key has the wrong type of value"
 STRAY = "1 entry of a set has no record: recent:{0}"
 
-# What is done to the keys of a filled store, and what the doctor says; each is mended without a loss.
+# What is done to the keys of a filled store, and what the doctor says; each is repaired without a loss.
 DERIVED: dict[str, tuple[list[tuple[str | int, ...]], list[str]]] = {
     "answer": ([("HSET", HASH, "tail", "junk")], [f"{SHOWN} (tail)"]),
     "index terms": ([("HSET", HASH, "x", "xn a | b |", "un", "7")], [f"{SHOWN} (un x)"]),
@@ -166,8 +166,8 @@ async def test_what_follows_from_facts_is_made_again(store: Store, client: Clien
     if what == "order":
         found = [sentence for sentence in found if "at a wrong time" not in sentence]
     assert sorted(found) == sorted(sentences)
-    mended, left = await doctor.repair()
-    assert (bool(mended), said(left)) == (True, [])
+    repaired, left = await doctor.repair()
+    assert (bool(repaired), said(left)) == (True, [])
     assert await observed(store, set()) == healthy
     aside = {"type": "damaged:{0}:changes:{0}", "channel": f"damaged:{{0}}:channel:{{0}}:{CHANNEL}:fields"}
     assert await client.redis.keys("damaged:*") == ([aside[what].encode()] if what in aside else [])
@@ -178,8 +178,8 @@ async def test_a_lost_record_is_made_again_from_its_messages(store: Store, clien
     before = await get(store, 1)
     await client.redis.delete(HASH)
     assert said(await doctor.examine()) == [LOST, f"{MISCOUNTED} (5, not 4)"]
-    mended, left = await doctor.repair()
-    assert next(mended.sentences(repaired=True)) == (
+    repaired, left = await doctor.repair()
+    assert next(repaired.sentences(repaired=True)) == (
         "1 conversation has lost its record, but not its messages (rebuilt from the messages; what agents had added "
         f"is gone): {ID}"
     )
@@ -317,7 +317,7 @@ async def test_a_long_conversation_is_looked_at_in_pieces(store: Store, client: 
     assert (await get(store, 1)).metadata.unread_count == 1300
 
 
-async def test_what_is_mended_shows_in_totals_that_were_caught_up(
+async def test_what_is_repaired_shows_in_totals_that_were_caught_up(
     opened: OpenStore, client: Client, doctor: Doctor
 ) -> None:
     store = await opened()
@@ -357,7 +357,7 @@ async def test_what_others_write_at_the_same_time_is_no_finding(any_store: Store
     try:
         for number in range(6):
             assert said(await doctor.examine()) == []
-            # Nor is anything changed by one that mends.
+            # Nor is anything changed by one that repairs.
             if number % 2:
                 assert said((await doctor.repair())[1]) == []
     finally:
