@@ -1,10 +1,11 @@
 """The mirror of a word dictionary: words come piece by piece, every pattern sees all of them."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from conversations.filters.patterns import StartsWith, WordPattern
-from conversations.store.dictionary import Dictionary
+from conversations.store.dictionary import Dictionary, read_word
 
 BLOCK = 4096
 
@@ -81,3 +82,19 @@ async def test_every_word_stands_between_line_feeds(some: list[str]) -> None:
     dictionary.extend(some, b"1")
     assert await dictionary.search(pattern) == some
     assert pattern.blocks == ["\n" + "".join(f"{word}\n" for word in some)]
+
+
+VALUES = ["id", "channel_id", "source", "state", "tag_ids"]
+
+
+@pytest.mark.parametrize("field", VALUES)
+@pytest.mark.parametrize("stored", [b"", b"a b", b"a\n", b"\x7f", b"\x00", "é".encode(), b"\xff"])
+def test_a_value_that_cannot_stand_in_a_query_is_none(field: str, stored: bytes) -> None:
+    assert read_word(field, stored) is None
+    assert read_word(field, b"!a,*~") == "!a,*~"
+
+
+@pytest.mark.parametrize("field", ["display_name", "metadata.state", "metadata.user_data.id"])
+def test_a_word_is_any_text_on_one_line(field: str) -> None:
+    assert [read_word(field, stored) for stored in (b"a b", "é\x00".encode())] == ["a b", "é\x00"]
+    assert [read_word(field, stored) for stored in (b"", b"a\nb", b"\n", b"\xff", b"\xed\xa0\x80")] == [None] * 5
