@@ -59,8 +59,8 @@ def translated_errors() -> Iterator[None]:
 def _cause(error: Exception) -> str | None:
     """Return why Redis does not do what it was asked; None where the question was wrong."""
     text = str(error)
-    # redis-py takes the first word off some.
-    word = {"OutOfMemoryError": "OOM ", "ReadOnlyError": "READONLY "}.get(type(error).__name__, "")
+    # redis-py takes the first word off, and not every text says it again.
+    word = "OOM " if isinstance(error, exceptions.OutOfMemoryError) else ""
     for pattern, cause in _CAUSES:
         if found := re.search(pattern, word + text, re.IGNORECASE):
             detail = found.groupdict().get("detail")
