@@ -59,8 +59,8 @@ def translated_errors() -> Iterator[None]:
 def _cause(error: Exception) -> str | None:
     """Return why Redis fails; None if the command was at fault."""
     text = str(error)
-    # redis-py removes the first word of some errors.
-    word = {"OutOfMemoryError": "OOM ", "ReadOnlyError": "READONLY "}.get(type(error).__name__, "")
+    # redis-py removes the first word of errors, and not every text repeats it.
+    word = "OOM " if isinstance(error, exceptions.OutOfMemoryError) else ""
     for pattern, cause in _CAUSES:
         if found := re.search(pattern, word + text, re.IGNORECASE):
             detail = found.groupdict().get("detail")

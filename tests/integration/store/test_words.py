@@ -19,6 +19,7 @@ from tests.integration.store.events import (
 )
 
 from conversations.errors import FilterTooBroadError, OutOfTimeError
+from conversations.filters import compile_filter
 from conversations.store import Store
 from conversations.store.client import Client
 
@@ -211,3 +212,24 @@ async def test_a_search_out_of_time_is_an_error_and_never_a_part(opened: OpenSto
     # The next one is answered again.
     reader.search._settings = settings
     assert (await page(reader, everything)).filtered_total == 125
+
+
+async def test_a_field_is_known_once_a_conversation_has_a_word_in_it(any_store: Store) -> None:
+    names = ["metadata.user_data.k", "metadata.user_data.none", "display_name"]
+    assert await any_store.search.known_fields([]) == await any_store.search.known_fields(names) == set()
+    await apply(any_store, *(message(number, number) for number in (1, 2, 3)), metadata(2, user_data={"k": "v"}))
+    assert await any_store.search.known_fields(names[:2]) == {"metadata.user_data.k"}
+    await apply(any_store, metadata(2, user_data=None))
+    assert await any_store.search.known_fields(names[:2]) == {"metadata.user_data.k"}
+
+
+async def test_queries_are_those_of_the_words_of_each_partition(opened: OpenStore) -> None:
+    store = await opened(partitions=4, max_filter_words=2)
+    await apply(store, message(1, 1), named(1, "ada1"), message(2, 2), named(2, "ada2"))
+    texts = [query.text for query in await store.search.queries(compile_filter("display_name:ad*1"))]
+    assert len(texts) == 4
+    assert sum("ada1" in text for text in texts) == 1
+    assert not any("ada2" in text for text in texts)
+    await apply(store, named(1, "ada3 ada4 ada5"))
+    with pytest.raises(FilterTooBroadError):
+        await store.search.queries(compile_filter("display_name:ad*"))

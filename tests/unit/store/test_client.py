@@ -261,3 +261,14 @@ async def test_nobody_waits_for_ever_when_the_client_closes(client: Client, wire
     await client.close()
     found = await asyncio.gather(*tasks, return_exceptions=True)
     assert all(isinstance(error, asyncio.CancelledError) for error in found)
+
+
+async def test_calls_that_never_leave_fail_in_time_too(client: Client, wire: Wire) -> None:
+    """More than fit into all pipelines on their way: the others wait for one, and then for an answer, at most."""
+    wire.dead = True
+    wire.answers.set()
+    tasks = [await ask(client, *[f"w{number}"] * 64) for number in range(12)]
+    async with asyncio.timeout(2.5):
+        failures = await asyncio.gather(*tasks, return_exceptions=True)
+    assert all(isinstance(failure, StoreUnavailableError) for failure in failures)
+    assert len({name for pipeline in wire.pipelines for name in pipeline}) < len(tasks)

@@ -1,6 +1,7 @@
 """The two shapes of what is stored: protobuf on the outside, parts of hashes on the inside."""
 
 import json
+from bisect import bisect_right
 from typing import Any
 
 import pytest
@@ -10,11 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conversations import terms
+from conversations.errors import InvalidFieldError
 from conversations.store.documents import (
+    MAX_DOCUMENT_BYTES,
     channel_head,
     channel_metadata,
     document_parts,
+    dump_document,
     dump_json,
+    is_document,
     load_json,
     message_bytes,
     to_json,
@@ -234,3 +239,70 @@ def test_message_bytes_replace_the_metadata_alone() -> None:
     stored = message_pb2.Message.FromString(message_bytes(message, struct({"new": 2})))
     assert stored == message_pb2.Message(id="x", content=content, metadata=struct({"new": 2}))
     assert to_json(message.metadata) == {"old": 1}
+
+
+def size(document: JsonObject) -> int:
+    return to_struct(document).ByteSize()
+
+
+LARGEST = "x" * (MAX_DOCUMENT_BYTES - size({"k": "x" * 60_000}) + 60_000)
+"""With the key `k`, as large as a document may be."""
+
+
+def test_a_document_grows_to_its_bound_and_no_further() -> None:
+    largest = {"k": LARGEST}
+    assert size(largest) == MAX_DOCUMENT_BYTES
+    assert json.loads(dump_document(largest)) == largest
+    assert message_bytes(message_pb2.Message(), to_struct(largest))
+    larger = {"k": LARGEST + "x"}
+    for grow in (lambda: dump_document(larger), lambda: message_bytes(message_pb2.Message(), to_struct(larger))):
+        with pytest.raises(InvalidFieldError) as caught:
+            grow()
+        assert caught.value.message == "metadata: would grow beyond 65536 bytes"
+
+
+@pytest.mark.parametrize("item", [0, None, True, {}, [], "", {"": 0}])
+def test_what_is_short_as_json_is_measured_as_protobuf(item: Any) -> None:
+    most = bisect_right(range(40_000), MAX_DOCUMENT_BYTES, key=lambda number: size({"k": [item] * number})) - 1
+    dump_document({"k": [item] * most})
+    with pytest.raises(InvalidFieldError):
+        dump_document({"k": [item] * (most + 1)})
+
+
+def nested(levels: int, inner: str) -> bytes:
+    return ('{"k":' * levels + inner + "}" * levels).encode()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(b"5", b"[]", b"null", b'"k"', b"{", b"\xff", b'{"k":NaN}', b'{"k":-Infinity}', b'{"k":"\\ud800"}', b" "),
+        *(nested(65, "0"), nested(64, "[]"), nested(64, "{}"), nested(100_000, "0")),
+    ],
+)
+def test_what_the_service_does_not_store_is_refused(text: bytes) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - some are of other libraries
+        load_json(text)
+
+
+@pytest.mark.parametrize("text", [b"{}", nested(64, "0"), nested(63, "[]"), b'{"k":[[1],[2],[{}]]}', b'{"":null}'])
+def test_what_the_service_stores_is_read(text: bytes) -> None:
+    assert load_json(text) == json.loads(text)
+
+
+NO_OBJECTS: list[Any] = [None, 5, "x", []]
+NO_TEXTS: list[Any] = [None, 5, {}]
+
+
+@pytest.mark.parametrize(
+    ("document", "can_be"),
+    [
+        ({}, True),
+        ({"contact": {}, "user_data": {}, "other": 5}, True),
+        ({"contact": {"display_name": "", "avatar_url": "", "other": 5}, "user_data": {"k": 5}}, True),
+        *(({name: value}, False) for name in ("contact", "user_data") for value in NO_OBJECTS),
+        *(({"contact": {name: value}}, False) for name in ("display_name", "avatar_url") for value in NO_TEXTS),
+    ],
+)
+def test_what_a_conversations_metadata_can_be(document: JsonObject, can_be: bool) -> None:
+    assert is_document(document) == can_be

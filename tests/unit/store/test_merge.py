@@ -2,6 +2,7 @@
 
 import copy
 from functools import reduce
+from itertools import product
 from typing import Any
 
 import pytest
@@ -60,6 +61,16 @@ def test_merge_patch(document: JsonObject, patch: JsonObject, merged: JsonObject
 def test_collected_changes_do_what_the_patches_do_in_turn(document: JsonObject, patches: list[JsonObject]) -> None:
     changes = collected(patches)
     assert apply_changes(document, changes) == reduce(merge_patch, patches, document)
+
+
+VALUES: list[Any] = [None, 1, {}, {"b": 1}, {"b": None}, {"c": {"d": 2}}]
+
+
+@pytest.mark.parametrize("document", [{}, {"a": 0}, {"a": {"b": 0, "c": {"e": 0}}}], ids=str)
+def test_every_way_of_changing_a_key_four_times(document: JsonObject) -> None:
+    for values in product(VALUES, repeat=4):
+        patches: list[JsonObject] = [{"a": value} for value in values]
+        assert apply_changes(document, collected(patches)) == reduce(merge_patch, patches, document), values
 
 
 @given(DOCUMENTS, st.lists(PATCHES, max_size=5))

@@ -55,6 +55,12 @@ async def test_the_scheme_says_how_the_connection_is_made() -> None:
             "my main",
             {"db": 0, "username": "user", "password": "p@ss"},
         ),
+        (
+            "redis+sentinel://user:p:a@s@a/main",
+            [("a", 26379)],
+            "main",
+            {"db": 0, "username": "user", "password": "p:a@s"},
+        ),
         ("redis+sentinel://:pass@a/main", [("a", 26379)], "main", {"db": 0, "password": "pass"}),
         ("redis+sentinel://[::1]:7000,[fe80::1]:7001/main", [("::1", 7000), ("fe80::1", 7001)], "main", {"db": 0}),
         ("redis+sentinel://[::1],b/main", [("::1", 26379), ("b", 26379)], "main", {"db": 0}),
