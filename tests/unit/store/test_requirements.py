@@ -86,7 +86,7 @@ async def test_options_are_read_of_the_server_or_of_the_module() -> None:
 
 
 async def test_an_option_that_cannot_be_read_is_said() -> None:
-    said = "The setting search-on-timeout (ON_TIMEOUT of the search module) cannot be read."
+    said = "The setting search-on-timeout (ON_TIMEOUT in the search module) cannot be read."
     rest = {name: value for name, value in RIGHT.items() if name != "search-on-timeout"}
     assert await complaint(options=rest) == said
     assert await complaint(options=rest, of_module={"MINPREFIX": "1"}) == said
