@@ -364,7 +364,10 @@ class TestImportEvents:
 
     @pytest.mark.parametrize("answer", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"-ERR unknown command\r\n"])
     async def test_a_target_that_is_no_grpc_server_is_said_at_once(self, answer: bytes) -> None:
+        tasks: list[asyncio.Task[Any] | None] = []
+
         async def respond(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            tasks.append(asyncio.current_task())
             await reader.read(1)
             writer.write(answer)
             await writer.drain()
@@ -376,6 +379,8 @@ class TestImportEvents:
             recorder = Recorder()
             with pytest.raises(ImportStoppedError, match=f"^what answers at {target} is not a gRPC server$"):
                 await import_events(read_batches(as_file(tag_line("a"))), target, recorder)
+            async with asyncio.timeout(10):
+                await asyncio.gather(*filter(None, tasks))
         assert recorder.waits == []
 
     async def test_a_name_that_there_is_not_is_said_at_once(self) -> None:
