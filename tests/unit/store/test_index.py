@@ -64,3 +64,8 @@ async def test_partitions_are_told_by_the_names_of_their_indexes() -> None:
     ]
     assert await index.partitions(Redis(names=[*others, *own])) == [0, 9, 63]
     assert await index.partitions(Redis()) == []
+
+
+def test_the_version_changes_with_the_schema_alone() -> None:
+    """A new one means that every Redis has to be indexed anew; a newer redis-py or a new spelling of code does not."""
+    assert index.SCHEMA_VERSION == "034f5264db4e"
