@@ -15,7 +15,9 @@ RIGHT_OF_MODULE = dict(zip(("ON_TIMEOUT", "MINPREFIX", "MAXPREFIXEXPANSIONS"), R
 class Redis:
     """Says what it was told to say."""
 
-    def __init__(self, version: str, modules: list[Any], options: dict[str, Any], of_module: dict[str, Any]) -> None:
+    def __init__(
+        self, version: str, modules: list[Any], options: dict[str, Any] | None, of_module: dict[str, Any]
+    ) -> None:
         self._version, self._modules, self._options, self._of_module = version, modules, options, of_module
 
     async def info(self, section: str) -> dict[str, Any]:
@@ -26,6 +28,8 @@ class Redis:
             case ("MODULE", "LIST"):
                 return self._modules
             case ("CONFIG", "GET", name):
+                if self._options is None:
+                    raise exceptions.ResponseError("unknown command")
                 return {name.encode(): self._options[name].encode()} if name in self._options else {}
             case ("FT.CONFIG", "GET", name):
                 if not self._of_module:
@@ -41,7 +45,7 @@ def search(version: int, name: bytes = b"search") -> list[Any]:
 async def complaint(
     version: str = "7.2.0",
     modules: list[Any] | None = None,
-    options: dict[str, Any] = RIGHT,
+    options: dict[str, Any] | None = RIGHT,
     of_module: dict[str, Any] | None = None,
 ) -> str:
     """Return what is wrong; empty where nothing is."""
@@ -75,6 +79,8 @@ async def test_the_oldest_search_module(name: bytes, version: int, will_do: bool
 async def test_options_are_read_of_the_server_or_of_the_module() -> None:
     wrong = RIGHT | {"search-min-prefix": "2"}
     assert await complaint(options={}, of_module=RIGHT_OF_MODULE) == ""
+    # Where the server's own may not be asked for.
+    assert await complaint(options=None, of_module=RIGHT_OF_MODULE) == ""
     # Redis 8 may have both: its own counts.
     assert await complaint(options=RIGHT, of_module=RIGHT_OF_MODULE | {"MINPREFIX": "2"}) == ""
     assert "MINPREFIX is 2, not 1" in await complaint(options=wrong, of_module=RIGHT_OF_MODULE)

@@ -1,5 +1,7 @@
 """Bytes that are not as the service writes them are told from those that are."""
 
+import struct
+
 import pytest
 from google.protobuf.struct_pb2 import Value
 
@@ -46,7 +48,26 @@ def page(*conversations: conversation_pb2.Conversation) -> bytes:
 
 def around(field: int, data: bytes) -> bytes:
     """A short length-delimited field."""
+    assert len(data) < 128
     return bytes([8 * field + 2, len(data)]) + data
+
+
+def with_content(content: bytes) -> bytes:
+    """A message whose content is an object of these bytes."""
+    found = message()
+    found.ClearField("content")
+    return found.SerializeToString() + around(2, around(5, content))
+
+
+def with_last_message(data: bytes) -> bytes:
+    found = conversation()
+    found.ClearField("last_message")
+    return found.SerializeToString() + around(5, data)
+
+
+def number(value: bytes) -> bytes:
+    """An entry whose value is a number of these 8 bytes."""
+    return around(1, around(1, b"k") + around(2, b"\x11" + value))
 
 
 ENTRY_WITHOUT_VALUE = around(1, around(1, b"k"))
@@ -60,20 +81,30 @@ ENTRY_WITHOUT_KEY = around(1, around(2, Value(bool_value=True).SerializeToString
         pytest.param(ENTRY_WITHOUT_KEY, id="an entry without a key"),
         pytest.param(around(1, around(1, b"k") + around(2, b"\x20\x01\x20\x01")), id="a value twice"),
         pytest.param(around(1, around(1, b"\xff") + around(2, b"\x20\x01")), id="not UTF-8"),
-        pytest.param(around(1, around(1, b"k") + around(2, b"\x11" + 6 * b"\0" + b"\xf8\x7f")), id="not a number"),
-        pytest.param(around(1, around(1, b"k") + around(2, b"\x11" + 6 * b"\0" + b"\xf0\xff")), id="infinite"),
+        pytest.param(number(6 * b"\0" + b"\xf8\x7f"), id="not a number"),
+        pytest.param(number(6 * b"\xff" + b"\xff\xff"), id="not a number, all bits"),
+        pytest.param(number(b"\n" + 5 * b"\0" + b"\xf0\x7f"), id="not a number, the least"),
+        pytest.param(number(6 * b"\0" + b"\xf0\x7f"), id="infinite"),
+        pytest.param(number(6 * b"\0" + b"\xf0\xff"), id="infinite below"),
         pytest.param(around(7, b""), id="an unknown field"),
     ],
 )
 def test_free_data_that_a_strict_reader_does_not_take(content: bytes) -> None:
-    found = message()
-    found.ClearField("content")
-    data = found.SerializeToString() + around(2, content)
+    data = with_content(content)
     assert sound_message(data, ID) is None
     assert sound_messages(around(1, data)) is None
-    whole = conversation()
-    whole.ClearField("last_message")
-    assert sound_conversation(whole.SerializeToString() + around(5, data)) is None
+    assert sound_conversation(with_last_message(data)) is None
+
+
+@pytest.mark.parametrize("value", [0.0, -0.0, 1.5, 1.7976931348623157e308, -1.7976931348623157e308, 5e-324])
+def test_free_data_of_this_shape_are_taken(value: float) -> None:
+    content = number(struct.pack("<d", value))
+    data = with_content(content)
+    read = sound_message(data, ID)
+    assert read is not None
+    assert read.content.struct_value["k"] == value
+    assert sound_messages(around(1, data)) is not None
+    assert sound_conversation(with_last_message(data)) is not None
 
 
 @pytest.mark.parametrize(
