@@ -65,7 +65,7 @@ class _Folder(click.Path):
 
 
 class _Port(click.types.IntParamType):
-    """A number from 0 to 65535."""
+    """A number from 0 to 65535. Not IntRange, which calls text `not a valid integer range`."""
 
     def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> Any:
         port = super().convert(value, parameter, context)
