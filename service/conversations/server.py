@@ -14,6 +14,7 @@ from conversations.logs import OncePerInterval
 from conversations.metrics import serve_metrics
 from conversations.rpc import (
     MAX_HEADER_BYTES,
+    MAX_REQUEST_BYTES,
     Admission,
     Handlers,
     Health,
@@ -53,8 +54,6 @@ _SERVICES = (
     (ingest_service_pb2, "IngestService", servicers.IngestServicer),
 )
 
-# Only events are large: free-form data has at most 64 KiB.
-_MAX_REQUEST_BYTES = 256 * 1024
 _MAX_PENDING_CALLS = 20_000
 _IDLE_CONNECTION_MS = 300_000
 _HANDSHAKE_MS = 10_000
@@ -88,7 +87,7 @@ class Server:
             for method in service.methods:
                 most = settings.max_request_bytes
                 if method.name not in ("IngestEvents", "IngestJson"):
-                    most = min(most, _MAX_REQUEST_BYTES)
+                    most = min(most, MAX_REQUEST_BYTES)
                 parse = getattr(servicer, f"parse_{method.name}", None)
                 methods.append(Method(method, getattr(servicer, method.name), parse, most))
         methods += reflection_methods([*names, methods[0].descriptor.containing_service.full_name])

@@ -1,7 +1,7 @@
 """What all calls share: context, admission, deadlines, errors, health, reflection."""
 
 from conversations.rpc.admission import Admission, Limits
-from conversations.rpc.calls import Answer, Call, Context, Interceptor, Method
+from conversations.rpc.calls import MAX_REQUEST_BYTES, Answer, Call, Context, Interceptor, Method
 from conversations.rpc.handlers import MAX_HEADER_BYTES, Handlers
 from conversations.rpc.health import Health
 from conversations.rpc.interceptors import INTERCEPTORS
@@ -14,6 +14,7 @@ __all__ = [
     "DOMAIN",
     "INTERCEPTORS",
     "MAX_HEADER_BYTES",
+    "MAX_REQUEST_BYTES",
     "Admission",
     "Answer",
     "Call",

@@ -9,7 +9,10 @@ from google.protobuf.message import Message
 
 from conversations.callers import Caller
 
-__all__ = ["Answer", "Call", "Context", "Interceptor", "Method"]
+__all__ = ["MAX_REQUEST_BYTES", "Answer", "Call", "Context", "Interceptor", "Method"]
+
+MAX_REQUEST_BYTES = 256 * 1024
+"""Maximum size of a request whose method says nothing else. Only events are larger: free-form data has 64 KiB."""
 
 _REQUEST_ID = "x-request-id"
 
@@ -57,7 +60,7 @@ class Method:
     comes as a list if there is one response, otherwise as an iterator. A response is a message, or a serialised one."""
     parse: Callable[[bytes], Any] | None = None
     """Parses a request from its bytes; None for the message that the descriptor names."""
-    max_request_bytes: int = 256 * 1024
+    max_request_bytes: int = MAX_REQUEST_BYTES
     """Maximum size of all that has to arrive before the call begins."""
     takes_turns: bool = True
     """False for health checks, which are answered however many calls are waiting."""
