@@ -4,7 +4,6 @@ from conversations.filters.compiler import CompiledFilter, Query, compile_filter
 from conversations.filters.explain import Explanation, explain, explain_text, render
 from conversations.filters.language import MAX_CLAUSES, MAX_FILTER_BYTES
 from conversations.filters.patterns import WordPattern
-from conversations.filters.query import PhraseCheck
 from conversations.filters.warnings import metadata_fields
 
 __all__ = [
@@ -12,7 +11,6 @@ __all__ = [
     "MAX_FILTER_BYTES",
     "CompiledFilter",
     "Explanation",
-    "PhraseCheck",
     "Query",
     "WordPattern",
     "compile_filter",

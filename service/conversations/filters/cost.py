@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from conversations.filters.expressions import Exists, IdPrefix
-from conversations.filters.plan import AnyOf, Group, Leaf, Negation, Phrase, Plan
+from conversations.filters.plan import AnyOf, Group, Leaf, Matching, Negation, Phrase, Plan, is_native
 from conversations.filters.simplify import Numbers
 from conversations.schema import FIELDS, ID, Field, FieldKind
 
@@ -55,6 +55,8 @@ def cost_of(plan: Plan) -> float:
             return _RARE_WORD
         case AnyOf(field, values):
             return _any_word(field, len(values))
+        case Matching():
+            return 0.0
 
 
 def _costs(parts: Iterable[Leaf | Negation | Group]) -> Iterator[float]:
@@ -78,7 +80,7 @@ def _phrase(phrase: Phrase) -> float:
     distinct = len(set(phrase.terms))
     cost = min(_PHRASE_WORD * distinct, _MOST_FOR_WORDS[phrase.field.kind])
     cost += _PHRASE_WORD * (len(phrase.terms) - distinct)
-    if not phrase.is_native:
+    if not is_native(phrase.terms, phrase.slop):
         return cost + _PHRASE_CHECK
     # Two words in either order are two phrases.
     return 2 * cost if phrase.slop > 1 else cost

@@ -14,7 +14,22 @@ from conversations.filters.simplify import Atom, Junction, Node, Numbers, join
 from conversations.schema import Field
 from conversations.terms import index_term
 
-__all__ = ["AnyOf", "Group", "Leaf", "Negation", "Phrase", "Plan", "make_plan"]
+__all__ = [
+    "AnyOf",
+    "Group",
+    "Leaf",
+    "Matching",
+    "Negation",
+    "Phrase",
+    "Plan",
+    "Words",
+    "candidates",
+    "is_native",
+    "make_plan",
+]
+
+Words = Mapping[WordPattern, Sequence[str]]
+"""The words that patterns match; those that are not in it are asked as patterns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +42,14 @@ class AnyOf:
 
 
 @dataclass(frozen=True, slots=True)
+class Matching:
+    """Documents that have a word that a pattern matches, whichever words there are. The engine cannot be asked that."""
+
+    field: Field
+    pattern: WordPattern
+
+
+@dataclass(frozen=True, slots=True)
 class Phrase:
     """Documents that have a phrase."""
 
@@ -35,17 +58,17 @@ class Phrase:
     """Index terms in the order of the phrase: two or more."""
     slop: int
 
-    @property
-    def is_native(self) -> bool:
-        """Whether the engine can express it."""
-        if len(self.terms) == 2:
-            return True
-        if self.slop == 0:
-            return all(term != following for term, following in pairwise(self.terms))
-        return self.slop == 1 and len(set(self.terms)) == len(self.terms)
+
+Leaf = AnyOf | Matching | Phrase | IdPrefix | Exists | Numbers
 
 
-Leaf = AnyOf | Phrase | IdPrefix | Exists | Numbers
+def is_native(words: Sequence[str], slop: int) -> bool:
+    """Return whether the engine can say a phrase exactly."""
+    if len(words) == 2:
+        return True
+    if slop == 0:
+        return all(word != following for word, following in pairwise(words))
+    return slop == 1 and len(set(words)) == len(words)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,32 +92,34 @@ Plan = bool | Leaf | Negation | Group
 """True matches everything, False nothing."""
 
 
-def make_plan(node: Node, words: Mapping[WordPattern, Sequence[str]]) -> Plan:
-    """Return the plan of an expression.
+def candidates(node: Node, words: Words) -> tuple[Node, bool]:
+    """Return what the engine can be asked for: all that a node matches, or more; and whether it is just that.
 
     Args:
-        node: The simplified expression.
-        words: The words that each of its patterns matches.
+        node: What a filter asks.
+        words: The words of those patterns that are looked for by them.
     """
-    node = _without_empty(node, words)
-    # The query may become part of an intersection.
+    match node:
+        case Atom(Pattern(field, pattern), negated) if pattern not in words:
+            return (True if negated or field.exists is None else Atom(Exists(field, pattern.position), False)), False
+        case Atom(Pattern(pattern=pattern), negated) if not words[pattern]:
+            return negated, True
+        case Atom(WordPhrase(_, phrase, slop), negated) if not is_native(phrase, slop):
+            return (True if negated else node), False
+        case Junction(is_intersection, parts):
+            found = [candidates(part, words) for part in parts]
+            return join([part for part, _ in found], is_intersection), all(is_exact for _, is_exact in found)
+        case _:
+            return node, True
+
+
+def make_plan(node: Node, words: Words) -> Plan:
+    """Return the plan of an expression."""
+    # Whoever runs the query may put it into an intersection.
     return node if isinstance(node, bool) else _plan(node, words, in_intersection=True)
 
 
-def _without_empty(node: Node, words: Mapping[WordPattern, Sequence[str]]) -> Node:
-    """Return a node without the patterns that match no words."""
-    match node:
-        case Atom(Pattern(pattern=pattern), negated) if not words[pattern]:
-            return negated
-        case Junction(is_intersection, parts):
-            return join([_without_empty(part, words) for part in parts], is_intersection)
-        case _:
-            return node
-
-
-def _plan(
-    node: Atom | Junction, words: Mapping[WordPattern, Sequence[str]], *, in_intersection: bool
-) -> Leaf | Negation | Group:
+def _plan(node: Atom | Junction, words: Words, *, in_intersection: bool) -> Leaf | Negation | Group:
     parts = node.parts if isinstance(node, Junction) else (node,)
     both = node.is_intersection if isinstance(node, Junction) else in_intersection
     planned: list[Leaf | Negation | Group] = [
@@ -109,7 +134,7 @@ def _plan(
     return planned[0] if len(planned) == 1 else Group(both, tuple(planned))
 
 
-def _leaves(atoms: Iterable[Atom], words: Mapping[WordPattern, Sequence[str]], *, is_intersection: bool) -> list[Leaf]:
+def _leaves(atoms: Iterable[Atom], words: Words, *, is_intersection: bool) -> list[Leaf]:
     """Return the leaves of an intersection or a union; a union has one for all words of a field."""
     leaves: list[Leaf] = []
     united: dict[Field, dict[str, None]] = {}
@@ -121,11 +146,13 @@ def _leaves(atoms: Iterable[Atom], words: Mapping[WordPattern, Sequence[str]], *
     return leaves + [AnyOf(field, tuple(values)) for field, values in united.items()]
 
 
-def _planned(atoms: Iterable[Atom], words: Mapping[WordPattern, Sequence[str]]) -> Iterator[Leaf]:
+def _planned(atoms: Iterable[Atom], words: Words) -> Iterator[Leaf]:
     for atom in atoms:
         match atom.leaf:
             case Term(field, word):
                 yield AnyOf(field, (_value(field, word),))
+            case Pattern(field, pattern) if pattern not in words:
+                yield Matching(field, pattern)
             case Pattern(field, pattern):
                 yield AnyOf(field, tuple(_value(field, word) for word in words[pattern]))
             case WordPhrase(field, phrase, slop):

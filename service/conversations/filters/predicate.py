@@ -8,6 +8,10 @@ A predicate is JSON, arrays whose first value is the kind:
     ["phrase", slop, term...]           the text has the terms as a phrase, as in query.PhraseCheck
     ["numbers", field, low, high...]    the number lies in any of the ranges, ends included
     ["start", text]                     the id begins with the text
+    ["matches", prefix, pattern]        the text has an index term behind a prefix whose word matches the pattern
+    ["value_matches", field, pattern]   a value of the field does, in lower case
+
+Patterns have the form that lua/lib/patterns.lua reads.
 
 `is_match` in lua/lib/predicate.lua evaluates it.
 """
@@ -16,23 +20,18 @@ import json
 from typing import Any
 
 from conversations.filters.expressions import Exists, IdPrefix
-from conversations.filters.plan import AnyOf, Group, Negation, Phrase, Plan
+from conversations.filters.plan import AnyOf, Group, Matching, Negation, Phrase, Plan
 from conversations.filters.simplify import Numbers
 
 __all__ = ["predicate_of"]
-
-_MAX_CHARACTERS = 16384
-"""Room for as many words as a filter has clauses. Parsing a longer one takes Redis longer than many a search that it
-saves."""
 
 _OPEN = 1e300
 """Infinity, which JSON does not have."""
 
 
 def predicate_of(plan: Plan) -> str:
-    """Return the predicate of a plan; empty if it would be too long."""
-    text = json.dumps(_predicate(plan), separators=(",", ":"))
-    return text if len(text) <= _MAX_CHARACTERS else ""
+    """Return the predicate of a plan."""
+    return json.dumps(_predicate(plan), separators=(",", ":"))
 
 
 def _predicate(plan: Plan) -> list[Any]:
@@ -51,5 +50,9 @@ def _predicate(plan: Plan) -> list[Any]:
             return ["start", text]
         case Exists(field):
             return ["words", field.exists]
+        case Matching(field, pattern) if field.is_tag:
+            return ["value_matches", field.key, pattern.spec()]
+        case Matching(field, pattern):
+            return ["matches", field.prefix, pattern.spec()]
         case AnyOf(field, values):
             return ["values", field.key, *values] if field.is_tag else ["words", *values]

@@ -21,42 +21,25 @@ from dataclasses import dataclass
 from math import inf
 
 from conversations.filters.expressions import Exists, IdPrefix
-from conversations.filters.plan import AnyOf, Group, Leaf, Negation, Phrase, Plan
+from conversations.filters.plan import AnyOf, Group, Leaf, Matching, Negation, Phrase, Plan, is_native
 from conversations.filters.simplify import Numbers
 from conversations.filters.spans import Span
 from conversations.schema import ID, TERMS_KEY
 
-__all__ = ["PhraseCheck", "write_query"]
-
-
-@dataclass(frozen=True, slots=True)
-class PhraseCheck:
-    """A phrase that the engine cannot express: the function that runs the query finds the documents that have it.
-
-    A document has it if its text holds the terms at different positions p0, p1, ... for which the largest p_i - i
-    minus the smallest is at most `slop`.
-    """
-
-    candidates: str
-    """Query for a superset of the documents that have it."""
-    terms: tuple[str, ...]
-    """Index terms in the order of the phrase, repeated where a word is."""
-    slop: int
+__all__ = ["write_query"]
 
 
 _NOTHING = f"(@{ID.key}:{{none}})"
 
 
-def write_query(plan: Plan) -> tuple[str, tuple[PhraseCheck, ...]]:
-    """Return a plan as text, and the phrase checks that `<<0>>`, `<<1>>` ... in it stand for.
+def write_query(plan: Plan) -> str:
+    """Return a plan without `Matching` as text, with the candidates of a phrase that the engine cannot say.
 
-    The text is `*` for every document; otherwise it is in parentheses, so that it can be part of a larger query.
+    `*` for every document; otherwise in parentheses and fit to be a part of a larger query.
     """
     if isinstance(plan, bool):
-        return "*" if plan else _NOTHING, ()
-    writer = _Writer()
-    text = writer.write(plan).text
-    return text, tuple(writer.checks)
+        return "*" if plan else _NOTHING
+    return _write(plan).text
 
 
 _LEAF_HEIGHT = 4
@@ -74,62 +57,59 @@ class _Part:
     """Whether it contains a negation."""
 
 
-class _Writer:
-    """Writes one query and gathers its phrase checks."""
+def _write(plan: Leaf | Negation | Group) -> _Part:
+    match plan:
+        case Group(is_intersection, parts):
+            written = [_write(part) for part in parts] if is_intersection else _union(parts)
+            return _group(written, is_intersection=is_intersection)
+        case Negation(part, is_doubled):
+            inner = _write(part)
+            negation = f"(-{inner.text})"
+            return _Part(f"({negation}|{negation})" if is_doubled else negation, inner.height, True)
+        case Numbers(key, spans):
+            return _group([_range(key, span) for span in spans], is_intersection=False)
+        case Phrase():
+            return _leaf(_phrase(plan))
+        case AnyOf() | Exists() | IdPrefix():
+            return _any_word(*_values(plan))
+        case Matching():
+            raise AssertionError("the engine cannot be asked for a pattern")
 
-    def __init__(self) -> None:
-        self.checks: dict[PhraseCheck, int] = {}
 
-    def write(self, plan: Leaf | Negation | Group) -> _Part:
-        match plan:
-            case Group(is_intersection, parts):
-                written = [self.write(part) for part in parts] if is_intersection else self._union(parts)
-                return _group(written, is_intersection=is_intersection)
-            case Negation(part, is_doubled):
-                inner = self.write(part)
-                negation = f"(-{inner.text})"
-                return _Part(f"({negation}|{negation})" if is_doubled else negation, inner.height, True)
-            case Numbers(key, spans):
-                return _group([_range(key, span) for span in spans], is_intersection=False)
-            case Phrase():
-                return _leaf(self._phrase(plan))
+def _union(parts: Iterable[Leaf | Negation | Group]) -> list[_Part]:
+    """Return the parts of a union: all words of one kind are one, each span of numbers is another."""
+    written: list[_Part] = []
+    negations: list[_Part] = []
+    words: dict[str, dict[str, None]] = {}
+    for part in parts:
+        match part:
+            case Negation():
+                negations.append(_write(part))
             case AnyOf() | Exists() | IdPrefix():
-                return _any_word(*_values(plan))
+                key, values = _values(part)
+                words.setdefault(key, {}).update(dict.fromkeys(values))
+            case Numbers(key, spans):
+                written += [_range(key, span) for span in spans]
+            case _:
+                written.append(_write(part))
+    return written + [_any_word(key, values) for key, values in words.items()] + negations
 
-    def _union(self, parts: Iterable[Leaf | Negation | Group]) -> list[_Part]:
-        """Return the parts of a union: all words of one field are one part, each span of numbers is another."""
-        written: list[_Part] = []
-        negations: list[_Part] = []
-        words: dict[str, dict[str, None]] = {}
-        for part in parts:
-            match part:
-                case Negation():
-                    negations.append(self.write(part))
-                case AnyOf() | Exists() | IdPrefix():
-                    key, values = _values(part)
-                    words.setdefault(key, {}).update(dict.fromkeys(values))
-                case Numbers(key, spans):
-                    written += [_range(key, span) for span in spans]
-                case _:
-                    written.append(self.write(part))
-        return written + [_any_word(key, values) for key, values in words.items()] + negations
 
-    def _phrase(self, phrase: Phrase) -> str:
-        """Return a phrase as an exact query, or else the placeholder of a phrase check."""
-        words = phrase.terms
-        slop = min(phrase.slop, _MAX_SLOP)
-        if not phrase.is_native:
-            check = PhraseCheck(_candidates(words, slop), words, slop)
-            return f"<<{self.checks.setdefault(check, len(self.checks))}>>"
-        if len(words) == 2 and words[0] == words[1]:
-            return f"@x:({words[0]} {words[1]})=>{{$slop:{slop}}}"
-        if slop == 0:
-            return f'@x:("{" ".join(words)}")'
-        if slop == 1:
-            return f"@x:({' '.join(words)})=>{{$slop:1;$inorder:true}}"
-        first, second = words
-        ordered = f"@x:({first} {second})=>{{$slop:{slop};$inorder:true}}"
-        return f"({ordered})|(@x:({second} {first})=>{{$slop:{slop - 2};$inorder:true}})"
+def _phrase(phrase: Phrase) -> str:
+    """Return a phrase as the engine says it exactly, or else what may have it."""
+    words = phrase.terms
+    slop = min(phrase.slop, _MAX_SLOP)
+    if not is_native(words, slop):
+        return _candidates(words, slop)
+    if len(words) == 2 and words[0] == words[1]:
+        return f"@x:({words[0]} {words[1]})=>{{$slop:{slop}}}"
+    if slop == 0:
+        return f'@x:("{" ".join(words)}")'
+    if slop == 1:
+        return f"@x:({' '.join(words)})=>{{$slop:1;$inorder:true}}"
+    first, second = words
+    ordered = f"@x:({first} {second})=>{{$slop:{slop};$inorder:true}}"
+    return f"({ordered})|(@x:({second} {first})=>{{$slop:{slop - 2};$inorder:true}})"
 
 
 _MAX_SLOP = 2**30

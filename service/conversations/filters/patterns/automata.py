@@ -264,6 +264,8 @@ _REMEMBERED = 0x800
 class _State(dict[str, "_State"]):
     """The state after each character; made on first use."""
 
+    __hash__ = object.__hash__  # type: ignore[assignment]
+
     __slots__ = ("accepting", "automaton", "followers", "node")
 
     def __init__(self, automaton: "Automaton", node: Node) -> None:
@@ -331,6 +333,29 @@ class Automaton:
             if state.accepting and word:
                 found.append(word)
         return found
+
+    def table(self, most_states: int) -> "tuple[list[bool], list[int], list[list[int]]] | None":
+        """Return the whole automaton; None where it has more states than so many.
+
+        Returns:
+            Whether each state accepts, the first of them being the start; the first code point of each class; and for
+            each state the number of the next one for each class, -1 where no word is accepted from there.
+        """
+        numbers = {self._start: 0}
+        states = [self._start]
+        following: list[list[int]] = []
+        for state in states:
+            row = []
+            for index in range(len(self._first_points)):
+                after = self.follow(state, index)
+                if after is not self._dead and after not in numbers:
+                    numbers[after] = len(states)
+                    states.append(after)
+                row.append(-1 if after is self._dead else numbers[after])
+            following.append(row)
+            if len(states) > most_states:
+                return None
+        return [state.accepting for state in states], self._first_points, following
 
     def can_match(self, alphabet: str | None, most_states: int) -> bool:
         """Return whether it may match a word of these characters, or any word; True if that takes too many states to

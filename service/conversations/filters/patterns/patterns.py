@@ -8,6 +8,7 @@ import dataclasses
 import re
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 from rapidfuzz.distance import OSA
 from rapidfuzz.process import extract
@@ -72,6 +73,28 @@ class WordPattern:
     position: int = dataclasses.field(compare=False)
     """Its place in the filter, in code points from 0."""
 
+    def spec(self) -> list[Any] | None:
+        """Return it as lua/lib/patterns.lua reads it; None for a regular expression of too many states.
+
+        Raises:
+            FilterTooLargeError: To find that out takes too long.
+        """
+        match self.predicate:
+            case StartsWith(text):
+                return ["prefix", text]
+            case Glob(segments):
+                return ["glob", *segments]
+            case Near(text, edits):
+                return ["fuzzy", text, edits]
+            case Between(low, high, low_inclusive, high_inclusive):
+                return ["range", _bound(low), _bound(high), low_inclusive, high_inclusive]
+            case RegularExpression(text):
+                table = _automaton(text, self.position).table(_MOST_STATES)
+                if table is None:
+                    return None
+                accepting, starts, following = table
+                return ["regex", 1, accepting, starts, [[state + 1 for state in row] for row in following]]
+
     def search(self, block: str) -> list[str]:
         """Return the words of a block that match, in its order.
 
@@ -89,6 +112,13 @@ class WordPattern:
                 return _between(block, between)
             case RegularExpression(text):
                 return _automaton(text, self.position).search(block)
+
+
+_MOST_STATES = 200
+
+
+def _bound(text: str | None) -> str | bool:
+    return False if text is None else text
 
 
 @lru_cache(maxsize=256)
