@@ -10,8 +10,7 @@
     │   ├── UnknownFieldError
     │   ├── FilterValueError
     │   ├── UnsupportedFilterError
-    │   ├── FilterTooLargeError
-    │   └── FilterTooBroadError
+    │   └── FilterTooLargeError
     ├── NotFoundError
     │   ├── ConversationNotFoundError
     │   ├── MessageNotFoundError
@@ -119,10 +118,6 @@ class UnsupportedFilterError(FilterError):
 
 class FilterTooLargeError(FilterError):
     """Raised when a filter has too many bytes, levels or clauses."""
-
-
-class FilterTooBroadError(FilterError):
-    """Raised when patterns match too many words, phrases have too many candidates, or the whole costs too much."""
 
 
 class NotFoundError(ServiceError):

@@ -23,6 +23,7 @@ __all__ = [
     "TERMS_KEY",
     "Field",
     "FieldKind",
+    "is_stored_elsewhere",
     "metadata_field",
     "stored_fields",
 ]
@@ -181,6 +182,11 @@ def metadata_field(name: str) -> Field:
     """Return the field of a metadata leaf, by its full name, METADATA_PREFIX included."""
     path = name.removeprefix(METADATA_PREFIX)
     return replace(METADATA, name=name, exists=terms.metadata_exists(path), prefix=terms.metadata_prefix(path))
+
+
+def is_stored_elsewhere(field: Field) -> bool:
+    """Return whether a metadata field is another field of the table by its dotted path, and stored as that."""
+    return field.kind is FieldKind.METADATA and field.name == f"{METADATA_PREFIX}{STATE.name}"
 
 
 def stored_fields() -> tuple[Field, ...]:

@@ -43,18 +43,9 @@ class Settings(BaseSettings):
     redis_timeout_ms: int = Field(default=5_000, ge=100, le=1000 * _DAY_SECONDS)
     """The longest wait for Redis if the call has no earlier deadline, in milliseconds."""
 
-    search_timeout_ms: int = Field(default=2_000, ge=10, le=1000 * _DAY_SECONDS)
-    """The longest search inside Redis, in milliseconds; after that the call fails."""
-
-    max_filter_words: int = Field(default=5_000, ge=1, le=_MAX_COUNT)
-    """Maximum words matched by the patterns of one filter."""
-
-    max_phrase_candidates: int = Field(default=2_000, ge=1, le=_MAX_COUNT)
-    """Maximum conversations checked one by one for the loose phrases of one filter."""
-
-    max_filter_cost: int = Field(default=70, ge=1, le=_MAX_COUNT)
-    """Maximum estimated Redis time per filter, in milliseconds. It grows with the number of conversations, up to
-    100,000."""
+    search_timeout_ms: int = Field(default=30_000, ge=10, le=1000 * _DAY_SECONDS)
+    """The longest search of a call, in milliseconds, if the call has no earlier deadline; after that it fails. Redis
+    serves others meanwhile."""
 
     max_request_bytes: int = Field(default=16 * 1024 * 1024, ge=1024, le=2**30 - 1)
     """Maximum size of a request with events, in bytes, as JSON and as protobuf; other requests may have 256 KiB. A

@@ -13,7 +13,7 @@ from conversations.filters.expressions import (
     BoundExpression,
     Everything,
     Exists,
-    IdPrefix,
+    ValuePrefix,
     IdRange,
     Nothing,
     Occur,
@@ -153,9 +153,14 @@ _NO_BLANK = "no word holds a blank"
 def _term(field: Field, word: str, position: int) -> BoundExpression:
     if field is ID and (len(word) != _ID_LENGTH or _NOT_IN_ID.search(word)):
         return Nothing(field, _NO_ID, position)
-    if "\0" in word and field.is_tag:
+    return _zeroless(field, word, position) or Term(field, word, position)
+
+
+def _zeroless(field: Field, text: str, position: int) -> Nothing | None:
+    """Return Nothing for a value that no query can hold."""
+    if "\0" in text and field.is_tag:
         return Nothing(field, "no value holds a zero character", position)
-    return Term(field, word, position)
+    return None
 
 
 def _phrase(field: Field, words: list[str], slop: int, position: int) -> BoundExpression | None:
@@ -169,8 +174,12 @@ def _phrase(field: Field, words: list[str], slop: int, position: int) -> BoundEx
 
 
 def _prefix(field: Field, text: str, position: int) -> BoundExpression:
-    if field is ID:
-        return Nothing(field, _NO_ID, position) if _NOT_IN_ID.search(text) else IdPrefix(field, text, position)
+    if field is ID and _NOT_IN_ID.search(text):
+        return Nothing(field, _NO_ID, position)
+    if field.is_tag and _BLANK.search(text):
+        return Nothing(field, _NO_BLANK, position)
+    if field.is_tag:
+        return _zeroless(field, text, position) or ValuePrefix(field, text, position)
     return _pattern(field, text, StartsWith(text), position)
 
 

@@ -1,6 +1,5 @@
 """Filters explained in text."""
 
-import sys
 from dataclasses import dataclass
 
 from conversations.filters.compiler import CompiledFilter
@@ -9,7 +8,7 @@ from conversations.filters.expressions import (
     BoundExpression,
     Everything,
     Exists,
-    IdPrefix,
+    ValuePrefix,
     IdRange,
     Nothing,
     NumberRange,
@@ -57,20 +56,11 @@ def render(explanation: Explanation) -> str:
 
 
 def explain_text(compiled: CompiledFilter) -> str:
-    """Return what is known of a filter without a store: the tree, the warnings, and the query.
-
-    In the query one word stands for all words that a pattern matches.
-    """
+    """Return what is known of a filter without a store: the tree, the warnings, and the query."""
     parts = [render(explain(compiled))]
     parts += [f"warning: {warning}" for warning in compiled.warnings]
-    words = {pattern: (f"pattern{number}",) for number, pattern in enumerate(compiled.patterns, 1)}
-    # A pattern counts once for each place.
-    query = compiled.query(words, sys.maxsize)
-    parts.append(f"query: {query.text}")
-    for number, check in enumerate(query.phrase_checks):
-        parts.append(f"  <<{number}>> stands for the documents of {check.candidates} with the words in order")
-    for pattern, (word,) in words.items():
-        parts.append(f"  {word} stands for the words of {pattern.field} that match {_pattern(pattern.predicate)[1]}")
+    what = "query" if compiled.query.is_exact else "query for what may match"
+    parts.append(f"{what}: {compiled.query.text}")
     return "\n".join(parts)
 
 
@@ -98,7 +88,7 @@ def _explain(expression: BoundExpression, occur: Occur) -> Explanation:
             return _leaf("phrase", occur, position, field, f'"{" ".join(words)}"' + (f"~{slop}" if slop else ""))
         case Exists(field):
             return _leaf("exists", occur, position, field, "*")
-        case IdPrefix(field, text):
+        case ValuePrefix(field, text):
             return _leaf("prefix", occur, position, field, f"{text}*")
         case NumberRange(field, low, high):
             return _leaf("range", occur, position, field, f"[{_number(field, low)} TO {_number(field, high)}]")

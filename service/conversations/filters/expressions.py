@@ -13,7 +13,7 @@ __all__ = [
     "BoundExpression",
     "Everything",
     "Exists",
-    "IdPrefix",
+    "ValuePrefix",
     "IdRange",
     "Nothing",
     "NumberRange",
@@ -62,8 +62,8 @@ class Pattern:
 
 
 @dataclass(frozen=True, slots=True)
-class IdPrefix:
-    """Conversations whose id starts with a text of hexadecimal digits and hyphens."""
+class ValuePrefix:
+    """Conversations with a value that starts with a text, in a field whose values are indexed as tags."""
 
     field: Field
     text: str
@@ -132,7 +132,7 @@ class Boolean:
 
 
 BoundExpression = (
-    Term | WordPhrase | Pattern | IdPrefix | IdRange | NumberRange | Exists | Everything | Nothing | Boolean
+    Term | WordPhrase | Pattern | ValuePrefix | IdRange | NumberRange | Exists | Everything | Nothing | Boolean
 )
 
 

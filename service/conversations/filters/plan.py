@@ -1,14 +1,14 @@
 """The plan of a query: its structure as the search engine gets it.
 
-Query text, cost and predicate are each derived from it in one walk. A plan holds the words that patterns match, as they
-are indexed, and the negations of a group as one part, since each makes the engine walk over all documents.
+Query text and predicate are each derived from it in one walk. A plan has the negations of a group as one part, since each
+makes the engine walk over all documents.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from conversations.filters.expressions import Exists, IdPrefix, Pattern, Term, WordPhrase
+from conversations.filters.expressions import Exists, ValuePrefix, Pattern, Term, WordPhrase
 from conversations.filters.patterns import WordPattern
 from conversations.filters.simplify import Atom, Junction, Node, Numbers, join
 from conversations.schema import Field
@@ -22,15 +22,10 @@ __all__ = [
     "Negation",
     "Phrase",
     "Plan",
-    "Words",
     "candidates",
     "is_native",
     "make_plan",
 ]
-
-Words = Mapping[WordPattern, Sequence[str]]
-"""The words that patterns match; those that are not in it are asked as patterns."""
-
 
 @dataclass(frozen=True, slots=True)
 class AnyOf:
@@ -59,7 +54,7 @@ class Phrase:
     slop: int
 
 
-Leaf = AnyOf | Matching | Phrase | IdPrefix | Exists | Numbers
+Leaf = AnyOf | Matching | Phrase | ValuePrefix | Exists | Numbers
 
 
 def is_native(words: Sequence[str], slop: int) -> bool:
@@ -92,53 +87,46 @@ Plan = bool | Leaf | Negation | Group
 """True matches everything, False nothing."""
 
 
-def candidates(node: Node, words: Words) -> tuple[Node, bool]:
-    """Return what the engine can be asked for: all that a node matches, or more; and whether it is just that.
-
-    Args:
-        node: What a filter asks.
-        words: The words of those patterns that are looked for by them.
-    """
+def candidates(node: Node) -> tuple[Node, bool]:
+    """Return what the engine can be asked for: all that a node matches, or more; and whether it is just that."""
     match node:
-        case Atom(Pattern(field, pattern), negated) if pattern not in words:
+        case Atom(Pattern(field, pattern), negated):
             return (True if negated or field.exists is None else Atom(Exists(field, pattern.position), False)), False
-        case Atom(Pattern(pattern=pattern), negated) if not words[pattern]:
-            return negated, True
         case Atom(WordPhrase(_, phrase, slop), negated) if not is_native(phrase, slop):
             return (True if negated else node), False
         case Junction(is_intersection, parts):
-            found = [candidates(part, words) for part in parts]
+            found = [candidates(part) for part in parts]
             return join([part for part, _ in found], is_intersection), all(is_exact for _, is_exact in found)
         case _:
             return node, True
 
 
-def make_plan(node: Node, words: Words) -> Plan:
+def make_plan(node: Node) -> Plan:
     """Return the plan of an expression."""
     # Whoever runs the query may put it into an intersection.
-    return node if isinstance(node, bool) else _plan(node, words, in_intersection=True)
+    return node if isinstance(node, bool) else _plan(node, in_intersection=True)
 
 
-def _plan(node: Atom | Junction, words: Words, *, in_intersection: bool) -> Leaf | Negation | Group:
+def _plan(node: Atom | Junction, *, in_intersection: bool) -> Leaf | Negation | Group:
     parts = node.parts if isinstance(node, Junction) else (node,)
     both = node.is_intersection if isinstance(node, Junction) else in_intersection
     planned: list[Leaf | Negation | Group] = [
-        _plan(part, words, in_intersection=both) for part in parts if isinstance(part, Junction)
+        _plan(part, in_intersection=both) for part in parts if isinstance(part, Junction)
     ]
     atoms = [part for part in parts if isinstance(part, Atom)]
-    planned += _leaves((atom for atom in atoms if not atom.negated), words, is_intersection=both)
-    negated = _leaves((atom for atom in atoms if atom.negated), words, is_intersection=not both)
+    planned += _leaves((atom for atom in atoms if not atom.negated), is_intersection=both)
+    negated = _leaves((atom for atom in atoms if atom.negated), is_intersection=not both)
     if negated:
         part = negated[0] if len(negated) == 1 else Group(not both, tuple(negated))
         planned.append(Negation(part, is_doubled=both or (in_intersection and not planned)))
     return planned[0] if len(planned) == 1 else Group(both, tuple(planned))
 
 
-def _leaves(atoms: Iterable[Atom], words: Words, *, is_intersection: bool) -> list[Leaf]:
+def _leaves(atoms: Iterable[Atom], *, is_intersection: bool) -> list[Leaf]:
     """Return the leaves of an intersection or a union; a union has one for all words of a field."""
     leaves: list[Leaf] = []
     united: dict[Field, dict[str, None]] = {}
-    for leaf in _planned(atoms, words):
+    for leaf in _planned(atoms):
         if isinstance(leaf, AnyOf) and not is_intersection:
             united.setdefault(leaf.field, {}).update(dict.fromkeys(leaf.values))
         else:
@@ -146,15 +134,13 @@ def _leaves(atoms: Iterable[Atom], words: Words, *, is_intersection: bool) -> li
     return leaves + [AnyOf(field, tuple(values)) for field, values in united.items()]
 
 
-def _planned(atoms: Iterable[Atom], words: Words) -> Iterator[Leaf]:
+def _planned(atoms: Iterable[Atom]) -> Iterator[Leaf]:
     for atom in atoms:
         match atom.leaf:
             case Term(field, word):
                 yield AnyOf(field, (_value(field, word),))
-            case Pattern(field, pattern) if pattern not in words:
-                yield Matching(field, pattern)
             case Pattern(field, pattern):
-                yield AnyOf(field, tuple(_value(field, word) for word in words[pattern]))
+                yield Matching(field, pattern)
             case WordPhrase(field, phrase, slop):
                 yield Phrase(field, tuple(_value(field, word) for word in phrase), slop)
             case leaf:

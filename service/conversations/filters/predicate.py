@@ -1,37 +1,43 @@
-"""Writes a plan as a predicate: the query in a form that is evaluated on one document.
+"""Writes a plan as a predicate: the filter in a form that is evaluated on one document.
 
-A predicate is JSON, arrays whose first value is the kind:
+A predicate is MessagePack, arrays whose first value is the kind:
 
     ["and", predicate...], ["or", predicate...], ["not", predicate]
-    ["values", field, value...]         the field has any of the values, in lower case
-    ["words", term...]                  the text has any of the index terms
-    ["phrase", slop, term...]           the text has the terms as a phrase, as in query.PhraseCheck
-    ["numbers", field, low, high...]    the number lies in any of the ranges, ends included
-    ["start", text]                     the id begins with the text
-    ["matches", prefix, pattern]        the text has an index term behind a prefix whose word matches the pattern
-    ["value_matches", field, pattern]   a value of the field does, in lower case
+    ["values", key, value...]                       the field has any of the values, in lower case
+    ["matching_value", key, pattern]                a value of the field matches
+    ["words", column, prefix, term...]              the text has any of the index terms
+    ["matching_word", column, prefix, pattern]      the text has an index term with the prefix whose word matches
+    ["exists", column, term]                        the text has the index term of all with a value
+    ["phrase", slop, term...]                       the text has the terms as a phrase, see lua/lib/phrases.lua
+    ["numbers", key, low, high...]                  the number lies in any of the ranges, ends included
 
-Patterns have the form that lua/lib/patterns.lua reads.
-
-`is_match` in lua/lib/predicate.lua evaluates it.
+A key is that of a conversation's hash. A column is the name of the field, under which its words are stored too, or empty
+if they are not: see lua/lib/columns.lua. Patterns have the form of WordPattern.spec. `is_match` in lua/lib/predicate.lua
+evaluates a predicate.
 """
 
-import json
 from typing import Any
 
-from conversations.filters.expressions import Exists, IdPrefix
+import msgpack
+
+from conversations.filters.expressions import Exists, ValuePrefix
 from conversations.filters.plan import AnyOf, Group, Matching, Negation, Phrase, Plan
 from conversations.filters.simplify import Numbers
+from conversations.schema import TERMS_KEY, Field, is_stored_elsewhere
 
 __all__ = ["predicate_of"]
 
 _OPEN = 1e300
-"""Infinity, which JSON does not have."""
+"""Infinity, as every reader of numbers knows it."""
+
+# A filter may have half a surrogate pair, which matches nothing. Redis has one type for text and bytes.
+_PACKER = msgpack.Packer(use_bin_type=False, unicode_errors="surrogatepass")
 
 
-def predicate_of(plan: Plan) -> str:
+def predicate_of(plan: Plan) -> bytes:
     """Return the predicate of a plan."""
-    return json.dumps(_predicate(plan), separators=(",", ":"))
+    predicate: bytes = _PACKER.pack(_predicate(plan))
+    return predicate
 
 
 def _predicate(plan: Plan) -> list[Any]:
@@ -46,13 +52,19 @@ def _predicate(plan: Plan) -> list[Any]:
             return ["numbers", key, *(min(max(bound, -_OPEN), _OPEN) for span in spans for bound in span)]
         case Phrase(_, terms, slop):
             return ["phrase", slop, *terms]
-        case IdPrefix(_, text):
-            return ["start", text]
+        case ValuePrefix(field, text):
+            return ["matching_value", field.key, ["prefix", text]]
         case Exists(field):
-            return ["words", field.exists]
+            return ["exists", _column(field), field.exists]
         case Matching(field, pattern) if field.is_tag:
-            return ["value_matches", field.key, pattern.spec()]
+            return ["matching_value", field.key, pattern.spec()]
         case Matching(field, pattern):
-            return ["matches", field.prefix, pattern.spec()]
+            return ["matching_word", _column(field), field.prefix, pattern.spec()]
+        case AnyOf(field, values) if field.is_tag:
+            return ["values", field.key, *values]
         case AnyOf(field, values):
-            return ["values", field.key, *values] if field.is_tag else ["words", *values]
+            return ["words", _column(field), field.prefix, *values]
+
+
+def _column(field: Field) -> str:
+    return field.name if field.key == TERMS_KEY and not is_stored_elsewhere(field) else ""

@@ -20,7 +20,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import inf
 
-from conversations.filters.expressions import Exists, IdPrefix
+from conversations.filters.expressions import Exists, ValuePrefix
 from conversations.filters.plan import AnyOf, Group, Leaf, Matching, Negation, Phrase, Plan, is_native
 from conversations.filters.simplify import Numbers
 from conversations.filters.spans import Span
@@ -70,7 +70,7 @@ def _write(plan: Leaf | Negation | Group) -> _Part:
             return _group([_range(key, span) for span in spans], is_intersection=False)
         case Phrase():
             return _leaf(_phrase(plan))
-        case AnyOf() | Exists() | IdPrefix():
+        case AnyOf() | Exists() | ValuePrefix():
             return _any_word(*_values(plan))
         case Matching():
             raise AssertionError("the engine cannot be asked for a pattern")
@@ -85,7 +85,7 @@ def _union(parts: Iterable[Leaf | Negation | Group]) -> list[_Part]:
         match part:
             case Negation():
                 negations.append(_write(part))
-            case AnyOf() | Exists() | IdPrefix():
+            case AnyOf() | Exists() | ValuePrefix():
                 key, values = _values(part)
                 words.setdefault(key, {}).update(dict.fromkeys(values))
             case Numbers(key, spans):
@@ -125,12 +125,12 @@ def _candidates(words: Sequence[str], slop: int) -> str:
     return f"{together}=>{{$slop:{slop + len(words) - len(distinct)}}}"
 
 
-def _values(leaf: AnyOf | Exists | IdPrefix) -> tuple[str, Sequence[str]]:
+def _values(leaf: AnyOf | Exists | ValuePrefix) -> tuple[str, Sequence[str]]:
     """Return a field of the index, and the values, as written in a query, of which a document has any."""
     match leaf:
         case Exists(field):
             return TERMS_KEY, [field.exists or ""]
-        case IdPrefix(field, text):
+        case ValuePrefix(field, text):
             return field.key, [f"{_escape(text)}*"]
         case AnyOf(field, values):
             return field.key, [_escape(value) for value in values] if field.is_tag else values

@@ -16,7 +16,7 @@ from conversations.filters.expressions import (
     BoundExpression,
     Everything,
     Exists,
-    IdPrefix,
+    ValuePrefix,
     IdRange,
     Nothing,
     NumberRange,
@@ -27,9 +27,9 @@ from conversations.filters.expressions import (
 )
 from conversations.filters.patterns import WordPattern
 from conversations.filters.spans import Span
-from conversations.schema import ID_START_KEY
+from conversations.schema import ID, ID_START_KEY
 
-__all__ = ["Atom", "Junction", "Node", "Numbers", "join", "patterns_of", "simplify"]
+__all__ = ["Atom", "Junction", "Node", "Numbers", "join", "simplify"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class Numbers:
 class Atom:
     """A leaf, or its negation."""
 
-    leaf: Term | WordPhrase | Pattern | IdPrefix | Exists | Numbers
+    leaf: Term | WordPhrase | Pattern | ValuePrefix | Exists | Numbers
     negated: bool
     """Always False for numbers."""
 
@@ -65,7 +65,7 @@ Node = bool | Atom | Junction
 
 
 def simplify(expression: BoundExpression) -> Node:
-    """Return a simplified expression, its patterns not yet matched."""
+    """Return a simplified expression."""
     return _simplify(expression, negated=False)
 
 
@@ -81,7 +81,7 @@ def _simplify(expression: BoundExpression, *, negated: bool) -> Node:
             return not negated
         case NumberRange(field, low, high):
             return _numbers(field.key, [(-inf if low is None else low, inf if high is None else high)], negated=negated)
-        case IdPrefix(_, text) if len(text) <= ids.START_LENGTH:
+        case ValuePrefix(field, text) if field is ID and len(text) <= ids.START_LENGTH:
             return _numbers(ID_START_KEY, ids.starts_with(text), negated=negated)
         case IdRange(field, between, position):
             starts, edges = ids.split_range(between)
@@ -148,14 +148,3 @@ def _flat(part: Atom | Junction, is_intersection: bool) -> tuple[Atom | Junction
     if isinstance(part, Junction) and part.is_intersection is is_intersection:
         return part.parts
     return (part,)
-
-
-def patterns_of(node: Node) -> list[WordPattern]:
-    """Return the patterns in a node, one for each place."""
-    match node:
-        case Atom(Pattern(pattern=pattern)):
-            return [pattern]
-        case Junction(parts=parts):
-            return [pattern for part in parts for pattern in patterns_of(part)]
-        case _:
-            return []

@@ -27,7 +27,6 @@ _STATUSES: dict[type[ServiceError], tuple[grpc.StatusCode, str]] = {
     errors.FilterValueError: (grpc.StatusCode.INVALID_ARGUMENT, "FILTER_VALUE"),
     errors.UnsupportedFilterError: (grpc.StatusCode.INVALID_ARGUMENT, "UNSUPPORTED_FILTER"),
     errors.FilterTooLargeError: (grpc.StatusCode.INVALID_ARGUMENT, "FILTER_TOO_LARGE"),
-    errors.FilterTooBroadError: (grpc.StatusCode.INVALID_ARGUMENT, "FILTER_TOO_BROAD"),
     errors.ConversationNotFoundError: (grpc.StatusCode.NOT_FOUND, "CONVERSATION_NOT_FOUND"),
     errors.MessageNotFoundError: (grpc.StatusCode.NOT_FOUND, "MESSAGE_NOT_FOUND"),
     errors.TagNotFoundError: (grpc.StatusCode.NOT_FOUND, "TAG_NOT_FOUND"),

@@ -17,7 +17,6 @@ class FilterServicer:
 
     async def ExplainFilter(self, request: pb.ExplainFilterRequest, context: Context) -> pb.ExplainFilterResponse:
         compiled = filters.compile_filter(request.filters)
-        queries = await self._store.search.queries(compiled)
         asked = filters.metadata_fields(compiled.expression)
         known = await self._store.search.known_fields(list(asked))
         unknown = [
@@ -25,11 +24,9 @@ class FilterServicer:
             for name, position in asked.items()
             if name not in known
         ]
-        checks = {check.candidates: check for query in queries for check in query.phrase_checks}
         return pb.ExplainFilterResponse(
             tree=_part(filters.explain(compiled)),
-            queries=[query.text for query in queries],
-            phrase_checks=[f"{check.candidates} in order, at most {check.slop} apart" for check in checks.values()],
+            queries=[compiled.query.text],
             warnings=[*compiled.warnings, *unknown],
         )
 

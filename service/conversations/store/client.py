@@ -17,8 +17,6 @@ __all__ = ["Client", "connect"]
 
 _T = TypeVar("_T")
 _CALLS_AT_ONCE = 64
-# Reads that keep Redis busy for longer, in milliseconds, have their own lane, so that they don't delay others.
-_LONG_MS = 15
 
 
 def connect(url: str, timeout_ms: int) -> "Client":
@@ -64,7 +62,8 @@ class Client:
         if not all(call.is_read for call in calls):
             lane = self._writes
         else:
-            lane = self._long_reads if max(call.cost_ms for call in calls) > _LONG_MS else self._reads
+            # Long reads have their own lane, so that they don't delay others.
+            lane = self._long_reads if any(call.cost_ms for call in calls) else self._reads
         with translated_errors():
             return await lane.submit(calls)
 

@@ -7,6 +7,7 @@ from conversations.store.changes import ConversationPatch, PutMessage
 from conversations.store.client import Client
 from conversations.store.damage import checked, damaged, read_changes, read_document
 from conversations.store.documents import (
+    changed_values,
     document_parts,
     dump_document,
     message_bytes,
@@ -78,13 +79,16 @@ class Conversations:
             version, text, exists = checked((yield Call(partition, "read_document", (id,))))
             if must_exist and exists == b"0":
                 raise ConversationNotFoundError(id)
-            document = merge_patch(read_document(id, text), patch.document)
+            before = read_document(id, text)
+            document = merge_patch(before, patch.document)
+            parts = document_parts(document)
             change = {
                 "document": dump_document(document),
                 "state": patch.state,
                 "added": patch.added_tags,
                 "removed": patch.removed_tags,
-                **document_parts(document),
+                **parts,
+                "values": changed_values(before, parts["values"]),
             }
             if checked((yield Call(partition, "commit_document", (id, version, packed(change)))))[0] == b"ok":
                 return

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Any, TypedDict
 
@@ -15,6 +15,7 @@ from conversations.v1 import channel_pb2, conversation_pb2, message_pb2
 
 __all__ = [
     "DocumentParts",
+    "changed_values",
     "channel_head",
     "channel_metadata",
     "document_parts",
@@ -173,8 +174,8 @@ class DocumentParts(TypedDict):
     """Index terms of the name."""
     terms: str
     """Index terms of the leaves."""
-    words: dict[str, list[str]]
-    """Words by dictionary name."""
+    values: dict[str, str]
+    """Values of columns by field name: distinct words separated by blanks. See lua/lib/columns.lua."""
 
 
 def document_parts(document: JsonObject) -> DocumentParts:
@@ -214,8 +215,15 @@ def document_parts(document: JsonObject) -> DocumentParts:
         data=user_data,
         name_terms=" ".join(name_terms),
         terms=" ".join(leaf_terms),
-        words={name: list(some) for name, some in words.items()},
+        values={name: " ".join(some) for name, some in words.items()},
     )
+
+
+def changed_values(before: JsonObject, values: Mapping[str, str]) -> dict[str, str]:
+    """Return the values of columns that differ from those of an earlier document; empty for what is gone."""
+    old = document_parts(before)["values"]
+    gone = dict.fromkeys(old.keys() - values.keys(), "")
+    return {name: value for name, value in values.items() if old.get(name) != value} | gone
 
 
 def _leaves(value: Any, path: tuple[str, ...]) -> Iterator[tuple[str, str]]:

@@ -23,9 +23,9 @@ __all__ = ["FACTS", "LIBRARY_PREFIX", "function_name", "library_code", "library_
 LIBRARY_PREFIX = "conversations_"
 """The name of a library begins with this, in any version."""
 
-_DICTIONARIES = tuple(field for field in schema.FIELDS if field.is_tag and field is not schema.ID)
+_TAGS = tuple(field for field in schema.FIELDS if field.is_tag and field is not schema.ID)
 
-FACTS = ("ver", "doc", *(field.key for field in _DICTIONARIES if field.exists), "read")
+FACTS = ("ver", "doc", *(field.key for field in _TAGS if field.exists), "read")
 """A conversation's own facts, by the names in lua/lib/conversation.lua: everything else is derived from these and from
 its messages."""
 
@@ -91,12 +91,7 @@ def schema_code() -> str:
     # The state is a leaf of the metadata too.
     state = terms.metadata_exists("state")
     states = {name: f"{state} {terms.metadata_term('state', name.lower())}" for name in ("OPEN", "CLOSED")}
-    exist = [{"key": f.key, "term": f.exists} for f in _DICTIONARIES if f.exists and f is not schema.STATE]
-    names = [(field.name, field) for field in _DICTIONARIES] + [("metadata.state", schema.STATE)]
-    dictionaries = [
-        {"name": name, "key": field.key, "ignores_case": field.ignores_case, "has_many": field.has_many}
-        for name, field in names
-    ]
+    exist = [{"key": f.key, "term": f.exists} for f in _TAGS if f.exists and f is not schema.STATE]
     return "return " + _lua(
         {
             "NAME_PREFIX": terms.NAME_PREFIX,
@@ -105,9 +100,8 @@ def schema_code() -> str:
             "EXISTS": exist,
             "INDEXED": indexed,
             "NUMBERS": numbers,
-            "IGNORES_CASE": {field.key: field.ignores_case for field in _DICTIONARIES},
-            "HAS_MANY": {field.key: field.has_many for field in _DICTIONARIES},
-            "DICTIONARIES": dictionaries,
+            "IGNORES_CASE": {field.key: field.ignores_case for field in _TAGS},
+            "HAS_MANY": {field.key: field.has_many for field in _TAGS},
             "IS_FACT": dict.fromkeys(FACTS, True),
         }
     )

@@ -58,9 +58,7 @@ class Listing:
 
         Raises:
             CursorError: The cursor is damaged or belongs to another list.
-            FilterTooBroadError: The filter's patterns match too many words.
             OutOfTimeError: The search took too long.
-            DamagedRecordError: A dictionary that the filter needs cannot be read.
         """
         scope = f"conversations {compiled.text}"
         cursor = decode_cursor(scope, cursor_text)
@@ -93,7 +91,7 @@ class Listing:
             request = _request(cursor, wanted)
             if last is not None:
                 request |= {"at": str(last[0]), "id": last[1]}
-            replies = await self._search.run(compiled, "list_sound_conversations", request)
+            replies = await self._search.run(compiled, "list_sound_conversations", request, careful=True)
             return _merged(replies, cursor.direction, wanted)
 
         return await fill_page(limit, fetch, _sound_row)
@@ -102,7 +100,8 @@ class Listing:
         """Return the place after the first `offset` matches."""
         # A single partition has the place itself; of several, each has to list all of its places up to there.
         first = offset - 1 if self._partitions == 1 else 0
-        replies = await self._search.run(compiled, "list_places", {"offset": first, "limit": offset - first})
+        request = {"at": "", "id": "", "skipped": first, "limit": offset - first}
+        replies = await self._search.run(compiled, "list_places", request, careful=True)
         words = [word for reply in replies for word in reply[b"places"].split()]
         places = sorted(zip(map(int, words[::2]), words[1::2], strict=True), reverse=True)
         if offset - 1 - first < len(places):

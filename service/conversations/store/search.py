@@ -1,31 +1,70 @@
-"""Searches all partitions; a partition answers once the words that a filter's query needs are known."""
+"""Searches all partitions. Redis cuts a long search into pieces; what it found so far is passed from one to the next."""
 
+import asyncio
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from time import monotonic
 from typing import Any
 
-from conversations.errors import FilterTooBroadError
-from conversations.filters import CompiledFilter, Query
+from conversations.errors import OutOfTimeError, StoreUnavailableError
+from conversations.filters import CompiledFilter
+from conversations.schema import METADATA_PREFIX, STATE
 from conversations.settings import Settings
 from conversations.store.client import Client
-from conversations.store.damage import checked, damaged
+from conversations.store.damage import checked
 from conversations.store.functions import Call, by_name, packed
 from conversations.store.partitions import Partitions
-from conversations.store.queries import CachedQuery, QueryCache
 
 __all__ = ["Reply", "Search"]
 
 Reply = dict[bytes, Any]
 """A reply of a searching function, by name."""
 
-# A search that costs more, in milliseconds, is counted in its own call: counting may take as long as finding a page.
-_MAX_COST_AT_ONCE = 30
+_MAX_KNOWN = 256
+# What a call may keep Redis busy for, in milliseconds, if little is known of its filter.
+_TURN_MS = 10
+# What took as many exchanges is shared with the other workers.
+_SHARED_FROM = 3
 
-# Each exchange learns up to 10,000 words of each dictionary: none is larger than all of these.
-_MAX_EXCHANGES = 2_000
+
+@dataclass(slots=True)
+class _Known:
+    """What is known of the matches of a filter."""
+
+    texts: dict[int, bytes] = field(default_factory=dict)
+    """By partition: see lua/lib/known.lua."""
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held by the call that finds out more, so that others do not do the same work."""
 
 
-# The query, and the call that runs it in one partition.
-_SearchCall = tuple[CachedQuery, Call]
+@dataclass(slots=True)
+class _Task:
+    """A search in one partition."""
+
+    partition: int
+    request: Mapping[str, Any]
+    reply: Reply | None = None
+    places: list[bytes] = field(default_factory=list)
+    """Places that unfinished calls have listed."""
+
+    def take(self, reply: Reply, *, is_finished: bool) -> None:
+        """Take a reply; if it is not the last, the next request goes on from there."""
+        if is_finished:
+            if self.places:
+                reply[b"places"] = b" ".join([*self.places, reply[b"places"]]).strip()
+            self.reply = reply
+        elif b"places" in reply:
+            found: bytes = reply[b"places"]
+            if found:
+                self.places.append(found)
+            limit = self.request["limit"] - len(found.split()) // 2
+            position = {"at": reply[b"at"], "id": reply[b"id"], "skipped": reply[b"skipped"]}
+            self.request = {**self.request, **position, "limit": limit}
+        elif walked := reply.get(b"walked"):
+            self.request = {**self.request, "walked": walked.split(b" ")}
 
 
 class Search:
@@ -34,112 +73,99 @@ class Search:
     def __init__(self, client: Client, partitions: Partitions, settings: Settings) -> None:
         self._client = client
         self._partitions = partitions
-        self._settings = settings
-        self.cache = QueryCache(settings.max_filter_words)
+        self._timeout_seconds = settings.search_timeout_ms / 1000
+        self._known: OrderedDict[str, _Known] = OrderedDict()
+        self._sharing: set[asyncio.Task[None]] = set()
 
-    async def run(self, compiled: CompiledFilter, function: str, request: Mapping[str, Any]) -> list[Reply]:
-        """Call a searching function in every partition until none has unknown words; return the replies.
+    async def run(
+        self, compiled: CompiledFilter, function: str, request: Mapping[str, Any], *, careful: bool = False
+    ) -> list[Reply]:
+        """Call a searching function in every partition until it has finished; return the replies.
 
         Args:
             compiled: The filter.
             function: The function's name.
             request: Its arguments besides those in lua/lib/request.lua.
+            careful: Whether to search without what is known of the filter, as the function does.
 
         Raises:
-            FilterTooBroadError: The filter's patterns or phrases match too much, or it costs too much.
             OutOfTimeError: The search took too long.
-            DamagedRecordError: A dictionary cannot be read, or keeps changing.
+            DamagedRecordError: A record that it needs is damaged.
         """
-        replies: dict[int, Reply] = {}
-        counted: set[int] = set()
-        for _ in range(_MAX_EXCHANGES):
-            asked = [
-                await self._search_call(compiled, partition, function, request, may_split=partition not in counted)
-                for partition in self._partitions
-                if partition not in replies
-            ]
-            answers = await self._client.call_all([call for _, call in asked])
-            for (cached, call), flat in zip(asked, answers, strict=True):
-                outcome, reply = checked(flat)[0], by_name(flat)
-                if outcome == b"stale":
-                    self.cache.learn(call.partition, cached, reply)
-                    continue
-                self._check(outcome, reply, cached)
-                if outcome == b"counted":
-                    counted.add(call.partition)
-                else:
-                    replies[call.partition] = reply
-                cached.search_known = reply.get(b"known") or cached.search_known
-            if len(replies) == len(self._partitions):
-                return [replies[p] for p in self._partitions]
-        raise damaged("dictionary", ", ".join(pattern.field for pattern in compiled.patterns))
+        ends = monotonic() + self._timeout_seconds
+        known = _Known() if careful or compiled.matches_all else self._known_of(compiled)
+        tasks = [_Task(partition, request) for partition in self._partitions]
+        exchanges = 0
+        if compiled.matches_all or len(known.texts) == len(tasks):
+            await self._exchange(compiled, function, tasks, known)
+            exchanges = 1
+        if any(task.reply is None for task in tasks):
+            async with known.lock:
+                while any(task.reply is None for task in tasks):
+                    if monotonic() > ends:
+                        raise OutOfTimeError("the search ran out of time")
+                    await self._exchange(compiled, function, tasks, known)
+                    exchanges += 1
+        if exchanges >= _SHARED_FROM and known.texts:
+            self._share(compiled, known)
+        return [task.reply for task in tasks if task.reply is not None]
 
-    async def queries(self, compiled: CompiledFilter) -> list[Query]:
-        """Return the query for each partition, with the words that patterns match.
-
-        Raises:
-            FilterTooBroadError: The filter's patterns match too many words.
-            OutOfTimeError: The search took too long.
-        """
-        await self.run(compiled, "list_places", {"offset": 0, "limit": 1})
-        queries = []
-        for partition in self._partitions:
-            query = (await self.cache.get(compiled, partition)).query
-            if isinstance(query, FilterTooBroadError):
-                raise query.with_traceback(None)
-            assert query is not None
-            queries.append(query)
-        return queries
+    def forget(self) -> None:
+        """Forget what is known of all filters."""
+        self._known.clear()
 
     async def known_fields(self, names: Sequence[str]) -> set[str]:
-        """Return the fields, of those named, that have or had a word in a conversation."""
-        if not names:
-            return set()
-        replies = await self._client.call_all([Call(p, "count_words", tuple(names)) for p in self._partitions])
-        return {name for reply in replies for name, count in zip(names, reply, strict=True) if count}
+        """Return the metadata fields, of those named, in which a conversation has a value."""
+        # The state is not stored as metadata.
+        asked = [name for name in names if name != f"{METADATA_PREFIX}{STATE.name}"]
+        counts = [0] * len(asked)
+        if asked:
+            replies = await self._client.call_all([Call(p, "count_values", tuple(asked)) for p in self._partitions])
+            counts = [sum(numbers) for numbers in zip(*replies, strict=True)]
+        return set(names) - {name for name, count in zip(asked, counts, strict=True) if not count}
 
-    async def _search_call(
-        self, compiled: CompiledFilter, partition: int, function: str, request: Mapping[str, Any], *, may_split: bool
-    ) -> _SearchCall:
-        """Return the call that searches a partition; with `may_split` it may only count, if it is expensive."""
+    def _known_of(self, compiled: CompiledFilter) -> _Known:
+        known = self._known.setdefault(compiled.text, _Known())
+        self._known.move_to_end(compiled.text)
+        if len(self._known) > _MAX_KNOWN:
+            self._known.popitem(last=False)
+        return known
+
+    async def _exchange(
+        self, compiled: CompiledFilter, function: str, tasks: Sequence[_Task], known: _Known
+    ) -> None:
+        """Make one call in each partition that has not finished."""
+        unfinished = [task for task in tasks if task.reply is None]
+        calls = [self._call(compiled, function, task, known.texts.get(task.partition, b"")) for task in unfinished]
+        for task, flat in zip(unfinished, await self._client.call_all(calls), strict=True):
+            outcome, reply = checked(flat)[0], by_name(flat)
+            text: bytes = reply.get(b"known", b"")
+            if text:
+                known.texts[task.partition] = text
+            task.take(reply, is_finished=outcome == b"ok")
+
+    def _call(self, compiled: CompiledFilter, function: str, task: _Task, text: bytes) -> Call:
         if compiled.matches_all:
-            cached = CachedQuery({}, None)
-        else:
-            cached = await self.cache.get(compiled, partition)
-        args: dict[str, Any] = {**request, "timeout_ms": self._settings.search_timeout_ms}
-        if cached.words_known:
-            args["words"] = cached.words_known
-        query = cached.query
-        # Words may have gone since the filter was found too broad: Redis checks whether the known ones are current.
-        if query is None or isinstance(query, FilterTooBroadError):
-            return cached, Call(partition, function, (packed(args), "", "", ""))
-        args |= {"cost": query.cost, "max_cost": self._settings.max_filter_cost}
-        if may_split:
-            args["max_cost_at_once"] = _MAX_COST_AT_ONCE
-        if query.phrase_checks:
-            args["max_candidates"] = self._settings.max_phrase_candidates
-            args["phrases"] = [
-                {"candidates": check.candidates, "slop": check.slop, "terms": check.terms}
-                for check in query.phrase_checks
-            ]
-        known = cached.search_known
-        texts = (packed(args), query.text, query.predicate, known)
-        return cached, Call(partition, function, texts, 0 if known else query.cost)
+            return Call(task.partition, function, (packed(task.request), "", "", "", ""))
+        query = compiled.query
+        request = {**task.request, "is_exact": query.is_exact}
+        asked = query.text if query.is_exact or query.text != "*" else ""
+        args = (packed(request), asked, compiled.predicate, text, _name_of(compiled))
+        return Call(task.partition, function, args, 0 if text else _TURN_MS)
 
-    def _check(self, outcome: bytes, reply: Reply, cached: CachedQuery) -> None:
-        """Raise FilterTooBroadError if a search asks too much."""
-        if outcome == b"broad":
-            found, limit = str(reply[b"candidates"]), str(self._settings.max_phrase_candidates)
-            sentence = f"{found} conversations may have a loose phrase; at most {limit} may, for all those of a filter"
-            raise FilterTooBroadError(sentence, 0, candidates=found, limit=limit)
-        if outcome == b"costly":
-            cost, limit = str(reply[b"cost"]), str(self._settings.max_filter_cost)
-            raise FilterTooBroadError(
-                f"the filter asks too much at once: it would keep the store busy for {cost} ms, at most {limit} are "
-                "allowed; use fewer ranges, groups and negations, or words that fewer conversations have",
-                0,
-                cost=cost,
-                limit=limit,
-            )
-        if isinstance(cached.query, FilterTooBroadError):
-            raise cached.query.with_traceback(None)
+    def _share(self, compiled: CompiledFilter, known: _Known) -> None:
+        """Tell the other workers what is known of a filter; whether it succeeds does not matter."""
+        calls = [Call(p, "share_known", (_name_of(compiled), text)) for p, text in known.texts.items()]
+
+        async def send() -> None:
+            with suppress(StoreUnavailableError):
+                await self._client.call_all(calls)
+
+        task = asyncio.create_task(send())
+        self._sharing.add(task)
+        task.add_done_callback(self._sharing.discard)
+
+
+def _name_of(compiled: CompiledFilter) -> str:
+    """Return the name of what filters with the same meaning find."""
+    return blake2b(compiled.predicate, digest_size=16).hexdigest()

@@ -10,7 +10,7 @@ __all__ = ["LAYOUT", "MAX_PARTITIONS", "SETUP_KEY", "claim", "partition_count", 
 
 SETUP_KEY = "conversations:setup"
 
-LAYOUT = b"2"
+LAYOUT = b"3"
 """Changes when the meaning of keys or fields does, so that this version cannot read what an earlier one wrote."""
 
 MAX_PARTITIONS = 64

@@ -94,7 +94,7 @@ class Exam:
         own = kind in ("channel", "message") or (is_id(id) and self.partitions.of(id) == partition)
         if not closed or partition is None:
             return None
-        if partition < len(self.partitions) and (kind == "words" or (is_id(id) and own)):
+        if partition < len(self.partitions) and is_id(id) and own:
             return partition, id
         self.findings.add("key name", partition, key)
         # Set aside within its hash tag, even if there is no such partition.

@@ -56,7 +56,7 @@ KINDS = {
     "listed": Kind("conversation", "is|are missing from the list, or at a wrong time", "added"),
     "waiting": Kind("conversation", "waits|wait for a message without being noted, or the reverse", "corrected"),
     "early": Kind("conversation", f"has|have a second record, from before {_OWN} first message", "set aside"),
-    "words": Kind("conversation", "has|have words that the dictionaries lack", "added"),
+    "columns": Kind("conversation", "has|have other words in the columns", "written"),
     "ids": Kind("conversation", "is|are missing from the dictionary of ids", "added"),
     "indexed": Kind("conversation", "is|are not found by the index", "indexed again"),
     "counts": Kind("count|counts", "of unread conversations is|are wrong", "counted again"),

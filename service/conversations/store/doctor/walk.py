@@ -7,7 +7,6 @@ from typing import Any
 from conversations.store import index
 from conversations.store.doctor.channels import check_channels, check_tags
 from conversations.store.doctor.conversations import check_conversations, check_messages
-from conversations.store.doctor.dictionaries import KnownIds, check_ids, check_words, read_ids
 from conversations.store.doctor.exam import Exam, Key, in_pieces
 from conversations.store.doctor.findings import Findings
 
@@ -26,7 +25,7 @@ _RECORDS = {
     **dict.fromkeys(("message", "message facts", "message changes"), "message"),
     **dict.fromkeys(("message order", "message unread", "message waiting", "message channel"), "message"),
     **dict.fromkeys(("place", "lost", "empty", "latest", "facts", "shown", "listed"), "conversation"),
-    **dict.fromkeys(("waiting", "early", "words", "indexed"), "conversation"),
+    **dict.fromkeys(("waiting", "early", "columns", "indexed"), "conversation"),
     **dict.fromkeys(("channel", "channel copy", "channel listed"), "channel"),
     **dict.fromkeys(("tag", "tag listed"), "tag"),
 }
@@ -42,8 +41,6 @@ async def examine(exam: Exam) -> None:
     """Examine everything, in an order in which each repair can rely on the ones before."""
     unusable = await _check_shared_keys(exam)
     await _check_indexes(exam)
-    async for keys in exam.keys("words"):
-        await check_words(exam, keys)
     async for keys in exam.keys("tag"):
         for some in in_pieces(keys, _RECORDS_AT_ONCE):
             await check_tags(exam, some)
@@ -54,23 +51,12 @@ async def examine(exam: Exam) -> None:
     async for keys in exam.keys("message"):
         for some in in_pieces(keys, _RECORDS_AT_ONCE):
             await check_messages(exam, some)
-    known = {partition: KnownIds() for partition in exam.partitions}
-    for partition, ids in known.items():
-        await read_ids(exam, partition, ids)
-    unknown: dict[int, list[str]] = {partition: [] for partition in exam.partitions}
     # A conversation without its hash is found by what is left of it.
     for kind in ("conversation", "order", "unread", "early"):
         async for keys in exam.keys(kind):
             records = keys if kind == "conversation" else await _without_hash(exam, keys)
             for some in in_pieces(records, _CONVERSATIONS_AT_ONCE):
                 await check_conversations(exam, some)
-            for partition, id in records:
-                if kind in ("conversation", "order") and id not in known[partition]:
-                    unknown[partition].append(id)
-    for partition, ids in known.items():
-        keys = [(partition, id) for id in unknown[partition]]
-        lost = {id for _, id in await _without_hash(exam, keys)}
-        await check_ids(exam, partition, ids, [id for id in unknown[partition] if id not in lost])
     await _check_sets(exam, unusable)
     if exam.has_index:
         for partition in exam.partitions:

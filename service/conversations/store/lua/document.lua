@@ -1,7 +1,6 @@
 local message = require("message")
 local terms = require("terms")
 local format = require("format")
-local dictionary = require("dictionary")
 local conversation = require("conversation")
 local register = require("register")
 
@@ -26,7 +25,7 @@ end)
 --   name, avatar, data    Contact.display_name, Contact.avatar_url and ConversationMetadata.user_data as protobuf
 --                         bytes, "" if not set
 --   name_terms, terms     index terms of the name and of the document's leaves
---   words                 words of the document by dictionary name
+--   values                the changed columns of the document: words separated by blanks by name, "" for none
 --   state                 OPEN, CLOSED, "" to keep it or "-" to remove it
 --   added, removed        tag ids; "*" removes all
 --
@@ -41,7 +40,6 @@ register.writing("commit_document", function(p, argv)
   terms.write(c, change.name_terms, change.terms)
   if not conversation.change_tags(p, c, change.added, change.removed) then return { "too many tags" } end
   conversation.change_state(c, change.state)
-  dictionary.add_words(p, change.words)
-  conversation.save(p, id, c, stored, bytes)
+  conversation.save(p, id, c, stored, bytes, change.values)
   return { "ok" }
 end)

@@ -6,6 +6,7 @@ local protobuf = require("protobuf")
 local rendering = require("rendering")
 local search = require("search")
 local known = require("known")
+local turn = require("turn")
 local request = require("request")
 local slices = require("slices")
 local register = require("register")
@@ -14,7 +15,8 @@ local register = require("register")
 local function unread_conversations(s)
   local unread = access.shared("HGET", keys.counts(s.p), "unread")
   if checks.is_count(unread) and tonumber(unread) <= (s.all or 0) then return tonumber(unread) end
-  return search.count(s, "@un:[1 +inf]")
+  turn.begin(turn.WHOLE)
+  return search.count(s, "@un:[1 +inf]") or 0
 end
 
 -- The conversations of a page: places, bytes, and whether any are damaged, as list_conversations returns them.
@@ -37,31 +39,33 @@ local function page_of(s, ids, limit)
   return table.concat(places, " "), table.concat(bytes), damaged
 end
 
+-- The reply for a turn that ended.
+local function unfinished(s, walked)
+  return { "unfinished", "known", known.text(s), "walked", walked and table.concat(walked, " ") or "" }
+end
+
 local function list(p, argv, careful)
-  local args, s = request.read(p, argv, careful)
-  if not args then return s end
-  local limit = args.limit
-  local ids, behind, matches
+  local args, s, reply = request.read(p, argv, careful)
+  if reply then return reply end
+  local limit, ids, walked = args.limit, nil, nil
+  local behind, matches = 0, s.all
   if not s.is_filtered and s.all then
     ids, behind, matches = slices.recent(s, args.direction, args.at, args.id, limit + 1)
+  elseif not s.is_filtered and not s.query then
+    ids, matches = {}, 0
   else
-    local is_first = args.direction == "older" and args.at == ""
-    if args.phrases and not (is_first and known.has_top(s, limit + 1)) then
-      local candidates = search.resolve_phrases(s, args.phrases, args.max_candidates)
-      if candidates then return { "broad", "candidates", candidates } end
-    end
-    if not s.matches and s.predicate_text and s.is_costly then
-      s.matches = search.count(s, s.query)
-      return { "counted", "known", known.text(s) }
-    end
-    if is_first then
-      ids, behind, matches = slices.first(s, limit + 1)
+    if slices.count(s) then return unfinished(s) end
+    if args.direction == "older" and args.at == "" then
+      ids = slices.first(s, limit + 1)
     else
-      ids, behind, matches = slices.matching(s, args.direction, args.at, args.id, limit + 1)
+      ids, walked = slices.matching(s, args.direction, args.at, args.id, limit + 1, args.walked)
+      behind = ids and slices.has_behind(s, args.direction, args.at, args.id) and 1 or 0
     end
+    if not ids then return unfinished(s, walked) end
+    matches = s.matches
   end
   local places, bytes, damaged = page_of(s, ids, limit)
-  return { "ok", "total", s.all or search.count(s, "*"), "matches", matches, "unread", unread_conversations(s),
+  return { "ok", "total", s.all or search.count(s, "*") or 0, "matches", matches, "unread", unread_conversations(s),
     "behind", behind, "more", #ids > limit and 1 or 0, "known", s.is_filtered and known.text(s) or "",
     "places", places, "page", bytes, "damaged", damaged }
 end
@@ -69,7 +73,8 @@ end
 -- Lists conversations from a place on.
 --
 -- ARGV: as in request.lua, and in the map `direction`, "older" or "newer"; `at` and `id`, time in ms and id of the
---       conversation to start after ("" for the newest); and `limit`, maximum conversations
+--       conversation to start after ("" for the newest); `limit`, maximum conversations; and `walked`, a list: what an
+--       unfinished call returned
 -- Returns: {"ok", then names and values}:
 --
 --            total    number of all conversations
@@ -82,8 +87,7 @@ end
 --            page     each conversation as field 1 of a message, the nearest to the place first
 --            damaged  1 if any are damaged, which have no bytes, else 0
 --
---          {"counted", "known", ...} if the search was only counted, to be called again with `known`;
---          {"broad", "candidates", number} if phrases have too many; or as in request.lua.
+--          or {"unfinished", "known", text, "walked", words separated by blanks}.
 register.reading("list_conversations", function(p, argv) return list(p, argv, false) end)
 
 -- The same, for a caller that met damage. It skips invalid places, and returns damaged records without bytes, as

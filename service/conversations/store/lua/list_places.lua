@@ -1,25 +1,25 @@
 -- Lists only the places of conversations, by offset: for cursors that are offsets.
 --
--- ARGV: as in request.lua, and in the map `offset`, from 0, and `limit`, maximum places
--- Returns: {"ok", "places", times and ids separated by blanks, newest first}, {"broad", "candidates", number}, or as in
---          request.lua.
-local search = require("search")
+-- ARGV: as in request.lua, and in the map `skipped`, how many of the newest to skip; `limit`, maximum places; and `at`
+--       and `id`, the place to start after ("" for the newest)
+-- Returns: {"ok", "places", times and ids separated by blanks, newest first}; or {"unfinished", "known", "", "places",
+--          those found, "at", "id", the place to go on from, "skipped", how many are still to be skipped}.
 local request = require("request")
 local slices = require("slices")
 local register = require("register")
 
 register.reading("list_places", function(p, argv)
-  local args, s = request.read(p, argv, true)
-  if not args then return s end
-  local candidates = args.phrases and search.resolve_phrases(s, args.phrases, args.max_candidates)
-  if candidates then return { "broad", "candidates", candidates } end
-  local ids
+  local args, s, reply = request.read(p, argv, true)
+  if reply then return reply end
+  local places, last, skipped = {}, nil, args.skipped
   if not s.is_filtered and s.all then
-    ids = slices.recent_ids(s, "ZREVRANGE", args.offset, args.limit)
+    for i, id in ipairs(slices.recent_ids(s, "ZREVRANGE", skipped, args.limit)) do
+      places[i] = s.times[id] .. " " .. id
+    end
   else
-    ids = search.sorted(s, nil, "DESC", args.offset, args.limit)
+    places, last, skipped = slices.places(s, args.at, args.id, skipped, args.limit)
   end
-  local places = {}
-  for i, id in ipairs(ids) do places[i] = s.times[id] .. " " .. id end
-  return { "ok", "places", table.concat(places, " ") }
+  local found = table.concat(places, " ")
+  if not last then return { "ok", "places", found } end
+  return { "unfinished", "known", "", "places", found, "at", last[1], "id", last[2], "skipped", skipped }
 end)

@@ -5,7 +5,7 @@ local access = require("access")
 local checks = require("checks")
 local format = require("format")
 local terms = require("terms")
-local dictionary = require("dictionary")
+local columns = require("columns")
 local message = require("message")
 local channel = require("channel")
 local changes = require("changes")
@@ -66,18 +66,24 @@ local function existing_tags(p, tg)
   return #tags > 0 and table.concat(tags, ",") or nil
 end
 
--- The words that dictionaries lack, each as {dictionary name, word}.
-local function missing_words(p, c, name_words, words)
-  local missing = {}
-  local function look(name, word)
-    if not access.try("ZSCORE", keys.words(p, name), word) then missing[#missing + 1] = { name, word } end
+-- Whether the columns hold the values of a conversation. To repair them, they are written, in a new row if it has none.
+local function has_values(p, id, c, values, repairs)
+  local row = checks.is_count(c.row) and tonumber(c.row) or nil
+  if row and columns.read(p, "id", row) ~= id then row = nil end
+  if not row and not repairs then return false end
+  local is_sound = row ~= nil
+  if not row then
+    c.row = columns.add_row(p, id)
+    row = tonumber(c.row)
+    if not row then return false end
   end
-  dictionary.each_new_word(c, {}, look)
-  for _, word in ipairs(name_words) do look("display_name", word) end
-  for name, some in pairs(words) do
-    for _, word in ipairs(some) do look(name, word) end
+  for name, value in pairs(values) do
+    if columns.read(p, name, row) ~= value then
+      is_sound = false
+      if repairs then columns.write(p, name, row, value) end
+    end
   end
-  return missing
+  return is_sound
 end
 
 -- Checks a conversation without a message: what is known of it waits.
@@ -105,18 +111,18 @@ local function check_waiting(p, id, c, stored, waiting, fault, repairs)
   end
 end
 
--- Adds what is derived from a conversation's messages; returns the words of its default name, if it has no own name, or
--- nil if the latest message cannot be read.
+-- Adds what is derived from a conversation's messages. Returns whether the latest message can be read, and the default
+-- name's words, if it has no own name.
 local function add_messages(p, id, c, seq, highest)
   local order = keys.order(p, id)
   local first = redis.call("ZRANGE", order, 0, 0, "WITHSCORES")
   local last = redis.call("ZRANGE", order, -1, -1, "WITHSCORES")
   local _, _, _, channel_id, source, bytes = message.read(p, id, message.id_of(last[1]))
-  if not bytes then return nil end
+  if not bytes then return false end
   c.ca, c.lm, c.ch, c.src = first[2], last[2], channel_id, channel.source(p, channel_id) or source
   c.un = format.integer(access.try("ZCARD", keys.unread(p, id)) or 0)
   c.seq = format.integer(math.max(checks.is_count(seq) and tonumber(seq) or 0, tonumber(highest)))
-  return rendering.render(id, c, bytes)
+  return true, rendering.render(id, c, bytes)
 end
 
 -- Whether a conversation is stored, listed and indexed according to its facts and its messages.
@@ -126,12 +132,12 @@ end
 --   old, new              facts as read_facts returned them, and as they should be, by name
 --   name, avatar, data,   as for commit_document
 --   name_terms, terms,
---   words
+--   values
 --   highest               the highest place of its messages
 --
 -- Returns: {"conflict"} if the facts have changed; else {"ok", then faults, each with "" or, for "shown", the names of
 --          the fields}: "lost" its messages exist but not its hash; "empty" it has no message; "latest" the latest
---          message cannot be read; "type", "shown", "facts", "listed", "waiting", "early", "words".
+--          message cannot be read; "type", "shown", "facts", "listed", "waiting", "early", "columns".
 doctor.both("conversation", function(p, argv, repairs)
   local id, args, faults = argv[1], cmsgpack.unpack(argv[2]), { "ok" }
   local function fault(name, about) faults[#faults + 1], faults[#faults + 2] = name, about or "" end
@@ -161,20 +167,23 @@ doctor.both("conversation", function(p, argv, repairs)
     check_waiting(p, id, c, stored, waiting, fault, repairs)
     return faults
   end
-  local name_words = add_messages(p, id, c, stored.seq, args.highest)
-  if not name_words then
+  local is_readable, default_name = add_messages(p, id, c, stored.seq, args.highest)
+  if not is_readable then
     fault("latest")
     return faults
   end
 
+  local values = args.values
+  if default_name then values.display_name = default_name end
+  c.row = stored.row
+  local has_all_values = has_values(p, id, c, values, repairs)
   local names = next(stored) and differing(stored, c) or {}
   if not next(stored) then fault("lost") end
   if #names > 0 then fault("shown", table.concat(names, " ")) end
   if access.try("ZSCORE", keys.recent(p), id) ~= c.lm then fault("listed") end
   if next(waiting) and next(stored) then fault("early") end
   if access.try("SISMEMBER", keys.waiting(p), id) == 1 then fault("waiting") end
-  local missing = missing_words(p, c, name_words, args.words)
-  if #missing > 0 then fault("words") end
+  if not has_all_values then fault("columns") end
   if not repairs or #faults == 1 then return faults end
 
   if facts_differ or #names > 0 or not next(stored) then
@@ -186,6 +195,5 @@ doctor.both("conversation", function(p, argv, repairs)
   end
   access.shared("SREM", keys.waiting(p), id)
   access.shared("ZADD", keys.recent(p), c.lm, id)
-  for _, one in ipairs(missing) do dictionary.add_word(p, one[1], one[2]) end
   return faults
 end)

@@ -3,6 +3,7 @@ local keys = require("keys")
 local access = require("access")
 local format = require("format")
 local search = require("search")
+local columns = require("columns")
 local register = require("register")
 local doctor = require("doctor")
 
@@ -42,9 +43,9 @@ doctor.both("counts", function(p, _, repairs)
   return { stored, unread }
 end)
 
--- Counts what has to agree. Returns: {conversations in the list, ids in the dictionary of ids, the stored count of
--- unread conversations}, "" for what cannot be read.
+-- Counts what has to agree. Returns: {conversations in the list, ids in their column, the stored count of unread
+-- conversations}, "" for what cannot be read.
 register.reading("count_sets", function(p)
-  return { access.try("ZCARD", keys.recent(p)) or "", access.try("LLEN", keys.words(p, "id")) or "",
+  return { access.try("ZCARD", keys.recent(p)) or "", format.integer(columns.size(p, "id")),
     access.try("HGET", keys.counts(p), "unread") or "" }
 end)

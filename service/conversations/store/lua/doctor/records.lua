@@ -6,7 +6,7 @@ local doctor = require("doctor")
 
 -- The keys that each partition has once, and their types.
 local SHARED = {
-  recent = "zset", changes = "stream", counts = "hash", channels = "set", tags = "set", deleted_tags = "set",
+  recent = "zset", changes = "stream", counts = "hash", columns = "hash", channels = "set", tags = "set", deleted_tags = "set",
   waiting = "set", waiting_messages = "set",
 }
 

@@ -2,7 +2,9 @@
 -- the last. The words of a value are in lower case, with a blank between. An empty line has no value; a value that is not
 -- true any more is overwritten by bytes that are in no text.
 
-local BLOCK_ROWS = 256
+local patterns = require("patterns")
+
+local blocks = {}
 
 -- What a pattern is found by with string.find alone, wherever it is in a value: nil where its words have to be looked at.
 local function needles_of(pattern)
@@ -34,7 +36,7 @@ end
 local function each_line_matching(block, pattern, callback)
   local line_end = 0
   for at, word in string.gmatch(block, "()([^ \n]+)") do
-    if at > line_end and string.byte(word) ~= 255 and matches_pattern(pattern, word) then
+    if at > line_end and string.byte(word) ~= 255 and patterns.matches(pattern, word) then
       callback(at)
       line_end = string.find(block, "\n", at, true)
     end
@@ -47,14 +49,14 @@ local function each_match(block, pattern, callback)
 end
 
 -- How many values have a word that matches.
-local function count_matches(block, pattern)
+function blocks.count(block, pattern)
   local count = 0
   each_match(block, pattern, function() count = count + 1 end)
   return count
 end
 
 -- The rows of these values, from 0.
-local function matching_rows(block, pattern)
+function blocks.lines(block, pattern)
   local rows, row, seen = {}, -1, 1
   each_match(block, pattern, function(at)
     local _, lines = string.gsub(string.sub(block, seen, at - 1), "\n", "")
@@ -65,7 +67,7 @@ local function matching_rows(block, pattern)
 end
 
 -- Where the value of a row is: its first byte, and the line feed behind it; nil where the block has no such row.
-local function place_of(block, row)
+function blocks.place(block, row)
   local at = 1
   for _ = 1, row do
     at = string.find(block, "\n", at + 1, true)
@@ -74,3 +76,5 @@ local function place_of(block, row)
   local finish = string.find(block, "\n", at + 1, true)
   if finish then return at + 1, finish end
 end
+
+return blocks

@@ -1,4 +1,4 @@
--- The log of changes: how recently changed conversations were indexed before. A caller that knows the result of an
+-- The log of changes: how conversations were indexed before and after each recent change. A caller that knows the result of an
 -- earlier search follows the log instead of searching again: see known.lua.
 local schema = require("schema")
 local keys = require("keys")
@@ -8,8 +8,14 @@ local changes = {}
 
 local INDEXED = schema.INDEXED
 
--- Longer index terms are not logged: a thousand entries have to stay small.
+-- Before the names of fields as they are after a change.
+local AFTER = "+"
+
+-- Longer index terms are not logged: ten thousand entries have to stay small.
 local MAX_LOGGED = 4096
+
+-- Entries that are kept: a caller may follow the log for some minutes.
+local MAX_ENTRIES = 10000
 
 -- Whether any indexed field of a conversation changed.
 function changes.is_index_changed(c, stored)
@@ -19,14 +25,16 @@ function changes.is_index_changed(c, stored)
   return false
 end
 
--- Logs a change without how the conversation was indexed before: nobody can follow the log past it.
-function changes.log_lost(p, id)
-  access.shared("XADD", keys.changes(p), "MAXLEN", "~", 1000, "*", "key", id, "lost", "1")
+local function add(p, entry)
+  access.shared("XADD", keys.changes(p), "MAXLEN", "~", MAX_ENTRIES, "*", unpack(entry))
 end
 
--- Logs how a conversation was indexed, before it changes.
-function changes.log(p, id, stored)
-  if #(stored.x or "") > MAX_LOGGED then
+-- Logs a change without how the conversation was indexed: nobody can follow the log past it.
+function changes.log_lost(p, id) add(p, { "key", id, "lost", "1" }) end
+
+-- Logs how a conversation was indexed before a change, and what is different after it.
+function changes.log(p, id, stored, c)
+  if #(stored.x or "") > MAX_LOGGED or #(c.x or "") > MAX_LOGGED then
     changes.log_lost(p, id)
     return
   end
@@ -36,23 +44,36 @@ function changes.log(p, id, stored)
       entry[#entry + 1] = key
       entry[#entry + 1] = stored[key]
     end
+    if stored[key] ~= c[key] then
+      entry[#entry + 1] = AFTER .. key
+      entry[#entry + 1] = c[key] or ""
+    end
   end
-  access.shared("XADD", keys.changes(p), "MAXLEN", "~", 1000, "*", unpack(entry))
+  add(p, entry)
 end
 
--- The entries of the log after a given one, oldest first, each a table with `key` and the indexed fields; nil if the
--- given one is gone, if more than `limit` follow it, or if one of them is lost.
+-- The entries of the log after a given one, oldest first: {id of the entry, `before` and `after`, the indexed fields of
+-- the conversation}; at most `limit`, and whether there may be more. Nil if the given one is gone, or one is lost.
 function changes.since(p, entry, limit)
-  local log = access.shared("XRANGE", keys.changes(p), entry, "+", "COUNT", limit + 2)
-  if not log or #log == 0 or log[1][1] ~= entry or #log > limit + 1 then return nil end
+  local log = access.shared("XRANGE", keys.changes(p), entry, "+", "COUNT", limit + 1)
+  if not log or #log == 0 or log[1][1] ~= entry then return nil end
   local found = {}
   for i = 2, #log do
-    local flat, before = log[i][2], {}
+    local flat, before, after = log[i][2], { p = p }, { p = p }
     if flat[1] ~= "key" or flat[3] == "lost" then return nil end
-    for f = 1, #flat, 2 do before[flat[f]] = flat[f + 1] end
-    found[i - 1] = before
+    for f = 3, #flat, 2 do
+      local key, value = flat[f], flat[f + 1]
+      if string.sub(key, 1, 1) == AFTER then
+        after[string.sub(key, 2)] = value ~= "" and value or nil
+      else
+        before[key] = value
+        after[key] = value
+      end
+    end
+    before.id, after.id = flat[2], flat[2]
+    found[i - 1] = { log[i][1], before, after }
   end
-  return found
+  return found, #log > limit
 end
 
 -- The id of the last entry of the log; nil if there is none.

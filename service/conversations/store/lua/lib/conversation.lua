@@ -16,12 +16,13 @@
 --   ver        number of changes of that document
 --   read       time up to which it was read, in milliseconds; absent until read
 --   seq        number of places given to messages
+--   row        its row in the columns, see columns.lua
 --
 -- An empty field counts as absent: writing it with the others saves a command to delete it, and each command indexes
 -- the document again.
 --
 -- What is known of a conversation before its first message waits in a separate hash, which is not indexed and has no
--- lm, unlike a conversation with messages.
+-- lm, unlike a conversation with messages, and no row: `values` has the values for the columns, in MessagePack.
 local schema = require("schema")
 local keys = require("keys")
 local access = require("access")
@@ -29,7 +30,7 @@ local checks = require("checks")
 local format = require("format")
 local protobuf = require("protobuf")
 local terms = require("terms")
-local dictionary = require("dictionary")
+local columns = require("columns")
 local changes = require("changes")
 local rendering = require("rendering")
 
@@ -55,6 +56,7 @@ local function is_sound(id, c)
   if c.name and not protobuf.is_field(1, c.name) then return false end
   if c.avatar and not protobuf.is_field(2, c.avatar) then return false end
   if c.data and not protobuf.is_field(5, c.data) then return false end
+  if c.values and not pcall(cmsgpack.unpack, c.values) then return false end
   if c.lm then
     return c.id == id and checks.is_id(c.ch) and is_time(c.lm) and is_time(c.ca) and is_count(c.un)
       and is_count(c.seq) and c.src ~= nil and not string.find(c.src, "[^!-~]") and rendering.is_tail(c.tail)
@@ -94,24 +96,37 @@ function conversation.open(p, id, replaces_terms)
   return c, stored, last
 end
 
--- Renders a conversation, with the bytes of its latest message if there is one, and writes what changed, including new
--- words, in one HSET, since each indexes the whole document again.
-function conversation.save(p, id, c, stored, message)
-  local key = keys.early(p, id)
-  dictionary.each_new_word(c, stored, function(name, word) dictionary.add_word(p, name, word) end)
+-- Writes the values of a conversation's columns: those that a change gave, by column, those that waited for the first
+-- message, and its default name, if it has no own name.
+local function write_values(p, c, stored, values, waiting, default_name)
+  for name, value in pairs(waiting) do values[name] = values[name] or value end
+  if default_name and not (stored.lm and not stored.name and stored.src == c.src) then
+    values.display_name = default_name
+  end
+  for name, value in pairs(values) do columns.write(p, name, tonumber(c.row), value) end
+end
+
+-- Renders a conversation, with the bytes of its latest message if there is one, and writes what changed in one HSET,
+-- since each indexes the whole document again. `values`: the columns that change, may be nil.
+function conversation.save(p, id, c, stored, message, values)
+  local key, waiting = keys.early(p, id), c.values and cmsgpack.unpack(c.values) or {}
   if c.lm then
     key = keys.conversation(p, id)
+    c.values = nil
     if not stored.lm then
       if next(stored) then
         redis.call("DEL", keys.early(p, id))
         shared("SREM", keys.waiting(p), id)
         stored = {}
       end
-      shared("RPUSH", keys.words(p, "id"), id)
+      c.row = columns.add_row(p, id)
     end
-    for _, word in ipairs(rendering.render(id, c, message)) do dictionary.add_word(p, "display_name", word) end
+    local default_name = rendering.render(id, c, message)
+    if c.row then write_values(p, c, stored, values or {}, waiting, default_name) end
   else
     shared("SADD", keys.waiting(p), id)
+    for name, value in pairs(values or {}) do waiting[name] = value end
+    c.values = next(waiting) and cmsgpack.pack(waiting)
   end
   local changed = {}
   for name, value in pairs(c) do
@@ -126,7 +141,7 @@ function conversation.save(p, id, c, stored, message)
       changed[#changed + 1] = ""
     end
   end
-  if c.lm and changes.is_index_changed(c, stored) then changes.log(p, id, stored) end
+  if c.lm and changes.is_index_changed(c, stored) then changes.log(p, id, stored, c) end
   if #changed > 0 then redis.call("HSET", key, unpack(changed)) end
 end
 

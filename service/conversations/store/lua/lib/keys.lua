@@ -8,7 +8,10 @@ function keys.unread(p, id) return "unread:" .. p .. ":" .. id end
 function keys.message(p, id) return "message:" .. p .. ":" .. id end
 function keys.channel(p, id) return "channel:" .. p .. ":" .. id end
 function keys.tag(p, id) return "tag:" .. p .. ":" .. id end
-function keys.words(p, name) return "words:" .. p .. ":" .. name end
+function keys.column(p, name, block) return "column:" .. p .. ":" .. block .. ":" .. name end
+function keys.long_value(p, name, row) return "long_value:" .. p .. ":" .. row .. ":" .. name end
+function keys.columns(p) return "columns:" .. p end
+function keys.known(p, name) return "known:" .. p .. ":" .. VERSION .. ":" .. name end
 function keys.recent(p) return "recent:" .. p end
 function keys.changes(p) return "changes:" .. p end
 function keys.counts(p) return "counts:" .. p end

@@ -1,38 +1,60 @@
 -- What a caller knows of a search from an earlier reply, updated without another search: only conversations that have
 -- changed since can have become a match, or stopped being one.
 --
--- As text: "<entry of the log of changes> <matches> <1 if all of these follow, 0 if only the newest do> <time and id of
--- each, newest first>". In a search: matches, has_all, and top, a list of {time, id}; all nil if nothing is known.
+-- As text: "<entry of the log of changes> <matches> <counted> <complete> <time and id of each, newest first>":
+--
+--   matches   among the conversations that are counted
+--   counted   which ones are: "all"; "rows:<n>", those in the first n rows; "since:<time>", those whose latest message
+--             has this time or a later one
+--   complete  which matches follow: "all" that are counted; "from:<time>:<id>", those down to a place; or "none"
+--
+-- In a search: matches, top (a list of {time, id}), and `rows`, `since` or neither; `complete` is "all", "none" or a
+-- place. All are nil if nothing is known.
 local keys = require("keys")
 local access = require("access")
 local format = require("format")
 local changes = require("changes")
+local turn = require("turn")
 local predicate = require("predicate")
 
 local known = {}
 
--- Maximum changes to evaluate, and maximum comparisons that these may take. With more, a search is made.
-local MAX_CHANGES, MAX_COMPARISONS = 200, 2000
+-- Changes that are read from the log at once.
+local READ_AT_ONCE = 50
 
 -- More than the largest page needs.
-local MAX_TOP = 120
+known.MAX_TOP = 120
 
--- Decoded only when needed: for most pages nothing has changed.
-local function predicate_of(s)
-  s.predicate = s.predicate or cjson.decode(s.predicate_text)
-  return s.predicate
+-- Whether a conversation's hash, with `p` and `id`, matches. With an exact query it is what the index finds.
+function known.is_match(s, c)
+  if not c.lm or c.lm == "" then return false end
+  if s.is_exact then return predicate.is_found(s.predicate, c) end
+  return predicate.is_match(s.predicate, c)
 end
 
--- Whether the index finds the hash of a conversation.
-function known.is_found(s, c) return predicate.is_found(predicate_of(s), c) end
+-- The hash of a conversation as far as the predicate needs it; nil if it has no messages.
+function known.read(s, id)
+  if not s.reads then
+    local names = predicate.reads(s.predicate, { lm = true })
+    s.reads = {}
+    for name in pairs(names) do s.reads[#s.reads + 1] = name end
+  end
+  local values = access.try("HMGET", keys.conversation(s.p, id), unpack(s.reads))
+  if not values then return nil end
+  local c = { p = s.p, id = id }
+  for i, name in ipairs(s.reads) do c[name] = values[i] or nil end
+  return c.lm and c
+end
 
 -- Whether a place (time, id) comes before another in a list.
-local function is_before(place, at, id)
-  return tonumber(place[1]) > tonumber(at) or place[1] == at and place[2] > id
+function known.is_before(place, at, id)
+  return tonumber(place[1]) > tonumber(at) or tonumber(place[1]) == tonumber(at) and place[2] > id
 end
 
+local is_before = known.is_before
+
 -- Updates the newest matches for a conversation: a match if it has a time.
-local function update_top(s, id, at)
+function known.update_top(s, id, at)
   local top = s.top
   for i, place in ipairs(top) do
     if place[2] == id then
@@ -40,49 +62,97 @@ local function update_top(s, id, at)
       break
     end
   end
-  if not at then return end
+  if not at or s.complete == "none" then return end
+  if s.complete ~= "all" and is_before(s.complete, at, id) then return end
   local i = 1
   while top[i] and is_before(top[i], at, id) do i = i + 1 end
-  -- If these aren't all matches, unknown ones may follow the last.
-  if i <= #top or s.has_all then table.insert(top, i, { at, id }) end
-  if #top > MAX_TOP then
+  table.insert(top, i, { at, id })
+  if #top <= known.MAX_TOP then return end
+  if s.rows then
+    -- Others will be counted that are newer.
+    s.top, s.complete = {}, "none"
+  else
     table.remove(top)
-    s.has_all = false
+    s.complete = top[#top]
   end
 end
 
--- Updates what a caller knows. Sets nothing if it cannot: the log must still have the entry.
+local function is_counted(s, c, row)
+  if s.rows then return row ~= nil and row < s.rows end
+  return not s.since or tonumber(c.lm) >= tonumber(s.since)
+end
+
+-- Takes one change into account.
+local function follow(s, before, after)
+  local row = s.rows and tonumber(redis.call("HGET", keys.conversation(s.p, after.id), "row") or nil)
+  local was = known.is_match(s, before) and is_counted(s, before, row)
+  local is = known.is_match(s, after) and is_counted(s, after, row)
+  s.matches = s.matches + (is and 1 or 0) - (was and 1 or 0)
+  if was or is then known.update_top(s, after.id, is and after.lm) end
+end
+
+local function read_text(s, text)
+  local entry, matches, counted, complete, top = string.match(text, "^(%S+) (%S+) (%S+) (%S+)(.*)$")
+  if not entry then return nil end
+  s.matches, s.top = tonumber(matches), {}
+  s.rows = tonumber(string.match(counted, "^rows:(%d+)$"))
+  s.since = string.match(counted, "^since:(%S+)$")
+  local at, id = string.match(complete, "^from:([^:]+):(%S+)$")
+  s.complete = at and { at, id } or complete
+  for time, one in string.gmatch(top, "(%S+) (%S+)") do s.top[#s.top + 1] = { time, one } end
+  return entry
+end
+
+local function forget(s) s.matches, s.top, s.complete, s.rows, s.since, s.entry = nil, nil, nil, nil, nil, nil end
+
+-- Updates what a caller knows; all is nil if that cannot be done: the log must still have the entry. Returns whether
+-- the turn ended before the last change.
 function known.catch_up(s, text)
-  local entry, matches, has_all, top = string.match(text, "^(%S+) (%S+) ([01])(.*)$")
-  if not entry then return end
-  local since = changes.since(s.p, entry, MAX_CHANGES)
-  if not since then return end
-  if #since > 1 and #since * predicate.size_of(predicate_of(s)) > MAX_COMPARISONS then return end
-  s.matches, s.has_all, s.top, s.is_unchanged = tonumber(matches), has_all == "1", {}, #since == 0
-  for at, id in string.gmatch(top, "(%S+) (%S+)") do s.top[#s.top + 1] = { at, id } end
-  local seen = {}
-  for _, before in ipairs(since) do
-    if not seen[before.key] then
-      seen[before.key] = true
-      local now = access.read_hash(keys.conversation(s.p, before.key))
-      local was, is = before.lm and known.is_found(s, before), known.is_found(s, now)
-      s.matches = s.matches + (is and 1 or 0) - (was and 1 or 0)
-      update_top(s, before.key, is and now.lm)
+  s.entry = read_text(s, text)
+  s.text = text
+  local is_more = s.entry ~= nil
+  while is_more do
+    local since
+    since, is_more = changes.since(s.p, s.entry, READ_AT_ONCE)
+    if not since then
+      forget(s)
+      return false
     end
+    for _, change in ipairs(since) do
+      local ok, problem = pcall(follow, s, change[2], change[3])
+      if not ok then
+        if not (type(problem) == "table" and problem.is_outdated) then error(problem, 0) end
+        forget(s)
+        return false
+      end
+      s.entry = change[1]
+    end
+    if is_more and turn.is_over() then return true end
   end
+  return false
 end
 
 -- Whether enough of the newest matches are known for a page.
-function known.has_top(s, limit) return s.top and (s.has_all or #s.top >= limit) end
+function known.has_top(s, limit) return s.complete == "all" or #s.top >= limit end
 
--- What the caller may pass with its next search of the same query; "" if it knows that already, or if it is useless.
+-- Starts to count: nothing is counted. `counted`, if any, is "rows" or "since", and `from` where to start.
+function known.start(s, counted, from)
+  forget(s)
+  s.entry = changes.last(s.p)
+  s.matches, s.top, s.complete = 0, {}, "all"
+  if counted then s[counted] = from end
+end
+
+-- What the caller may pass with its next search of the same filter; "" if it knows that already, or if it is useless.
 function known.text(s)
-  if s.is_unchanged or not s.predicate_text then return "" end
-  local last = changes.last(s.p)
-  if not last then return "" end
-  local parts = { last, format.integer(s.matches), s.has_all and "1" or "0" }
-  for i, place in ipairs(s.top or {}) do parts[3 + i] = place[1] .. " " .. place[2] end
-  return table.concat(parts, " ")
+  if not s.entry or not s.matches then return "" end
+  local counted = s.rows and "rows:" .. s.rows or s.since and "since:" .. s.since or "all"
+  local complete = s.complete
+  if type(complete) == "table" then complete = "from:" .. complete[1] .. ":" .. complete[2] end
+  local parts = { s.entry, format.integer(s.matches), counted, complete }
+  for i, place in ipairs(s.top) do parts[4 + i] = place[1] .. " " .. place[2] end
+  local text = table.concat(parts, " ")
+  return text ~= s.text and text or ""
 end
 
 return known

@@ -8,6 +8,8 @@
 --   {"fuzzy", text, edits}                1 or 2 edits: insertions, deletions, substitutions, swaps of neighbours
 --   {"regex", first, accepting, starts, following}    an automaton without the states from which no word is accepted
 
+local patterns = {}
+
 local CODE_POINT = "[%z\1-\127\194-\244][\128-\191]*"
 
 local function code_points(text)
@@ -136,4 +138,6 @@ local function is_prefix(prefix, word) return string.sub(word, 1, #prefix[2]) ==
 local KINDS = { prefix = is_prefix, glob = is_glob, range = in_range, fuzzy = is_near, regex = is_accepted }
 
 -- Whether a word matches a pattern.
-local function matches_pattern(pattern, word) return KINDS[pattern[1]](pattern, word) end
+function patterns.matches(pattern, word) return KINDS[pattern[1]](pattern, word) end
+
+return patterns

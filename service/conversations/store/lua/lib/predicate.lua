@@ -1,31 +1,37 @@
 -- Evaluates a predicate, a filter for one conversation's hash. See filters/predicate.py for its form.
 local schema = require("schema")
+local keys = require("keys")
 local checks = require("checks")
 local phrases = require("phrases")
+local patterns = require("patterns")
+local columns = require("columns")
 
 local predicate = {}
 
 local is_match
 
--- Whether one of the predicate's values is the field's value, or one of its values.
-local function has_value(wanted, c)
-  local key = wanted[2]
+-- The values of a field, in lower case if the index ignores case; calls back with each until that returns true.
+local function any_value(c, key, callback)
   local value = c[key]
-  if not value then return false end
+  if not value or value == "" then return false end
   if schema.IGNORES_CASE[key] then value = string.lower(value) end
-  if not schema.HAS_MANY[key] then
+  if not schema.HAS_MANY[key] then return callback(value) end
+  for one in string.gmatch(value, "[^,]+") do
+    if callback(one) then return true end
+  end
+  return false
+end
+
+local function has_value(wanted, c)
+  return any_value(c, wanted[2], function(value)
     for i = 3, #wanted do
       if value == wanted[i] then return true end
     end
-    return false
-  end
-  value = "," .. value .. ","
-  for i = 3, #wanted do
-    if not string.find(wanted[i], ",", 1, true) and string.find(value, "," .. wanted[i] .. ",", 1, true) then
-      return true
-    end
-  end
-  return false
+  end)
+end
+
+local function has_matching_value(wanted, c)
+  return any_value(c, wanted[2], function(value) return patterns.matches(wanted[3], value) end)
 end
 
 local function has_number(wanted, c)
@@ -37,10 +43,43 @@ local function has_number(wanted, c)
   return false
 end
 
+local function has_term(c, term) return string.find(" " .. (c.x or "") .. " ", " " .. term .. " ", 1, true) ~= nil end
+
 local function has_word(wanted, c)
   local text = " " .. (c.x or "") .. " "
-  for i = 2, #wanted do
+  for i = 4, #wanted do
     if string.find(text, " " .. wanted[i] .. " ", 1, true) then return true end
+  end
+  return false
+end
+
+-- A value that has words of which the index terms are hashes. That of a conversation as it was is known if its terms
+-- are the same.
+local function long_words(c, column)
+  local stored = redis.call("HMGET", keys.conversation(c.p, c.id), "x", "row")
+  if stored[1] ~= c.x or not stored[2] then error({ is_outdated = true }) end
+  return columns.read(c.p, column, tonumber(stored[2]))
+end
+
+local function character(digits) return string.char(tonumber(digits, 16)) end
+
+-- The word of an index term, without the prefix; nil if the term is a hash.
+function predicate.word_of(term)
+  if string.byte(term, 1) ~= 95 then return term end
+  if string.byte(term, 2) == 95 then return nil end
+  return (string.gsub(string.sub(term, 2), "%x%x", character))
+end
+
+local function has_matching_word(wanted, c)
+  local column, prefix, pattern, has_long = wanted[2], wanted[3], wanted[4], false
+  for term in string.gmatch(c.x or "", "%f[^%s%z]" .. prefix .. "(%S+)") do
+    local word = predicate.word_of(term)
+    if not word then has_long = true elseif patterns.matches(pattern, word) then return true end
+  end
+  if has_long then
+    for word in string.gmatch(long_words(c, column), "%S+") do
+      if patterns.matches(pattern, word) then return true end
+    end
   end
   return false
 end
@@ -71,14 +110,18 @@ local kinds = {
   ["not"] = function(wanted, c) return not is_match(wanted[2], c) end,
   words = has_word,
   phrase = has_phrase,
+  exists = function(wanted, c) return has_term(c, wanted[3]) end,
   numbers = has_number,
   start = function(wanted, c) return string.sub(c.id or "", 1, #wanted[2]) == wanted[2] end,
   values = has_value,
+  matching_word = has_matching_word,
+  matching_value = has_matching_value,
 }
 
 function is_match(wanted, c) return kinds[wanted[1]](wanted, c) end
 
--- Whether the stored hash of a conversation matches a predicate.
+-- Whether the stored hash of a conversation, with `p` and `id`, matches a predicate. Raises an error with `is_outdated`
+-- if that cannot be said of the conversation as it was.
 predicate.is_match = is_match
 
 -- Whether the index would find the hash of a conversation: it matches, and has no invalid number, as RediSearch does
@@ -90,13 +133,17 @@ function predicate.is_found(wanted, c)
   return is_match(wanted, c)
 end
 
--- The size of a predicate in values, terms and numbers, which is what evaluating it costs.
-function predicate.size_of(wanted)
+-- What the hash has that a predicate reads, as a set of names.
+function predicate.reads(wanted, names)
   local kind = wanted[1]
-  if kind ~= "and" and kind ~= "or" and kind ~= "not" then return #wanted end
-  local size = 0
-  for i = 2, #wanted do size = size + predicate.size_of(wanted[i]) end
-  return size
+  if kind == "and" or kind == "or" or kind == "not" then
+    for i = 2, #wanted do predicate.reads(wanted[i], names) end
+  elseif kind == "numbers" or kind == "values" or kind == "matching_value" then
+    names[wanted[2]] = true
+  elseif kind ~= "start" then
+    names.x = true
+  end
+  return names
 end
 
 return predicate

@@ -32,19 +32,19 @@ function rendering.is_tail(bytes)
 end
 
 -- Sets what is derived from the facts of a conversation with messages: its index terms and the rendered bytes. Returns
--- the words of the default name, if it has no own name.
+-- the default name's words, if it has no own name.
 function rendering.render(id, c, message)
   c.id, c.ih = id, format.integer(tonumber(string.sub(id, 1, 8) .. string.sub(id, 10, 13), 16))
   local name_terms, metadata_terms = terms.parts(c)
-  local name, words = c.name, {}
+  local name, default_name = c.name, nil
   if not name then
     local first, second = terms.default_name(c.src, id)
-    name, words = field(1, first .. " " .. second), { string.lower(first), second }
-    name_terms = terms.name_term(words[1]) .. " " .. terms.name_term(second)
+    name, default_name = field(1, first .. " " .. second), string.lower(first) .. " " .. second
+    name_terms = terms.name_term(string.lower(first)) .. " " .. terms.name_term(second)
   end
   terms.write(c, name_terms, metadata_terms or "")
   c.tail = tail_of(c, name, message)
-  return words
+  return default_name
 end
 
 -- The parts of a Conversation: id, channel, the rest. `channels` caches channels within one call. Nil if it cannot be

@@ -1,55 +1,43 @@
 -- The arguments and replies of the searching functions.
 --
--- ARGV: a map in MessagePack, then three texts that may be long and would be copied once more in the map: the query for
--- RediSearch, dialect 2, or "" if every conversation matches; the same as a predicate in JSON, see predicate.lua, or ""
--- if the search always has to be made; what the caller knows of an earlier search, see known.lua, or "". In the map:
+-- ARGV: a map in MessagePack, then four texts that may be long and would be copied once more in the map: the query for
+-- RediSearch, dialect 2, or "" if the index cannot help; the filter as a predicate in MessagePack, see predicate.lua, or
+-- "" if every conversation matches; what the caller knows of an earlier search, see known.lua, or ""; and the name by
+-- which workers share what they know of the filter. In the map:
 --
---   timeout_ms        of each search
---   max_candidates    of all loose phrases
---   phrases           loose phrases, see search.resolve_phrases; may be absent
---   words             for each dictionary that the query needs, {number of words that the caller knows, mark of the
---                     last}; may be absent
---   cost              estimated cost of the query over 100,000 conversations, in ms; may be absent
---   max_cost          maximum cost
---   max_cost_at_once  maximum cost at which one call counts matches and lists them; absent for no limit
+--   is_exact   whether the query finds what the predicate matches, not more
 --
--- Replies begin with a word, followed by names and values.
+-- Replies begin with a word, followed by names and values. {"unfinished", "known", text, ...} if the turn ended: the
+-- caller asks again with this text. {"ok", ...} otherwise.
 local keys = require("keys")
 local access = require("access")
-local dictionary = require("dictionary")
+local turn = require("turn")
 local known = require("known")
 
 local request = {}
 
--- {"stale", then for each dictionary its name and what the caller lacks, see dictionary.unknown_words}; nil if the
--- caller knows all words.
-local function stale_words(p, words)
-  local reply, is_stale = { "stale" }, false
-  for name, caller_knows in pairs(words) do
-    local lacking = dictionary.unknown_words(p, name, caller_knows[1], caller_knows[2])
-    is_stale = is_stale or lacking[1] ~= caller_knows[1] or #lacking > 2
-    reply[#reply + 1] = name
-    reply[#reply + 1] = lacking
-  end
-  return is_stale and reply or nil
+-- What a caller that knows nothing of a filter may know from others.
+local function shared(p, name)
+  local text = name ~= "" and access.try("GET", keys.known(p, name))
+  return text or ""
 end
 
--- Reads a request. Returns it and the search, see search.lua; or nil and a reply: {"stale", ...}, or {"costly", "cost",
--- estimated cost over the actual number of conversations}. `careful` ignores what the caller knows.
+-- Reads a request. Returns its map and the search, see search.lua; and a reply if the turn ended. `careful` ignores what
+-- others know.
 function request.read(p, argv, careful)
-  local args = cmsgpack.unpack(argv[1])
-  local stale = args.words and stale_words(p, args.words)
-  if stale then return nil, stale end
+  turn.begin()
+  local args, text = cmsgpack.unpack(argv[1]), argv[4]
   local all = access.shared("ZCARD", keys.recent(p))
-  local share = all and math.min(1, all / 100000) or 1
-  local cost = math.ceil((args.cost or 0) * share)
-  if args.max_cost and cost > args.max_cost then return nil, { "costly", "cost", cost } end
-  local query, predicate_text = argv[2], argv[3]
-  local s = { p = p, query = query ~= "" and query or "*", timeout_ms = args.timeout_ms, careful = careful, times = {},
-    is_filtered = query ~= "", all = all ~= 0 and all or nil,
-    predicate_text = not careful and predicate_text ~= "" and predicate_text or nil,
-    is_costly = args.max_cost_at_once and cost > args.max_cost_at_once }
-  if s.predicate_text then known.catch_up(s, argv[4]) end
+  local s = { p = p, query = argv[2] ~= "" and argv[2] or nil, is_exact = args.is_exact, careful = careful, times = {},
+    is_filtered = argv[3] ~= "", all = all ~= 0 and all or nil }
+  if not all then
+    -- The index stands in for the list.
+    turn.begin(turn.WHOLE)
+    if not s.is_filtered then s.query, s.is_exact = "*", true end
+  end
+  s.predicate = s.is_filtered and cmsgpack.unpack(argv[3]) or { "and" }
+  if s.is_filtered and text == "" and not careful then text = shared(p, argv[5]) end
+  if s.is_filtered and known.catch_up(s, text) then return args, s, { "unfinished", "known", known.text(s) } end
   return args, s
 end
 

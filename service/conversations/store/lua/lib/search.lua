@@ -1,21 +1,25 @@
 -- Searches of the index, within one call. RediSearch does not define the order of equal times, so if the edge of a
 -- slice splits a time, all conversations of that time are fetched and sorted by id here.
 --
+-- A search ends with the turn: then the functions below return nil.
+--
 -- A search is a table, see request.lua:
 --
 --   p            the partition's hash tag
---   query        for RediSearch, dialect 2
---   is_filtered  whether it is anything but "*", which matches every conversation
---   timeout_ms   of each search
+--   query        for RediSearch, dialect 2; nil if the index cannot help
+--   is_exact     whether the query finds what the predicate matches, not more
+--   predicate    the filter for one conversation's hash
 --   careful      whether to skip entries of the index and of `recent` that aren't places (the name isn't an id, the
 --                time isn't an integer). That takes a fifth more time.
 --   all          number of all conversations; nil if `recent` is unusable: then lists come from the index
 --   times        times of the conversations found, by id
+--
+-- and what known.lua has.
 local keys = require("keys")
 local access = require("access")
 local checks = require("checks")
 local order = require("order")
-local phrases = require("phrases")
+local turn = require("turn")
 
 local search = {}
 
@@ -26,14 +30,29 @@ local function id_of(s, key)
 end
 
 local function find(s, query, ...)
-  return redis.call("FT.SEARCH", keys.index(s.p), query, "VERBATIM", "TIMEOUT", s.timeout_ms, "DIALECT", 2, ...)
+  local reply = redis.pcall("FT.SEARCH", keys.index(s.p), query, "NOCONTENT", "VERBATIM", "TIMEOUT", turn.left_ms(),
+    "DIALECT", 2, ...)
+  if not reply.err then return reply end
+  if not string.find(reply.err, "Timeout limit was reached", 1, true) then error(reply, 0) end
 end
 
 -- A tag's value, escaped for a query.
 function search.escaped(value) return (string.gsub(value, "[^A-Za-z0-9]", "\\%0")) end
 
 -- The number of conversations that match a query.
-function search.count(s, query) return find(s, query, "NOCONTENT", "LIMIT", 0, 0)[1] end
+function search.count(s, query)
+  local reply = find(s, query, "LIMIT", 0, 0)
+  return reply and reply[1]
+end
+
+-- The ids of those that match the query, in any order, if they are at most `limit`; nil if they are more.
+function search.few(s, limit)
+  local reply = find(s, s.query, "LIMIT", 0, limit)
+  if not reply or reply[1] > limit then return nil end
+  local ids = {}
+  for i = 2, #reply do ids[#ids + 1] = id_of(s, reply[i]) end
+  return ids
+end
 
 -- The query narrowed by a clause; "*" means everything only as a whole query.
 function search.narrowed(s, clause)
@@ -47,7 +66,8 @@ function search.between(s, range) return search.narrowed(s, "@lm:" .. range) end
 -- The ids of all matches with one time, ascending.
 function search.ties(s, at)
   if s.all and redis.call("ZCOUNT", keys.recent(s.p), at, at) == 0 then return {} end
-  local found = find(s, search.between(s, "[" .. at .. " " .. at .. "]"), "NOCONTENT", "LIMIT", 0, 1000000)
+  local found = find(s, search.between(s, "[" .. at .. " " .. at .. "]"), "LIMIT", 0, 1000000)
+  if not found then return nil end
   local ids = {}
   for i = 2, #found do ids[#ids + 1] = id_of(s, found[i]) end
   table.sort(ids)
@@ -60,12 +80,13 @@ function search.is_single(s, at) return s.all and redis.call("ZCOUNT", keys.rece
 
 local function descending(a, b) return a > b end
 
--- Matches in a range of times, or all matches, by time in a direction ("ASC" or "DESC") and by id in the same
--- direction: `limit` of them after the first `offset`. `invalid`: how many of those found are known not to be places.
-function search.sorted(s, range, direction, offset, limit, invalid)
+-- The first matches in a range of times, or of all, by time in a direction ("ASC" or "DESC") and by id in the same
+-- direction. `invalid`: how many of those found are known not to be places.
+function search.sorted(s, range, direction, limit, invalid)
   invalid = invalid or 0
   local query = range and search.between(s, range) or s.query
-  local reply = find(s, query, "NOCONTENT", "SORTBY", "lm", direction, "WITHSORTKEYS", "LIMIT", offset, limit + invalid)
+  local reply = find(s, query, "SORTBY", "lm", direction, "WITHSORTKEYS", "LIMIT", 0, limit + invalid)
+  if not reply then return nil end
   local found = (#reply - 1) / 2
   local groups, times, places = {}, {}, 0
   for i = 2, #reply, 2 do
@@ -81,49 +102,25 @@ function search.sorted(s, range, direction, offset, limit, invalid)
       table.insert(groups[at], id)
     end
   end
-  local is_more = reply[1] > offset + found
+  local is_more = reply[1] > found
   if found - places > invalid and is_more and invalid < order.MAX_SKIPPED then
-    return search.sorted(s, range, direction, offset, limit, found - places)
+    return search.sorted(s, range, direction, limit, found - places)
   end
   if places == 0 then return {} end
-  local first, last, skipped = times[1], times[#times], 0
-  if offset > 0 then
-    local nearer = direction == "DESC" and "[(" .. first .. " +inf]" or "[-inf (" .. first .. "]"
-    skipped = offset - search.count(s, search.between(s, nearer))
-    groups[first] = search.ties(s, first)
-  end
-  if is_more and (last ~= first or offset == 0) and not search.is_single(s, last) then
+  local last = times[#times]
+  if is_more and not search.is_single(s, last) then
     groups[last] = search.ties(s, last)
+    if not groups[last] then return nil end
   end
   local ids = {}
   for _, at in ipairs(times) do
     if direction == "DESC" then table.sort(groups[at], descending) else table.sort(groups[at]) end
-    for i, id in ipairs(groups[at]) do
-      if at ~= first or i > skipped then ids[#ids + 1] = id end
+    for _, id in ipairs(groups[at]) do
+      ids[#ids + 1] = id
       if #ids == limit then return ids end
     end
   end
   return ids
-end
-
--- Replaces the loose phrases in the query with the ids of the conversations that have them. The query has <<i>> for
--- phrase i, from 0; a phrase is {candidates = a query for a superset, slop = a number, terms = a list}. Returns the
--- number of candidates of a phrase if all phrases up to it have more than `limit`.
-function search.resolve_phrases(s, checked, limit)
-  for number, check in ipairs(checked) do
-    local reply = find(s, check.candidates, "RETURN", 1, "x", "LIMIT", 0, limit)
-    if reply[1] > limit then return reply[1] end
-    limit = limit - reply[1]
-    local ids = {}
-    for i = 2, #reply, 2 do
-      local id = id_of(s, reply[i])
-      if id and phrases.is_in(reply[i + 1][2] or "", check.terms, check.slop) then
-        ids[#ids + 1] = search.escaped(id)
-      end
-    end
-    local clause = "@id:{" .. (#ids > 0 and table.concat(ids, "|") or "none") .. "}"
-    s.query = string.gsub(s.query, "<<" .. number - 1 .. ">>", (string.gsub(clause, "%%", "%%%%")))
-  end
 end
 
 -- Changes conversations that match a query, a few at a time. `change` gets an id, and returns whether the conversation

@@ -5,11 +5,30 @@ local checks = require("checks")
 local order = require("order")
 local search = require("search")
 local known = require("known")
+local scan = require("scan")
+local turn = require("turn")
 
 local slices = {}
 
+local is_before = known.is_before
+
 -- How many matches more than a first page needs are fetched: so many may go before another search is needed.
 local SPARE = 12
+
+-- Conversations that are looked at one by one where a query finds no more.
+local MAX_LOOKED_AT = 1000
+
+-- Conversations in the first window of time in which the index counts; each further one of a turn is twice as wide.
+local FIRST_WINDOW = 2000
+
+-- In milliseconds: a first window that takes longer will take longer again.
+local LONG_ENOUGH = 5
+
+-- Members of `recent` that are read at once.
+local READ_AT_ONCE = 64
+
+-- A place before all others.
+local START = { "9999999999999999", "g" }
 
 -- Members of `recent` from a rank on. Notes their times.
 function slices.recent_ids(s, command, rank, limit)
@@ -28,74 +47,91 @@ function slices.recent_ids(s, command, rank, limit)
   return ids
 end
 
--- A slice of all conversations, from the sorted set. Returns ids, the number on the other side of the place, and the
--- number of all, like the slices below.
-function slices.recent(s, direction, at, id, limit)
+-- The number of conversations that come before a place in a list, or that are in it.
+local function rank_behind(s, direction, at, id)
   local key = keys.recent(s.p)
-  if direction == "newer" then
-    local behind = order.rank_behind(key, at, id)
-    return slices.recent_ids(s, "ZRANGE", behind, limit), behind, s.all
-  end
-  local behind = at == "" and 0 or s.all - order.rank_of(key, at, id)
-  return slices.recent_ids(s, "ZREVRANGE", behind, limit), behind, s.all
+  if direction == "newer" then return order.rank_behind(key, at, id) end
+  return at == "" and 0 or s.all - order.rank_of(key, at, id)
 end
 
--- Whether a conversation still matches, and is on the other side of a place or at it.
-local function is_behind(s, direction, at, id)
-  if #id ~= 36 then return false end
-  local c = access.read_hash(keys.conversation(s.p, id))
-  if not checks.is_time(c.lm) then return false end
-  if s.predicate_text then
-    if not known.is_found(s, c) then return false end
-  elseif search.count(s, search.narrowed(s, "@id:{" .. search.escaped(id) .. "}")) == 0 then
-    return false
-  end
-  if direction == "newer" then return tonumber(c.lm) <= tonumber(at) end
-  return tonumber(c.lm) >= tonumber(at)
+-- A slice of all conversations, from the sorted set. Returns ids, the number on the other side of the place, and the
+-- number of all.
+function slices.recent(s, direction, at, id, limit)
+  local behind = rank_behind(s, direction, at, id)
+  return slices.recent_ids(s, direction == "newer" and "ZRANGE" or "ZREVRANGE", behind, limit), behind, s.all
 end
 
--- The number of matches on the other side of a place; 1 if it is only known that there are any.
-local function count_behind(s, direction, at, id)
-  if is_behind(s, direction, at, id) then return 1 end
-  local newer = direction == "newer"
-  local behind = search.count(s, search.between(s, newer and "[-inf (" .. at .. "]" or "[(" .. at .. " +inf]"))
-  if behind > 0 then return behind end
-  for _, tie in ipairs(search.ties(s, at)) do
-    if newer and tie <= id or not newer and tie >= id then behind = behind + 1 end
+-- Counts in windows of time, from the newest on. Returns whether the turn ended before the last.
+local function count_in_windows(s)
+  local key, width, is_first = keys.recent(s.p), FIRST_WINDOW, true
+  while s.since do
+    local left = turn.left_ms()
+    local nearer = s.since == "+inf" and "+inf" or "(" .. s.since
+    local rank = s.since == "+inf" and 0 or redis.call("ZCOUNT", key, s.since, "+inf")
+    local edge = redis.call("ZREVRANGE", key, rank + width - 1, rank + width - 1, "WITHSCORES")[2]
+    local count = search.count(s, search.between(s, "[" .. (edge or "-inf") .. " " .. nearer .. "]"))
+    if count then
+      s.matches, s.since = s.matches + count, edge
+    elseif is_first and left >= LONG_ENOUGH then
+      -- Not even a small window can be searched.
+      known.start(s, "rows", 0)
+      return true
+    end
+    if s.since and (not count or turn.is_over()) then return true end
+    width, is_first = 2 * width, false
   end
-  return behind
+  return false
 end
 
--- Adds the matches beyond a place that have its time.
-local function take_ties(s, ids, newer, at, id, limit)
-  if search.is_single(s, at) and tonumber(redis.call("ZSCORE", keys.recent(s.p), id)) == tonumber(at) then return end
-  local beyond = {}
-  for _, tie in ipairs(search.ties(s, at)) do
-    if newer and tie > id then beyond[#beyond + 1] = tie end
-    if not newer and tie < id then table.insert(beyond, 1, tie) end
+-- Takes the matches from a query that finds few more. Returns whether it does.
+local function take_few(s)
+  local ids = search.few(s, MAX_LOOKED_AT)
+  if not ids then return false end
+  known.start(s)
+  for _, id in ipairs(ids) do
+    local c = known.read(s, id)
+    if c and known.is_match(s, c) then
+      s.matches = s.matches + 1
+      known.update_top(s, id, c.lm)
+    end
   end
-  for i = 1, math.min(#beyond, limit) do ids[i] = beyond[i] end
+  return true
 end
 
--- A slice of the matches of a filter.
+-- Counts the matches, unless their number is known. Returns whether the turn ended before that.
+function slices.count(s)
+  if s.rows then return scan.count(s) end
+  if s.since then return count_in_windows(s) end
+  if s.matches then return false end
+  if s.query and s.is_exact then
+    local count = search.count(s, s.query)
+    known.start(s, not count and "since", "+inf")
+    s.matches, s.complete = count or 0, "none"
+    return not count
+  end
+  if s.query and take_few(s) then return false end
+  known.start(s, "rows", 0)
+  return turn.is_over() or scan.count(s)
+end
+
+-- A slice of the matches of an exact query.
 --
 -- Sorting all matches of a broad filter takes several times as long as counting them, and counting takes longer than
--- finding a page. So matches are counted only if their number is unknown, and searched in windows of time from the
--- place on: one that should hold enough, then a wider one, then the rest. A window never splits the conversations of
--- one time.
-function slices.matching(s, direction, at, id, limit)
+-- finding a page. So matches are searched in windows of time from the place on: one that should hold enough, then a
+-- wider one, then the rest. A window never splits the conversations of one time. Returns nil if the turn ended.
+local function matching(s, direction, at, id, limit)
   local key, newer, ids = keys.recent(s.p), direction == "newer", {}
-  if not s.matches then s.matches = search.count(s, s.query) end
-  if s.matches == 0 then return {}, 0, 0 end
-  local behind = at == "" and 0 or count_behind(s, direction, at, id)
-  if at ~= "" then take_ties(s, ids, newer, at, id, limit) end
-  local near, rank = "(" .. at, 0
-  if at == "" then
-    near = s.top and s.top[1] and s.top[1][1] or "+inf"
-    if s.all and near ~= "+inf" then rank = redis.call("ZCOUNT", key, "(" .. near, "+inf") end
-  elseif s.all then
-    rank = redis.call("ZCOUNT", key, newer and "-inf" or at, newer and at or "+inf")
+  if at ~= "" and not (search.is_single(s, at) and tonumber(redis.call("ZSCORE", key, id) or nil) == tonumber(at)) then
+    local ties = search.ties(s, at)
+    if not ties then return nil end
+    for _, tie in ipairs(ties) do
+      if newer and tie > id then ids[#ids + 1] = tie end
+      if not newer and tie < id then table.insert(ids, 1, tie) end
+    end
+    for i = #ids, limit + 1, -1 do ids[i] = nil end
   end
+  local near, rank = at == "" and "+inf" or "(" .. at, 0
+  if at ~= "" and s.all then rank = redis.call("ZCOUNT", key, newer and "-inf" or at, newer and at or "+inf") end
   local width = s.all and math.ceil(1.5 * limit * s.all / s.matches) + 30
   local windows = 0
   while #ids < limit and (windows == 0 or rank < s.all) do
@@ -108,26 +144,163 @@ function slices.matching(s, direction, at, id, limit)
     local range = newer and "[" .. near .. " " .. edge .. "]" or "[" .. edge .. " " .. near .. "]"
     -- A range takes time too, and nothing newer than the window matches.
     if #ids == 0 and at == "" and edge == "-inf" then range = nil end
-    for _, one in ipairs(search.sorted(s, range, newer and "ASC" or "DESC", 0, limit - #ids)) do ids[#ids + 1] = one end
+    local found = search.sorted(s, range, newer and "ASC" or "DESC", limit - #ids)
+    if not found then return nil end
+    for _, one in ipairs(found) do ids[#ids + 1] = one end
     if edge == "+inf" or edge == "-inf" then break end
     near, rank, width = "(" .. edge, rank + width, 16 * width
   end
-  return ids, behind, s.matches
+  return ids
 end
 
--- The newest matches of a filter: from what is known if that is enough, else by a search, whose result is then known.
-function slices.first(s, limit)
-  if not known.has_top(s, limit) then
-    local found = slices.matching(s, "older", "", "", limit + SPARE)
-    s.top, s.has_all, s.is_unchanged = {}, #found < limit + SPARE, false
-    for i, id in ipairs(found) do s.top[i] = { s.times[id], id } end
+-- Looks at conversations one by one, from a place on, and calls back with time and id of each that matches until that
+-- returns true. Returns the place of the last one looked at, or nil if it was the last of all; and whether the turn
+-- ended.
+local function walk(s, direction, at, id, callback)
+  local rank = rank_behind(s, direction, at, id)
+  local command = direction == "newer" and "ZRANGE" or "ZREVRANGE"
+  while true do
+    local ids = slices.recent_ids(s, command, rank, READ_AT_ONCE)
+    for i, one in ipairs(ids) do
+      local c = known.read(s, one)
+      if c and known.is_match(s, c) and callback(s.times[one], one) then return { s.times[one], one }, false end
+      if i % 8 == 0 and turn.is_over() then return { s.times[one], one }, true end
+    end
+    if #ids < READ_AT_ONCE then return nil, false end
+    rank = rank + READ_AT_ONCE
   end
+end
+
+-- Finds the newest matches, unless enough are known. Returns whether the turn ended before that.
+local function find_top(s, limit)
+  if known.has_top(s, limit) then return false end
+  if s.complete == "none" and s.query and s.is_exact and s.matches > 0 then
+    local found = matching(s, "older", "", "", limit + SPARE)
+    if found then
+      s.top = {}
+      for i, id in ipairs(found) do s.top[i] = { s.times[id], id } end
+      s.complete = #found < limit + SPARE and "all" or s.top[#s.top]
+      return false
+    end
+    s.complete = START
+    return true
+  end
+  if s.matches == 0 then
+    s.top, s.complete = {}, "all"
+    return false
+  end
+  local from = s.complete == "none" and START or s.complete
+  local last, is_over = walk(s, "older", from[1], from[2], function(at, id)
+    s.top[#s.top + 1] = { at, id }
+    return #s.top >= limit + SPARE
+  end)
+  s.complete = last or "all"
+  return is_over
+end
+
+-- The newest matches. Returns their ids; nil if the turn ended before they were found.
+function slices.first(s, limit)
+  if find_top(s, limit) then return nil end
   local ids = {}
   for i = 1, math.min(limit, #s.top) do
     ids[i] = s.top[i][2]
     s.times[ids[i]] = s.top[i][1]
   end
-  return ids, 0, s.matches
+  return ids
+end
+
+-- Takes a slice from all matches, where they are known.
+local function from_top(s, newer, at, id, limit)
+  local ids, from, to, step = {}, 1, #s.top, 1
+  if newer then from, to, step = #s.top, 1, -1 end
+  for i = from, to, step do
+    local place = s.top[i]
+    local is_beyond = newer and is_before(place, at, id)
+      or not newer and not is_before(place, at, id) and place[2] ~= id
+    if is_beyond and #ids < limit then
+      ids[#ids + 1] = place[2]
+      s.times[place[2]] = place[1]
+    end
+  end
+  return ids
+end
+
+-- A slice of the matches from a place on. `walk` is what an earlier call returned. Returns ids; or nil and, if
+-- conversations are looked at one by one, {time and id of the last one looked at, time and id of each match}.
+function slices.matching(s, direction, at, id, limit, walked)
+  if s.matches == 0 then return {} end
+  if s.complete == "all" then return from_top(s, direction == "newer", at, id, limit) end
+  if s.query and s.is_exact and not walked then
+    local ids = matching(s, direction, at, id, limit)
+    if ids then return ids end
+    return nil, { at, id }
+  end
+  walked = walked or { at, id }
+  local found, ids = { at, id }, {}
+  local function add(time, one)
+    found[#found + 1], found[#found + 2] = time, one
+    ids[#ids + 1], s.times[one] = one, time
+    return #ids >= limit
+  end
+  for i = 3, #walked, 2 do
+    -- Since it was found it may have moved.
+    if tonumber(redis.call("ZSCORE", keys.recent(s.p), walked[i + 1]) or nil) == tonumber(walked[i]) then
+      add(walked[i], walked[i + 1])
+    end
+  end
+  if #ids >= limit then return ids end
+  local last, is_over = walk(s, direction, walked[1], walked[2], add)
+  if not is_over then return ids end
+  found[1], found[2] = last[1], last[2]
+  return nil, found
+end
+
+-- Whether a conversation still matches, and is on the other side of a place or at it.
+local function is_behind(s, direction, at, id)
+  if #id ~= 36 then return false end
+  local c = known.read(s, id)
+  if not c or not checks.is_time(c.lm) or not known.is_match(s, c) then return false end
+  if direction == "newer" then return tonumber(c.lm) <= tonumber(at) end
+  return tonumber(c.lm) >= tonumber(at)
+end
+
+-- Whether there are matches on the other side of a place, or at it. If that takes too long to find out, there may be.
+function slices.has_behind(s, direction, at, id)
+  if at == "" or s.matches == 0 then return false end
+  if is_behind(s, direction, at, id) then return true end
+  local newer = direction == "newer"
+  if s.complete == "all" then
+    for _, place in ipairs(s.top) do
+      if place[2] == id and place[1] == at or is_before(place, at, id) ~= newer then return true end
+    end
+    return false
+  end
+  if not newer and s.top[1] then return is_before(s.top[1], at, id) end
+  if s.query and s.is_exact then
+    local behind = search.count(s, search.between(s, newer and "[-inf (" .. at .. "]" or "[(" .. at .. " +inf]"))
+    if behind ~= 0 then return true end
+    for _, tie in ipairs(search.ties(s, at) or { id }) do
+      if newer and tie <= id or not newer and tie >= id then return true end
+    end
+    return false
+  end
+  local last, is_over = walk(s, newer and "older" or "newer", at, id, function() return true end)
+  return last ~= nil or is_over
+end
+
+-- Places of matches, from a place on: the first `skipped` are left out. Returns time and id of each up to `limit`; then,
+-- if the turn ended, the place of the last one looked at and how many are still to be skipped.
+function slices.places(s, at, id, skipped, limit)
+  local places = {}
+  local last, is_over = walk(s, "older", at, id, function(time, one)
+    if skipped > 0 then
+      skipped = skipped - 1
+      return false
+    end
+    places[#places + 1] = time .. " " .. one
+    return #places >= limit
+  end)
+  return places, is_over and last or nil, skipped
 end
 
 return slices

@@ -1,0 +1,124 @@
+-- Columns: the words of a field, of all conversations. Patterns are searched in them.
+--
+-- A conversation with messages has a row, a number from 0; `rows` in the hash of counts is the number of rows given. A
+-- column is cut into blocks of text, see blocks.lua, with one line for each of BLOCK_ROWS rows: the words of the field
+-- in lower case, separated by blanks. The ids are a column too. A block without a value is absent, and so is the end of
+-- a block after its last value. A longer value than MAX_LINE has a key of its own, and LONG in its line.
+--
+-- A changed value takes the place of the old one, with blanks behind it if it is shorter. The hash `columns` has the
+-- number of values in each column.
+local keys = require("keys")
+local access = require("access")
+local format = require("format")
+local blocks = require("blocks")
+
+local columns = {}
+
+local BLOCK_ROWS = 256
+columns.BLOCK_ROWS = BLOCK_ROWS
+
+-- In bytes. It bounds the time that a block takes.
+local MAX_LINE = 400
+
+-- In no text.
+local LONG = "\255"
+columns.LONG = LONG
+
+-- The text of a block; nil if it has no values, or is damaged.
+function columns.block(p, name, number)
+  local key = keys.column(p, name, number)
+  local text, problem = access.try("GET", key)
+  if problem then access.warn(key, problem) end
+  return text or nil
+end
+
+-- The value in a line of a block, which may be LONG.
+local function line_of(text, line)
+  local first, feed = blocks.place(text, line)
+  return first and (string.gsub(string.sub(text, first, feed - 1), " +$", "")) or ""
+end
+
+-- The value of a row that has LONG in its line.
+function columns.long_value(p, name, row) return access.shared("GET", keys.long_value(p, name, row)) or "" end
+
+-- The value of a row; "" if it has none.
+function columns.read(p, name, row)
+  local text = columns.block(p, name, math.floor(row / BLOCK_ROWS))
+  local value = text and line_of(text, row % BLOCK_ROWS) or ""
+  return value == LONG and columns.long_value(p, name, row) or value
+end
+
+local function count_values(p, name, change)
+  local left = access.shared("HINCRBY", keys.columns(p), name, change)
+  if left and left <= 0 then access.shared("HDEL", keys.columns(p), name) end
+end
+
+-- Writes a line of a block.
+local function write_line(key, text, line, value)
+  if not text then
+    redis.call("SET", key, string.rep("\n", line + 1) .. value .. "\n")
+    return
+  end
+  local first, feed = blocks.place(text, line)
+  if not first then
+    local _, feeds = string.gsub(text, "\n", "")
+    redis.call("APPEND", key, string.rep("\n", line - feeds + 1) .. value .. "\n")
+  elseif #value <= feed - first then
+    local others = string.sub(text, 1, first - 1) .. string.sub(text, feed)
+    if value == "" and not string.find(others, "[^ \n]") then
+      redis.call("DEL", key)
+    else
+      redis.call("SETRANGE", key, first - 1, value .. string.rep(" ", feed - first - #value))
+    end
+  else
+    local rest = value .. string.gsub(string.sub(text, feed), " +\n", "\n")
+    if first - 1 + #rest >= #text then
+      redis.call("SETRANGE", key, first - 1, rest)
+    else
+      redis.call("SET", key, string.sub(text, 1, first - 1) .. rest)
+    end
+  end
+end
+
+-- Writes the value of a row; "" removes it.
+function columns.write(p, name, row, value)
+  local number, line = math.floor(row / BLOCK_ROWS), row % BLOCK_ROWS
+  local key = keys.column(p, name, number)
+  local text, problem = access.try("GET", key)
+  if problem then
+    access.warn(key, problem)
+    return
+  end
+  text = text or nil
+  local old, written = text and line_of(text, line) or "", value
+  if #value > MAX_LINE then
+    written = LONG
+    redis.call("SET", keys.long_value(p, name, row), value)
+  elseif old == LONG then
+    redis.call("DEL", keys.long_value(p, name, row))
+  end
+  if written == old then return end
+  write_line(key, text, line, written)
+  if old == "" then count_values(p, name, 1) elseif written == "" then count_values(p, name, -1) end
+end
+
+-- Gives a conversation a row; nil if the number of rows is damaged: then the doctor gives it one.
+function columns.add_row(p, id)
+  local rows = access.shared("HINCRBY", keys.counts(p), "rows", 1)
+  if not rows then return nil end
+  local row = rows - 1
+  if row < 0 or columns.read(p, "id", row) ~= "" or row == 0 and columns.size(p, "id") > 0 then
+    access.warn(keys.counts(p), "the number of rows is too small")
+    return nil
+  end
+  columns.write(p, "id", row, id)
+  return format.integer(row)
+end
+
+-- The number of values in a column.
+function columns.size(p, name) return tonumber(access.shared("HGET", keys.columns(p), name) or "0") or 0 end
+
+-- The number of rows.
+function columns.rows(p) return tonumber(access.shared("HGET", keys.counts(p), "rows") or "0") or 0 end
+
+return columns

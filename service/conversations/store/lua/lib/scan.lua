@@ -1,0 +1,242 @@
+-- Counts the conversations that a predicate matches, without the index, row by row in the columns.
+--
+-- Of a block of rows, each part of the predicate gives the lines that match; where a part asks for no column, it is
+-- evaluated on the conversations' hashes. So "and" asks its columns first.
+local keys = require("keys")
+local access = require("access")
+local blocks = require("blocks")
+local columns = require("columns")
+local known = require("known")
+local predicate = require("predicate")
+local turn = require("turn")
+
+local scan = {}
+
+local BLOCK_ROWS, LONG = columns.BLOCK_ROWS, columns.LONG
+local LONG_BYTE = 255
+
+-- Bytes of long values that are looked at without a look at the clock.
+local LONG_AT_ONCE = 100000
+
+-- Of an id, with the line feed before it.
+local ID_LENGTH = 37
+
+-- Any word.
+local ANY = { "glob", "\n", "" }
+
+-- How a part of a predicate is found in a column: its name and a pattern; nil if it is not in one.
+local function column_of(wanted)
+  if wanted.column ~= nil then return wanted.column, wanted.pattern end
+  local kind, name, pattern = wanted[1], wanted[2], nil
+  if kind == "matching_word" then
+    pattern = wanted[4]
+  elseif kind == "matching_value" and name == "id" then
+    pattern = wanted[3]
+  elseif kind == "exists" then
+    pattern = ANY
+  elseif kind == "start" then
+    name, pattern = "id", { "prefix", wanted[2] }
+  elseif kind == "words" and #wanted == 4 then
+    local word = predicate.word_of(string.sub(wanted[4], #wanted[3] + 1))
+    pattern = word and { "glob", word }
+  end
+  wanted.column = pattern and name ~= "" and name
+  wanted.pattern = pattern
+  return wanted.column, pattern
+end
+
+-- Whether a predicate asks only for columns.
+local function is_in_columns(wanted)
+  local kind = wanted[1]
+  if kind ~= "and" and kind ~= "or" and kind ~= "not" then return column_of(wanted) end
+  for i = 2, #wanted do
+    if not is_in_columns(wanted[i]) then return false end
+  end
+  return true
+end
+
+-- The lines with values that have keys of their own.
+local function long_lines(text)
+  local lines, number = {}, 0
+  for line in string.gmatch(text, "\n([^\n]*)%f[\n]") do
+    if string.byte(line) == LONG_BYTE then lines[#lines + 1] = number end
+    number = number + 1
+  end
+  return lines
+end
+
+-- A column in a block: its text, and `long`, the lines with values that have keys of their own, if there are any.
+local function load_column(s, block, name)
+  if block.columns[name] then return end
+  local column = { text = columns.block(s.p, name, block.number) or "\n" }
+  if string.find(column.text, LONG, 1, true) then
+    column.long, block.has_long = long_lines(column.text), true
+  end
+  block.columns[name] = column
+end
+
+-- Loads the columns that a predicate asks for.
+local function load_columns(s, block, wanted)
+  local kind = wanted[1]
+  if kind == "and" or kind == "or" or kind == "not" then
+    for i = 2, #wanted do load_columns(s, block, wanted[i]) end
+  else
+    local name = column_of(wanted)
+    if name then load_column(s, block, name) end
+  end
+end
+
+local function id_of(block, line) return string.sub(block.ids, ID_LENGTH * line + 2, ID_LENGTH * (line + 1)) end
+
+-- Lines without others; both ascending.
+local function without(lines, others)
+  local rest, i = {}, 1
+  for _, line in ipairs(lines) do
+    while others[i] and others[i] < line do i = i + 1 end
+    if others[i] ~= line then rest[#rest + 1] = line end
+  end
+  return rest
+end
+
+local function common(lines, others)
+  local both, i = {}, 1
+  for _, line in ipairs(lines) do
+    while others[i] and others[i] < line do i = i + 1 end
+    if others[i] == line then both[#both + 1] = line end
+  end
+  return both
+end
+
+local select_lines
+
+local function select_all(s, block, wanted, lines)
+  for asks_columns = 1, 0, -1 do
+    for i = 2, #wanted do
+      if (is_in_columns(wanted[i]) and 1 or 0) == asks_columns then
+        lines = select_lines(s, block, wanted[i], lines)
+      end
+      if #lines == 0 then return lines end
+    end
+  end
+  return lines
+end
+
+local function select_any(s, block, wanted, lines)
+  local rest = lines
+  for i = 2, #wanted do rest = without(rest, select_lines(s, block, wanted[i], rest)) end
+  return without(lines, rest)
+end
+
+local function select_by_hash(s, block, wanted, lines)
+  local found = {}
+  for _, line in ipairs(lines) do
+    local c = block.hashes[line]
+    if c == nil then
+      c = known.read(s, id_of(block, line)) or false
+      block.hashes[line] = c
+    end
+    if c and predicate.is_match(wanted, c) then found[#found + 1] = line end
+  end
+  return found
+end
+
+-- Those of some lines of which a column's value matches a pattern.
+local function select_by_column(s, block, wanted, lines)
+  local name, pattern = column_of(wanted)
+  local column = block.columns[name]
+  local hits = block.hits[wanted] or blocks.lines(column.text, pattern)
+  block.hits[wanted] = hits
+  local found = common(hits, lines)
+  if not column.long then return found end
+  for _, line in ipairs(common(column.long, lines)) do
+    local value = columns.long_value(s.p, name, BLOCK_ROWS * block.number + line)
+    if blocks.count("\n" .. value .. "\n", pattern) > 0 then found[#found + 1] = line end
+  end
+  table.sort(found)
+  return found
+end
+
+-- Those of some lines that match. All lists of lines are ascending.
+function select_lines(s, block, wanted, lines)
+  local kind = wanted[1]
+  if kind == "and" then return select_all(s, block, wanted, lines) end
+  if kind == "or" then return select_any(s, block, wanted, lines) end
+  if kind == "not" then return without(lines, select_lines(s, block, wanted[2], lines)) end
+  return (column_of(wanted) and select_by_column or select_by_hash)(s, block, wanted, lines)
+end
+
+-- The number of matches in a whole block, if that can be told without the lines; else nil.
+local function count_all(block, wanted, lines)
+  local is_negated = wanted[1] == "not"
+  if is_negated then wanted = wanted[2] end
+  local name, pattern = column_of(wanted)
+  if not name or block.has_long then return nil end
+  local count = blocks.count(block.columns[name].text, pattern)
+  return is_negated and #lines - count or count
+end
+
+-- Adds the conversations in some lines to the matches.
+local function add_matches(s, block, lines)
+  s.matches = s.matches + #lines
+  for _, line in ipairs(lines) do
+    if s.complete ~= "all" then return end
+    local id = id_of(block, line)
+    known.update_top(s, id, access.try("HGET", keys.conversation(s.p, id), "lm") or nil)
+  end
+end
+
+-- The length of the long values in a line.
+local function long_bytes(s, block, line)
+  local bytes = 0
+  for name, column in pairs(block.columns) do
+    if column.long and #common(column.long, { line }) > 0 then
+      bytes = bytes + redis.call("STRLEN", keys.long_value(s.p, name, BLOCK_ROWS * block.number + line))
+    end
+  end
+  return bytes
+end
+
+-- Counts the lines of a block with long values, some at a time. Returns whether the turn ended before the last.
+local function count_some(s, block, lines)
+  local some, bytes = {}, 0
+  for i, line in ipairs(lines) do
+    some[#some + 1], bytes = line, bytes + long_bytes(s, block, line)
+    if bytes > LONG_AT_ONCE or i == #lines then
+      add_matches(s, block, select_lines(s, block, s.predicate, some))
+      s.rows, some, bytes = BLOCK_ROWS * block.number + line + 1, {}, 0
+      if turn.is_over() and i < #lines then return true end
+    end
+  end
+  return false
+end
+
+-- Counts the rows of a block that are not counted yet. Returns whether the turn ended before the last.
+local function count_block(s, block)
+  load_columns(s, block, s.predicate)
+  local lines, first = {}, s.rows - BLOCK_ROWS * block.number
+  for line = first, math.floor(#block.ids / ID_LENGTH) - 1 do lines[#lines + 1] = line end
+  local count = first == 0 and s.complete ~= "all" and count_all(block, s.predicate, lines)
+  if count then
+    s.matches = s.matches + count
+  elseif block.has_long then
+    if count_some(s, block, lines) then return true end
+  else
+    add_matches(s, block, select_lines(s, block, s.predicate, lines))
+  end
+  s.rows = BLOCK_ROWS * (block.number + 1)
+  return false
+end
+
+-- Counts the rows that are not counted yet. Returns whether the turn ended before the last.
+function scan.count(s)
+  local all = columns.rows(s.p)
+  while s.rows < all do
+    local number = math.floor(s.rows / BLOCK_ROWS)
+    local block = { number = number, ids = columns.block(s.p, "id", number) or "\n", columns = {}, hashes = {}, hits = {} }
+    if count_block(s, block) or turn.is_over() and s.rows < all then return true end
+  end
+  s.rows = nil
+  return false
+end
+
+return scan
