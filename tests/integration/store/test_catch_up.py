@@ -81,7 +81,7 @@ async def test_pages_and_totals(any_store: Store, opened: OpenStore, seed: int) 
     await apply(any_store, tag(1), tag(2), *(message(n, 100 + n, n % 7) for n in range(1, 41)))
     for _ in range(25):
         await apply(any_store, *(change(chance) for _ in range(chance.choice([0, 1, 2, 5, 25]))))
-        fresh.search.cache.clear()
+        fresh.search.forget()
         for filters in FILTERS:
             assert await pages(any_store, filters) == await pages(fresh, filters), filters
 

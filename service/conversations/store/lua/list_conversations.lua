@@ -54,7 +54,7 @@ local function list(p, argv, careful)
   elseif not s.is_filtered and not s.query then
     ids, matches = {}, 0
   else
-    if slices.count(s) then return unfinished(s) end
+    if slices.count(s, limit + 1) then return unfinished(s) end
     if args.direction == "older" and args.at == "" then
       ids = slices.first(s, limit + 1)
     else

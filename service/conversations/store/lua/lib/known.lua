@@ -6,10 +6,12 @@
 --   matches   among the conversations that are counted
 --   counted   which ones are: "all"; "rows:<n>", those in the first n rows; "since:<time>", those whose latest message
 --             has this time or a later one
---   complete  which matches follow: "all" that are counted; "from:<time>:<id>", those down to a place; or "none"
+--   complete  which matches follow: "all" that are counted; "from:<time>:<id>", those down to a place; "walk:<time>:<id>"
+--             if the next ones are to be found without the index, too; "scan:<n>:<more>", the newest of the first n rows,
+--             all of these if `more` is 0; or "none"
 --
--- In a search: matches, top (a list of {time, id}), and `rows`, `since` or neither; `complete` is "all", "none" or a
--- place. All are nil if nothing is known.
+-- In a search: matches, top (a list of {time, id}), and `rows`, `since` or neither; `complete` is "all", "none", a
+-- place, with `walks`, or {rows = n, is_more = ...}. All are nil if nothing is known.
 local keys = require("keys")
 local access = require("access")
 local format = require("format")
@@ -32,18 +34,25 @@ function known.is_match(s, c)
   return predicate.is_match(s.predicate, c)
 end
 
--- The hash of a conversation as far as the predicate needs it; nil if it has no messages.
-function known.read(s, id)
-  if not s.reads then
-    local names = predicate.reads(s.predicate, { lm = true })
-    s.reads = {}
-    for name in pairs(names) do s.reads[#s.reads + 1] = name end
-  end
-  local values = access.try("HMGET", keys.conversation(s.p, id), unpack(s.reads))
+-- Some fields of a conversation's hash; nil if it cannot be read.
+function known.read_fields(s, id, names)
+  local values = access.try("HMGET", keys.conversation(s.p, id), unpack(names))
   if not values then return nil end
   local c = { p = s.p, id = id }
-  for i, name in ipairs(s.reads) do c[name] = values[i] or nil end
-  return c.lm and c
+  for i, name in ipairs(names) do c[name] = values[i] or nil end
+  return c
+end
+
+-- The fields of a conversation that the predicate needs; nil if it has no messages.
+function known.read(s, id)
+  if not s.reads then
+    s.reads = { "lm" }
+    for name in pairs(predicate.reads(s.predicate, {})) do
+      if name ~= "lm" then s.reads[#s.reads + 1] = name end
+    end
+  end
+  local c = known.read_fields(s, id, s.reads)
+  return c and c.lm and c
 end
 
 -- Whether a place (time, id) comes before another in a list.
@@ -53,8 +62,16 @@ end
 
 local is_before = known.is_before
 
--- Updates the newest matches for a conversation: a match if it has a time.
-function known.update_top(s, id, at)
+-- Whether a match belongs to the newest ones that are known, if it has a row.
+local function belongs(s, at, id, row)
+  local complete, top = s.complete, s.top
+  if type(complete) ~= "table" then return complete == "all" end
+  if not complete.rows then return not is_before(complete, at, id) end
+  return row ~= nil and row < complete.rows and not (complete.is_more and is_before(top[#top], at, id))
+end
+
+-- Updates the newest matches for a conversation: a match if it has a time. `row` is needed while rows are scanned.
+function known.update_top(s, id, at, row)
   local top = s.top
   for i, place in ipairs(top) do
     if place[2] == id then
@@ -62,8 +79,7 @@ function known.update_top(s, id, at)
       break
     end
   end
-  if not at or s.complete == "none" then return end
-  if s.complete ~= "all" and is_before(s.complete, at, id) then return end
+  if not at or not belongs(s, at, id, row) then return end
   local i = 1
   while top[i] and is_before(top[i], at, id) do i = i + 1 end
   table.insert(top, i, { at, id })
@@ -71,8 +87,12 @@ function known.update_top(s, id, at)
   if s.rows then
     -- Others will be counted that are newer.
     s.top, s.complete = {}, "none"
+    return
+  end
+  table.remove(top)
+  if type(s.complete) == "table" and s.complete.rows then
+    s.complete.is_more = true
   else
-    table.remove(top)
     s.complete = top[#top]
   end
 end
@@ -84,11 +104,12 @@ end
 
 -- Takes one change into account.
 local function follow(s, before, after)
-  local row = s.rows and tonumber(redis.call("HGET", keys.conversation(s.p, after.id), "row") or nil)
+  local is_row_needed = s.rows or type(s.complete) == "table" and s.complete.rows
+  local row = is_row_needed and tonumber(redis.call("HGET", keys.conversation(s.p, after.id), "row") or nil)
   local was = known.is_match(s, before) and is_counted(s, before, row)
   local is = known.is_match(s, after) and is_counted(s, after, row)
   s.matches = s.matches + (is and 1 or 0) - (was and 1 or 0)
-  if was or is then known.update_top(s, after.id, is and after.lm) end
+  if was or is then known.update_top(s, after.id, is and after.lm, row) end
 end
 
 local function read_text(s, text)
@@ -97,8 +118,12 @@ local function read_text(s, text)
   s.matches, s.top = tonumber(matches), {}
   s.rows = tonumber(string.match(counted, "^rows:(%d+)$"))
   s.since = string.match(counted, "^since:(%S+)$")
-  local at, id = string.match(complete, "^from:([^:]+):(%S+)$")
-  s.complete = at and { at, id } or complete
+  local way, at, id = string.match(complete, "^(%l+):([^:]+):(%S+)$")
+  if way == "scan" then
+    s.complete = { rows = tonumber(at), is_more = id == "1" }
+  else
+    s.complete = at and { at, id, walks = way == "walk" } or complete
+  end
   for time, one in string.gmatch(top, "(%S+) (%S+)") do s.top[#s.top + 1] = { time, one } end
   return entry
 end
@@ -133,7 +158,10 @@ function known.catch_up(s, text)
 end
 
 -- Whether enough of the newest matches are known for a page.
-function known.has_top(s, limit) return s.complete == "all" or #s.top >= limit end
+function known.has_top(s, limit)
+  if type(s.complete) == "table" and s.complete.rows then return false end
+  return s.complete == "all" or #s.top >= limit
+end
 
 -- Starts to count: nothing is counted. `counted`, if any, is "rows" or "since", and `from` where to start.
 function known.start(s, counted, from)
@@ -148,7 +176,11 @@ function known.text(s)
   if not s.entry or not s.matches then return "" end
   local counted = s.rows and "rows:" .. s.rows or s.since and "since:" .. s.since or "all"
   local complete = s.complete
-  if type(complete) == "table" then complete = "from:" .. complete[1] .. ":" .. complete[2] end
+  if type(complete) == "table" and complete.rows then
+    complete = "scan:" .. complete.rows .. ":" .. (complete.is_more and "1" or "0")
+  elseif type(complete) == "table" then
+    complete = (complete.walks and "walk:" or "from:") .. complete[1] .. ":" .. complete[2]
+  end
   local parts = { s.entry, format.integer(s.matches), counted, complete }
   for i, place in ipairs(s.top) do parts[4 + i] = place[1] .. " " .. place[2] end
   local text = table.concat(parts, " ")

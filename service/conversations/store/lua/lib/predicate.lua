@@ -70,16 +70,29 @@ function predicate.word_of(term)
   return (string.gsub(string.sub(term, 2), "%x%x", character))
 end
 
+-- Calls back with each index term of a text that has a prefix, without it, until that returns true. Something without
+-- a prefix stands before all of these.
+local function any_term(text, prefix, callback)
+  local sought = " " .. prefix
+  local _, at = string.find(text, sought, 1, true)
+  while at do
+    local ends = string.find(text, " ", at, true) or #text + 1
+    if callback(string.sub(text, at + 1, ends - 1)) then return true end
+    _, at = string.find(text, sought, ends, true)
+  end
+  return false
+end
+
 local function has_matching_word(wanted, c)
   local column, prefix, pattern, has_long = wanted[2], wanted[3], wanted[4], false
-  for term in string.gmatch(c.x or "", "%f[^%s%z]" .. prefix .. "(%S+)") do
+  local is_found = any_term(c.x or "", prefix, function(term)
     local word = predicate.word_of(term)
-    if not word then has_long = true elseif patterns.matches(pattern, word) then return true end
-  end
-  if has_long then
-    for word in string.gmatch(long_words(c, column), "%S+") do
-      if patterns.matches(pattern, word) then return true end
-    end
+    if word then return patterns.matches(pattern, word) end
+    has_long = true
+  end)
+  if is_found or not has_long then return is_found end
+  for word in string.gmatch(long_words(c, column), "%S+") do
+    if patterns.matches(pattern, word) then return true end
   end
   return false
 end
@@ -112,7 +125,6 @@ local kinds = {
   phrase = has_phrase,
   exists = function(wanted, c) return has_term(c, wanted[3]) end,
   numbers = has_number,
-  start = function(wanted, c) return string.sub(c.id or "", 1, #wanted[2]) == wanted[2] end,
   values = has_value,
   matching_word = has_matching_word,
   matching_value = has_matching_value,
@@ -140,7 +152,7 @@ function predicate.reads(wanted, names)
     for i = 2, #wanted do predicate.reads(wanted[i], names) end
   elseif kind == "numbers" or kind == "values" or kind == "matching_value" then
     names[wanted[2]] = true
-  elseif kind ~= "start" then
+  else
     names.x = true
   end
   return names

@@ -34,7 +34,7 @@ end
 -- Sets what is derived from the facts of a conversation with messages: its index terms and the rendered bytes. Returns
 -- the default name's words, if it has no own name.
 function rendering.render(id, c, message)
-  c.id, c.ih = id, format.integer(tonumber(string.sub(id, 1, 8) .. string.sub(id, 10, 13), 16))
+  c.id, c.ih = id, format.integer(checks.id_start(id))
   local name_terms, metadata_terms = terms.parts(c)
   local name, default_name = c.name, nil
   if not name then

@@ -2,8 +2,10 @@
 --
 -- Of a block of rows, each part of the predicate gives the lines that match; where a part asks for no column, it is
 -- evaluated on the conversations' hashes. So "and" asks its columns first.
+local schema = require("schema")
 local keys = require("keys")
 local access = require("access")
+local checks = require("checks")
 local blocks = require("blocks")
 local columns = require("columns")
 local known = require("known")
@@ -34,8 +36,6 @@ local function column_of(wanted)
     pattern = wanted[3]
   elseif kind == "exists" then
     pattern = ANY
-  elseif kind == "start" then
-    name, pattern = "id", { "prefix", wanted[2] }
   elseif kind == "words" and #wanted == 4 then
     local word = predicate.word_of(string.sub(wanted[4], #wanted[3] + 1))
     pattern = word and { "glob", word }
@@ -127,14 +127,35 @@ local function select_any(s, block, wanted, lines)
   return without(lines, rest)
 end
 
+-- The fields that parts of a predicate need that ask for no column.
+local function hash_reads(wanted, names)
+  local kind = wanted[1]
+  if kind == "and" or kind == "or" or kind == "not" then
+    for i = 2, #wanted do hash_reads(wanted[i], names) end
+  elseif not column_of(wanted) then
+    predicate.reads(wanted, names)
+  end
+  return names
+end
+
+local function read_hash(s, block, line)
+  if not s.scan_reads then
+    s.scan_reads = {}
+    for name in pairs(hash_reads(s.predicate, {})) do s.scan_reads[#s.scan_reads + 1] = name end
+  end
+  local c = block.hashes[line]
+  if c == nil then
+    c = known.read_fields(s, id_of(block, line), s.scan_reads) or false
+    block.hashes[line] = c
+  end
+  return c
+end
+
 local function select_by_hash(s, block, wanted, lines)
-  local found = {}
+  local found, is_start = {}, wanted[1] == "numbers" and wanted[2] == schema.ID_START
   for _, line in ipairs(lines) do
-    local c = block.hashes[line]
-    if c == nil then
-      c = known.read(s, id_of(block, line)) or false
-      block.hashes[line] = c
-    end
+    local c
+    if is_start then c = { [schema.ID_START] = checks.id_start(id_of(block, line)) } else c = read_hash(s, block, line) end
     if c and predicate.is_match(wanted, c) then found[#found + 1] = line end
   end
   return found
@@ -166,22 +187,22 @@ function select_lines(s, block, wanted, lines)
 end
 
 -- The number of matches in a whole block, if that can be told without the lines; else nil.
-local function count_all(block, wanted, lines)
+local function count_all(block, wanted, rows)
   local is_negated = wanted[1] == "not"
   if is_negated then wanted = wanted[2] end
   local name, pattern = column_of(wanted)
   if not name or block.has_long then return nil end
   local count = blocks.count(block.columns[name].text, pattern)
-  return is_negated and #lines - count or count
+  return is_negated and rows - count or count
 end
 
--- Adds the conversations in some lines to the matches.
-local function add_matches(s, block, lines)
-  s.matches = s.matches + #lines
+-- Adds conversations to the newest matches.
+local function add_to_top(s, block, lines)
   for _, line in ipairs(lines) do
-    if s.complete ~= "all" then return end
+    if s.complete == "none" then return end
     local id = id_of(block, line)
-    known.update_top(s, id, access.try("HGET", keys.conversation(s.p, id), "lm") or nil)
+    local at = access.try("HGET", keys.conversation(s.p, id), "lm")
+    known.update_top(s, id, at or nil, BLOCK_ROWS * block.number + line)
   end
 end
 
@@ -196,46 +217,70 @@ local function long_bytes(s, block, line)
   return bytes
 end
 
--- Counts the lines of a block with long values, some at a time. Returns whether the turn ended before the last.
-local function count_some(s, block, lines)
+-- Takes the matches in the rows of a block from `first` on; with long values, some at a time. `take` gets lines. Returns
+-- the row to go on from.
+local function take_block(s, block, first, take)
+  local lines, start = {}, BLOCK_ROWS * block.number
+  for line = first - start, math.floor(#block.ids / ID_LENGTH) - 1 do lines[#lines + 1] = line end
+  if not block.has_long then
+    take(select_lines(s, block, s.predicate, lines))
+    return start + BLOCK_ROWS
+  end
   local some, bytes = {}, 0
   for i, line in ipairs(lines) do
     some[#some + 1], bytes = line, bytes + long_bytes(s, block, line)
     if bytes > LONG_AT_ONCE or i == #lines then
-      add_matches(s, block, select_lines(s, block, s.predicate, some))
-      s.rows, some, bytes = BLOCK_ROWS * block.number + line + 1, {}, 0
-      if turn.is_over() and i < #lines then return true end
+      take(select_lines(s, block, s.predicate, some))
+      some, bytes = {}, 0
+      if turn.is_over() and i < #lines then return start + line + 1 end
     end
   end
-  return false
+  return start + BLOCK_ROWS
 end
 
--- Counts the rows of a block that are not counted yet. Returns whether the turn ended before the last.
-local function count_block(s, block)
+local function load_block(s, row)
+  local number = math.floor(row / BLOCK_ROWS)
+  local block = { number = number, ids = columns.block(s.p, "id", number) or "\n", columns = {}, hashes = {}, hits = {} }
   load_columns(s, block, s.predicate)
-  local lines, first = {}, s.rows - BLOCK_ROWS * block.number
-  for line = first, math.floor(#block.ids / ID_LENGTH) - 1 do lines[#lines + 1] = line end
-  local count = first == 0 and s.complete ~= "all" and count_all(block, s.predicate, lines)
-  if count then
-    s.matches = s.matches + count
-  elseif block.has_long then
-    if count_some(s, block, lines) then return true end
-  else
-    add_matches(s, block, select_lines(s, block, s.predicate, lines))
-  end
-  s.rows = BLOCK_ROWS * (block.number + 1)
-  return false
+  return block
 end
 
 -- Counts the rows that are not counted yet. Returns whether the turn ended before the last.
 function scan.count(s)
   local all = columns.rows(s.p)
   while s.rows < all do
-    local number = math.floor(s.rows / BLOCK_ROWS)
-    local block = { number = number, ids = columns.block(s.p, "id", number) or "\n", columns = {}, hashes = {}, hits = {} }
-    if count_block(s, block) or turn.is_over() and s.rows < all then return true end
+    local block = load_block(s, s.rows)
+    local rows = math.floor(#block.ids / ID_LENGTH)
+    local count = s.complete == "none" and s.rows % BLOCK_ROWS == 0 and count_all(block, s.predicate, rows)
+    if count then
+      s.matches, s.rows = s.matches + count, s.rows + BLOCK_ROWS
+    else
+      s.rows = take_block(s, block, s.rows, function(lines)
+        s.matches = s.matches + #lines
+        add_to_top(s, block, lines)
+      end)
+    end
+    if turn.is_over() and s.rows < all then return true end
   end
   s.rows = nil
+  return false
+end
+
+-- Whether a predicate asks only for columns, so that it is faster to scan all rows than to look at many conversations.
+function scan.is_fast(s) return is_in_columns(s.predicate) end
+
+-- Finds the newest matches in the rows that have not been looked at for that. Returns whether the turn ended before the
+-- last.
+function scan.find_top(s)
+  local all, complete = columns.rows(s.p), s.complete
+  while complete.rows < all do
+    local block = load_block(s, complete.rows)
+    local start = complete.rows
+    complete.rows = start + BLOCK_ROWS
+    complete.rows = take_block(s, block, start, function(lines) add_to_top(s, block, lines) end)
+    if turn.is_over() and complete.rows < all then return true end
+  end
+  s.complete = complete.is_more and s.top[#s.top] or "all"
   return false
 end
 

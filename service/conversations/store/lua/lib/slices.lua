@@ -61,16 +61,32 @@ function slices.recent(s, direction, at, id, limit)
   return slices.recent_ids(s, direction == "newer" and "ZRANGE" or "ZREVRANGE", behind, limit), behind, s.all
 end
 
--- Counts in windows of time, from the newest on. Returns whether the turn ended before the last.
-local function count_in_windows(s)
+-- Adds the newest matches of a window that has some, unless enough are known.
+local function take_newest(s, range, count, limit)
+  if s.complete ~= "all" then return end
+  local wanted = limit - #s.top
+  local found = search.sorted(s, range, "DESC", wanted)
+  if not found then
+    s.complete = s.top[#s.top] or "none"
+    return
+  end
+  for _, id in ipairs(found) do s.top[#s.top + 1] = { s.times[id], id } end
+  if count >= wanted then s.complete = s.top[#s.top] or "none" end
+end
+
+-- Counts in windows of time, from the newest on, and finds the newest matches. Returns whether the turn ended before
+-- the last.
+local function count_in_windows(s, limit)
   local key, width, is_first = keys.recent(s.p), FIRST_WINDOW, true
   while s.since do
     local left = turn.left_ms()
     local nearer = s.since == "+inf" and "+inf" or "(" .. s.since
     local rank = s.since == "+inf" and 0 or redis.call("ZCOUNT", key, s.since, "+inf")
     local edge = redis.call("ZREVRANGE", key, rank + width - 1, rank + width - 1, "WITHSCORES")[2]
-    local count = search.count(s, search.between(s, "[" .. (edge or "-inf") .. " " .. nearer .. "]"))
+    local range = "[" .. (edge or "-inf") .. " " .. nearer .. "]"
+    local count = search.count(s, search.between(s, range))
     if count then
+      if count > 0 then take_newest(s, range, count, limit + SPARE) end
       s.matches, s.since = s.matches + count, edge
     elseif is_first and left >= LONG_ENOUGH then
       -- Not even a small window can be searched.
@@ -98,15 +114,16 @@ local function take_few(s)
   return true
 end
 
--- Counts the matches, unless their number is known. Returns whether the turn ended before that.
-function slices.count(s)
+-- Counts the matches, unless their number is known, for a page of at most `limit`. Returns whether the turn ended before
+-- that.
+function slices.count(s, limit)
   if s.rows then return scan.count(s) end
-  if s.since then return count_in_windows(s) end
+  if s.since then return count_in_windows(s, limit) end
   if s.matches then return false end
   if s.query and s.is_exact then
     local count = search.count(s, s.query)
     known.start(s, not count and "since", "+inf")
-    s.matches, s.complete = count or 0, "none"
+    if count then s.matches, s.complete = count, "none" end
     return not count
   end
   if s.query and take_few(s) then return false end
@@ -174,27 +191,33 @@ end
 -- Finds the newest matches, unless enough are known. Returns whether the turn ended before that.
 local function find_top(s, limit)
   if known.has_top(s, limit) then return false end
-  if s.complete == "none" and s.query and s.is_exact and s.matches > 0 then
-    local found = matching(s, "older", "", "", limit + SPARE)
-    if found then
-      s.top = {}
-      for i, id in ipairs(found) do s.top[i] = { s.times[id], id } end
-      s.complete = #found < limit + SPARE and "all" or s.top[#s.top]
-      return false
-    end
-    s.complete = START
-    return true
-  end
   if s.matches == 0 then
     s.top, s.complete = {}, "all"
     return false
   end
-  local from = s.complete == "none" and START or s.complete
+  local from, wanted = s.complete == "none" and START or s.complete, limit + SPARE - #s.top
+  if s.query and s.is_exact and not from.walks and not from.rows then
+    local found = matching(s, "older", from == START and "" or from[1], from == START and "" or from[2], wanted)
+    if not found then
+      s.complete = { from[1], from[2], walks = true }
+      return true
+    end
+    for _, id in ipairs(found) do s.top[#s.top + 1] = { s.times[id], id } end
+    s.complete = #found < wanted and "all" or s.top[#s.top]
+    return false
+  end
+  if from.rows then return scan.find_top(s) end
   local last, is_over = walk(s, "older", from[1], from[2], function(at, id)
     s.top[#s.top + 1] = { at, id }
     return #s.top >= limit + SPARE
   end)
   s.complete = last or "all"
+  if is_over and scan.is_fast(s) then
+    -- There may be many more conversations before the next match.
+    s.top, s.complete = {}, { rows = 0, is_more = false }
+  elseif is_over then
+    last.walks = true
+  end
   return is_over
 end
 
