@@ -69,6 +69,8 @@ class Field:
     """Whether its number is a time in milliseconds since 1970 UTC, which may also be given as a date."""
     has_few_values: bool = False
     """Whether there are few distinct numbers, so that a range of them costs less."""
+    has_column: bool = False
+    """Whether its values are also kept in a column, so that many can be compared fast: for a value that rarely changes."""
     has_many: bool = False
     """Whether a conversation may have several values; they are stored separated by commas."""
     ignores_case: bool = False
@@ -151,6 +153,7 @@ FIELDS = (
         "When the earliest message was sent: a date, a time, or milliseconds since 1970 UTC.",
         ("createdAt",),
         is_time=True,
+        has_column=True,
     ),
     Field(
         "last_message_at",

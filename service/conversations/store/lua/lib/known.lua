@@ -4,13 +4,13 @@
 -- As text: "<entry of the log of changes> <matches> <counted> <complete> <time and id of each, newest first>":
 --
 --   matches   among the conversations that are counted
---   counted   which ones are: "all"; "rows:<n>", those in the first n rows; "since:<time>", those whose latest message
---             has this time or a later one
+--   counted   which ones are: "all"; "rows:<n>", those in the first n rows; "since:<time>:<n>:<widens>", those whose latest
+--             message has this time or a later one; the next n are counted at once, then twice as many if `widens` is 1
 --   complete  which matches follow: "all" that are counted; "from:<time>:<id>", those down to a place; "walk:<time>:<id>"
---             if the next ones are to be found without the index, too; "scan:<n>:<more>", the newest of the first n rows,
---             all of these if `more` is 0; or "none"
+--             if the next ones are to be found without the index, too; "scan:<n>:<more>", the newest of the rows from n
+--             on, all of these if `more` is 0; or "none"
 --
--- In a search: matches, top (a list of {time, id}), and `rows`, `since` or neither; `complete` is "all", "none", a
+-- In a search: matches, top (a list of {time, id}), and `rows`, `since` with `width` and `widens`, or neither; `complete` is "all", "none", a
 -- place, with `walks`, or {rows = n, is_more = ...}. All are nil if nothing is known.
 local keys = require("keys")
 local access = require("access")
@@ -67,7 +67,7 @@ local function belongs(s, at, id, row)
   local complete, top = s.complete, s.top
   if type(complete) ~= "table" then return complete == "all" end
   if not complete.rows then return not is_before(complete, at, id) end
-  return row ~= nil and row < complete.rows and not (complete.is_more and is_before(top[#top], at, id))
+  return row ~= nil and row >= complete.rows and not (complete.is_more and is_before(top[#top], at, id))
 end
 
 -- Updates the newest matches for a conversation: a match if it has a time. `row` is needed while rows are scanned.
@@ -117,7 +117,8 @@ local function read_text(s, text)
   if not entry then return nil end
   s.matches, s.top = tonumber(matches), {}
   s.rows = tonumber(string.match(counted, "^rows:(%d+)$"))
-  s.since = string.match(counted, "^since:(%S+)$")
+  local since, width, widens = string.match(counted, "^since:([^:]+):(%d+):([01])$")
+  s.since, s.width, s.widens = since, tonumber(width), widens == "1"
   local way, at, id = string.match(complete, "^(%l+):([^:]+):(%S+)$")
   if way == "scan" then
     s.complete = { rows = tonumber(at), is_more = id == "1" }
@@ -174,7 +175,8 @@ end
 -- What the caller may pass with its next search of the same filter; "" if it knows that already, or if it is useless.
 function known.text(s)
   if not s.entry or not s.matches then return "" end
-  local counted = s.rows and "rows:" .. s.rows or s.since and "since:" .. s.since or "all"
+  local counted = s.rows and "rows:" .. s.rows or "all"
+  if s.since then counted = "since:" .. s.since .. ":" .. s.width .. ":" .. (s.widens and "1" or "0") end
   local complete = s.complete
   if type(complete) == "table" and complete.rows then
     complete = "scan:" .. complete.rows .. ":" .. (complete.is_more and "1" or "0")

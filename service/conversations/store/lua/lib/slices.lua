@@ -18,8 +18,9 @@ local SPARE = 12
 -- Conversations that are looked at one by one where a query finds no more.
 local MAX_LOOKED_AT = 1000
 
--- Conversations in the first window of time in which the index counts; each further one of a turn is twice as wide.
-local FIRST_WINDOW = 2000
+-- Conversations in the first window of time in which the index counts. The next ones are twice as wide until there was no
+-- time for one. If there is none for MIN_WINDOW either, the columns are scanned instead.
+local FIRST_WINDOW, MIN_WINDOW = 4000, 500
 
 -- In milliseconds: a first window that takes longer will take longer again.
 local LONG_ENOUGH = 5
@@ -77,24 +78,26 @@ end
 -- Counts in windows of time, from the newest on, and finds the newest matches. Returns whether the turn ended before
 -- the last.
 local function count_in_windows(s, limit)
-  local key, width, is_first = keys.recent(s.p), FIRST_WINDOW, true
+  local key = keys.recent(s.p)
   while s.since do
     local left = turn.left_ms()
     local nearer = s.since == "+inf" and "+inf" or "(" .. s.since
     local rank = s.since == "+inf" and 0 or redis.call("ZCOUNT", key, s.since, "+inf")
-    local edge = redis.call("ZREVRANGE", key, rank + width - 1, rank + width - 1, "WITHSCORES")[2]
+    local edge = redis.call("ZREVRANGE", key, rank + s.width - 1, rank + s.width - 1, "WITHSCORES")[2]
     local range = "[" .. (edge or "-inf") .. " " .. nearer .. "]"
     local count = search.count(s, search.between(s, range))
     if count then
       if count > 0 then take_newest(s, range, count, limit + SPARE) end
       s.matches, s.since = s.matches + count, edge
-    elseif is_first and left >= LONG_ENOUGH then
-      -- Not even a small window can be searched.
-      known.start(s, "rows", 0)
-      return true
+      if s.widens then s.width = 2 * s.width end
+    elseif left >= LONG_ENOUGH then
+      s.width, s.widens = math.floor(s.width / 2), false
+      if s.width < MIN_WINDOW then
+        known.start(s, "rows", 0)
+        return true
+      end
     end
     if s.since and (not count or turn.is_over()) then return true end
-    width, is_first = 2 * width, false
   end
   return false
 end
@@ -123,6 +126,7 @@ function slices.count(s, limit)
   if s.query and s.is_exact then
     local count = search.count(s, s.query)
     known.start(s, not count and "since", "+inf")
+    s.width, s.widens = FIRST_WINDOW, true
     if count then s.matches, s.complete = count, "none" end
     return not count
   end
@@ -207,14 +211,15 @@ local function find_top(s, limit)
     return false
   end
   if from.rows then return scan.find_top(s) end
+  local left = turn.left_ms()
   local last, is_over = walk(s, "older", from[1], from[2], function(at, id)
     s.top[#s.top + 1] = { at, id }
     return #s.top >= limit + SPARE
   end)
   s.complete = last or "all"
-  if is_over and scan.is_fast(s) then
+  if is_over and left >= LONG_ENOUGH and scan.is_fast(s) then
     -- There may be many more conversations before the next match.
-    s.top, s.complete = {}, { rows = 0, is_more = false }
+    scan.start_top(s)
   elseif is_over then
     last.walks = true
   end
