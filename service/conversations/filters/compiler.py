@@ -45,7 +45,7 @@ class CompiledFilter:
     """Likely mistakes, one sentence each."""
     expression: BoundExpression
     """What it asks, with fields and types."""
-    predicate: str
+    predicate: bytes
     """The same, to be asked of one document: see predicate.py."""
     _node: Node
 

@@ -1,6 +1,6 @@
 """Writes a plan as a predicate: the query in a form that is evaluated on one document.
 
-A predicate is JSON, arrays whose first value is the kind:
+A predicate consists of arrays whose first value is the kind, in MessagePack, as patterns have binary texts:
 
     ["and", predicate...], ["or", predicate...], ["not", predicate]
     ["values", field, value...]         the field has any of the values, in lower case
@@ -16,8 +16,9 @@ Patterns have the form that lua/lib/patterns.lua reads.
 `is_match` in lua/lib/predicate.lua evaluates it.
 """
 
-import json
 from typing import Any
+
+import msgpack
 
 from conversations.filters.expressions import Exists, IdPrefix
 from conversations.filters.plan import AnyOf, Group, Matching, Negation, Phrase, Plan
@@ -26,12 +27,14 @@ from conversations.filters.simplify import Numbers
 __all__ = ["predicate_of"]
 
 _OPEN = 1e300
-"""Infinity, which JSON does not have."""
+"""Beyond every number."""
 
 
-def predicate_of(plan: Plan) -> str:
+def predicate_of(plan: Plan) -> bytes:
     """Return the predicate of a plan."""
-    return json.dumps(_predicate(plan), separators=(",", ":"))
+    # cmsgpack in Redis has one type for text and bytes.
+    data: bytes = msgpack.packb(_predicate(plan), use_bin_type=False)
+    return data
 
 
 def _predicate(plan: Plan) -> list[Any]:
