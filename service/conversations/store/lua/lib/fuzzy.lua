@@ -37,7 +37,8 @@ function fuzzy.new(text, edits)
       distances[i] = distance
       local is_swap = wanted[j + 1] == character and j > 0
       swaps[i] = is_swap and math.min(old[i] + 1, too_many) or too_many
-      is_alive = is_alive or distance <= edits or swaps[i] <= edits
+      -- Where a swap may follow, so may a substitution: it never lives alone.
+      is_alive = is_alive or distance <= edits
       key = (key * 4 + distance) * 4 + swaps[i]
     end
     if is_alive then return { length = length, distances = distances, swaps = swaps, key = key, read = "" }, key end

@@ -33,7 +33,14 @@ function regexes.new(first, columns, accepting, width, outer, inner_width, inner
     return state > 1 and state < outer_states + 2 and string.byte(accepting, state - 1) == 1
   end
 
-  return walks.new(first, follow, accepts)
+  local seen = {}
+  local function may_start(b)
+    local column = string.byte(columns, b + 1)
+    if seen[column] == nil then seen[column] = follow(first, b) ~= nil end
+    return seen[column]
+  end
+
+  return walks.new(first, follow, accepts, may_start)
 end
 
 return regexes

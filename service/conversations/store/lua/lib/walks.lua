@@ -13,12 +13,23 @@ local walks = {}
 
 -- States in memory at a time; beyond that they are made again.
 local MOST_STATES = 4096
--- Words that may only start with a few bytes are looked for by them.
+-- Words that can only start with so many bytes, or fewer, are looked for by them.
 local FEW = 48
+
+-- Lua's pattern for the start of a word by its first byte; false if that says too little.
+local function word_start_of(may_start)
+  if not may_start then return false end
+  local class, count = utf8.class(function(b) return (b < 128 or b > 193 and b < 245) and may_start(b) end)
+  -- No word matches.
+  if not class then return "\n\n\n" end
+  return count <= FEW and "[\n ]" .. class
+end
 
 local function scan(walk, block, places)
   local find, byte = string.find, string.byte
-  local start, dead, hit, word_start = walk.start, walk.dead, walk.hit, walk.word_start
+  local start, dead, hit = walk.start, walk.dead, walk.hit
+  if walk.word_start == nil then walk.word_start = word_start_of(walk.may_start) end
+  local word_start = walk.word_start
   local count, state, at, size = 0, start, 1, #block
   while at <= size do
     local a, b, c, d, e, f, g, h = byte(block, at, at + 7)
@@ -62,11 +73,11 @@ end
 --
 -- `first` is what the machine knows of a state, here the one before a word. `follow(known, byte)` returns that of the
 -- state behind a byte, with a key by which it is the same: any value, the state's own for no change; `true` if every
--- word matches from there and `nil` if none does. `accepts(known)` is whether a word may end there.
-function walks.new(first, follow, accepts)
+-- word matches from there and `nil` if none does. `accepts(known)` is whether a word may end there, `may_start(byte)`
+-- whether a word that matches may begin with a byte; absent if it may begin with most.
+function walks.new(first, follow, accepts, may_start)
   local hit, dead, start = {}, {}, { known = first }
   local states, made = {}, 0
-  for b = 0, 255 do hit[b], dead[b] = hit, dead end
   dead[10], dead[32] = start, start
   local meta = {}
   local function state_of(known, key)
@@ -105,12 +116,14 @@ function walks.new(first, follow, accepts)
     return after
   end
   setmetatable(start, meta)
-  setmetatable(dead, { __index = function() return dead end })
-  setmetatable(hit, { __index = function() return hit end })
-  local class, count = utf8.class(function(b) return (b < 128 or b > 193 and b < 245) and start[b] ~= dead end)
-  local word_start
-  if not class then word_start = "\n\n" elseif count <= FEW then word_start = "[\n ]" .. class end
-  return { scan = scan, matches = matches, start = start, dead = dead, hit = hit, word_start = word_start }
+  -- The byte is nil behind the end of a block.
+  local function stay(state, b)
+    if b then state[b] = state end
+    return state
+  end
+  setmetatable(dead, { __index = stay })
+  setmetatable(hit, { __index = stay })
+  return { scan = scan, matches = matches, start = start, dead = dead, hit = hit, may_start = may_start }
 end
 
 return walks
