@@ -70,17 +70,10 @@ local function belongs(s, at, id, row)
   return row ~= nil and row >= complete.rows and not (complete.is_more and is_before(top[#top], at, id))
 end
 
--- Updates the newest matches for a conversation: a match if it has a time. `row` is needed while rows are scanned.
-function known.update_top(s, id, at, row)
-  local top = s.top
-  for i, place in ipairs(top) do
-    if place[2] == id then
-      table.remove(top, i)
-      break
-    end
-  end
-  if not at or not belongs(s, at, id, row) then return end
-  local i = 1
+-- Adds a match that is not among the newest matches, if it belongs there. `row` is needed while rows are scanned.
+function known.add_match(s, id, at, row)
+  if not belongs(s, at, id, row) then return end
+  local top, i = s.top, 1
   while top[i] and is_before(top[i], at, id) do i = i + 1 end
   table.insert(top, i, { at, id })
   if #top <= known.MAX_TOP then return end
@@ -97,6 +90,17 @@ function known.update_top(s, id, at, row)
   end
 end
 
+-- Updates the newest matches for a conversation that was a match, or is one now: then it has a time.
+local function update_top(s, id, at, row)
+  for i, place in ipairs(s.top) do
+    if place[2] == id then
+      table.remove(s.top, i)
+      break
+    end
+  end
+  if at then known.add_match(s, id, at, row) end
+end
+
 local function is_counted(s, c, row)
   if s.rows then return row ~= nil and row < s.rows end
   return not s.since or tonumber(c.lm) >= tonumber(s.since)
@@ -109,7 +113,7 @@ local function follow(s, before, after)
   local was = known.is_match(s, before) and is_counted(s, before, row)
   local is = known.is_match(s, after) and is_counted(s, after, row)
   s.matches = s.matches + (is and 1 or 0) - (was and 1 or 0)
-  if was or is then known.update_top(s, after.id, is and after.lm, row) end
+  if was or is then update_top(s, after.id, is and after.lm, row) end
 end
 
 local function read_text(s, text)

@@ -218,8 +218,8 @@ local function add_to_top(s, block, lines)
   for _, line in ipairs(lines) do
     if s.complete == "none" then return end
     local id = id_of(block, line)
-    local at = access.try("HGET", keys.conversation(s.p, id), "lm") or nil
-    known.update_top(s, id, at, BLOCK_ROWS * block.number + line)
+    local at = access.try("HGET", keys.conversation(s.p, id), "lm")
+    if at and at ~= "" then known.add_match(s, id, at, BLOCK_ROWS * block.number + line) end
   end
 end
 

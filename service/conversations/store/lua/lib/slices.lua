@@ -18,6 +18,9 @@ local SPARE = 12
 -- Conversations that are looked at one by one where a query finds no more.
 local MAX_LOOKED_AT = 1000
 
+-- If the newest matches are so much farther apart than all are, they are looked for row by row.
+local LONG_WALK = 3
+
 -- Conversations in the first window of time in which the index counts. The next ones are twice as wide until there was no
 -- time for one. If there is none for MIN_WINDOW either, the columns are scanned instead.
 local FIRST_WINDOW, MIN_WINDOW = 4000, 500
@@ -111,7 +114,7 @@ local function take_few(s)
     local c = known.read(s, id)
     if c and known.is_match(s, c) then
       s.matches = s.matches + 1
-      known.update_top(s, id, c.lm)
+      known.add_match(s, id, c.lm)
     end
   end
   return true
@@ -211,19 +214,16 @@ local function find_top(s, limit)
     return false
   end
   if from.rows then return scan.find_top(s) end
-  local left = turn.left_ms()
   local last, is_over = walk(s, "older", from[1], from[2], function(at, id)
     s.top[#s.top + 1] = { at, id }
     return #s.top >= limit + SPARE
   end)
   s.complete = last or "all"
-  if is_over and left >= LONG_ENOUGH and scan.is_fast(s) then
-    -- There may be many more conversations before the next match.
-    scan.start_top(s)
-  elseif is_over then
-    last.walks = true
-  end
-  return is_over
+  if not is_over then return false end
+  last.walks = true
+  local expected = (limit + SPARE) * s.all / s.matches
+  if scan.is_fast(s) and rank_behind(s, "older", last[1], last[2]) > LONG_WALK * expected then scan.start_top(s) end
+  return true
 end
 
 -- The newest matches. Returns their ids; nil if the turn ended before they were found.
