@@ -149,9 +149,10 @@ def test_hostile_patterns_and_blocks_take_linear_time(name: str) -> None:
 @given(st.binary(max_size=200), st.sampled_from(EVERY_KIND))
 def test_a_damaged_block_is_searched_like_any_other(data: bytes, predicate: Predicate) -> None:
     """Also one without its ends, or with bytes that are in no text: the search ends, and other lines are found."""
-    block, table = data.decode("latin-1"), table_of(predicate)
-    found = list(LUA.blocks.lines(block, table).values())
-    assert LUA.blocks.count(block, table) == len(found) == len(set(found))
+    text, table = data.decode("latin-1"), table_of(predicate)
+    for block in (text, "\n" + text, text + "\n", "\n" + text + "a"):
+        found = list(LUA.blocks.lines(block, table).values())
+        assert LUA.blocks.count(block, table) == len(found) == len(set(found))
     with_another = block_of([b"abc a", data, b"aa b"])
     found = list(LUA.blocks.lines(with_another, table).values())
     assert (0 in found) == (matching_lines(predicate, [b"abc a"]) == [0])
