@@ -43,7 +43,7 @@ def matching_lines(predicate: Predicate, lines: list[bytes]) -> list[int]:
     return [number for number, line in enumerate(words) if any(word and matches(word) for word in line)]
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=600, deadline=None)
 @given(st.one_of(CASES))
 def test_the_same_lines_match_as_in_lucene(case: tuple[Predicate, list[bytes], list[bytes]]) -> None:
     """Also in a second block, with what the first one left in the pattern."""
