@@ -18,7 +18,7 @@ local BLOCK_ROWS = 256
 columns.BLOCK_ROWS = BLOCK_ROWS
 
 -- In bytes. It bounds the time that a block takes.
-local MAX_LINE = 400
+local MAX_LINE = 256
 
 -- In no text.
 local LONG = "\255"
