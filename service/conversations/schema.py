@@ -23,7 +23,7 @@ __all__ = [
     "TERMS_KEY",
     "Field",
     "FieldKind",
-    "is_stored_elsewhere",
+    "has_column",
     "metadata_field",
     "stored_fields",
 ]
@@ -70,7 +70,7 @@ class Field:
     has_few_values: bool = False
     """Whether there are few distinct numbers, so that a range of them costs less."""
     has_column: bool = False
-    """Whether its values are also kept in a column, so that many can be compared fast: for a value that rarely changes."""
+    """Whether its numbers are kept in a column too, so that many can be compared fast: for one that rarely changes."""
     has_many: bool = False
     """Whether a conversation may have several values; they are stored separated by commas."""
     ignores_case: bool = False
@@ -187,9 +187,11 @@ def metadata_field(name: str) -> Field:
     return replace(METADATA, name=name, exists=terms.metadata_exists(path), prefix=terms.metadata_prefix(path))
 
 
-def is_stored_elsewhere(field: Field) -> bool:
-    """Return whether a metadata field is another field of the table by its dotted path, and stored as that."""
-    return field.kind is FieldKind.METADATA and field.name == f"{METADATA_PREFIX}{STATE.name}"
+def has_column(field: Field) -> bool:
+    """Return whether the words or values of a field are kept in a column: see lua/lib/columns.lua."""
+    # The state is a leaf of the metadata too, but stored by itself.
+    is_state = field.name == f"{METADATA_PREFIX}{STATE.name}"
+    return field is ID or field.has_column or (field.key == TERMS_KEY and not is_state)
 
 
 def stored_fields() -> tuple[Field, ...]:

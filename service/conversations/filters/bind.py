@@ -13,12 +13,12 @@ from conversations.filters.expressions import (
     BoundExpression,
     Everything,
     Exists,
-    ValuePrefix,
     IdRange,
     Nothing,
     Occur,
     Pattern,
     Term,
+    ValuePrefix,
     WordPhrase,
     any_of,
 )

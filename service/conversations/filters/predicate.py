@@ -11,9 +11,9 @@ A predicate is MessagePack, arrays whose first value is the kind:
     ["phrase", slop, term...]                       the text has the terms as a phrase, see lua/lib/phrases.lua
     ["numbers", key, low, high...]                  the number lies in any of the ranges, ends included
 
-A key is that of a conversation's hash. A column is the name of the field, under which its words are stored too, or empty
-if they are not: see lua/lib/columns.lua. Patterns have the form of WordPattern.spec. `is_match` in lua/lib/predicate.lua
-evaluates a predicate.
+A key is that of a conversation's hash. A column is the name of the field, under which its words are stored too, or
+empty if they are not: see lua/lib/columns.lua. Patterns have the form of WordPattern.spec. `is_match` in
+lua/lib/predicate.lua evaluates a predicate.
 """
 
 from typing import Any
@@ -23,7 +23,7 @@ import msgpack
 from conversations.filters.expressions import Exists, ValuePrefix
 from conversations.filters.plan import AnyOf, Group, Matching, Negation, Phrase, Plan
 from conversations.filters.simplify import Numbers
-from conversations.schema import TERMS_KEY, Field, is_stored_elsewhere
+from conversations.schema import Field, has_column
 
 __all__ = ["predicate_of"]
 
@@ -67,4 +67,4 @@ def _predicate(plan: Plan) -> list[Any]:
 
 
 def _column(field: Field) -> str:
-    return field.name if field.key == TERMS_KEY and not is_stored_elsewhere(field) else ""
+    return field.name if has_column(field) else ""

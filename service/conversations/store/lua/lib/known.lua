@@ -4,14 +4,20 @@
 -- As text: "<entry of the log of changes> <matches> <counted> <complete> <time and id of each, newest first>":
 --
 --   matches   among the conversations that are counted
---   counted   which ones are: "all"; "rows:<n>", those in the first n rows; "since:<time>:<n>:<widens>", those whose latest
---             message has this time or a later one; the next n are counted at once, then twice as many if `widens` is 1
---   complete  which matches follow: "all" that are counted; "from:<time>:<id>", those down to a place; "walk:<time>:<id>"
---             if the next ones are to be found without the index, too; "scan:<n>:<more>", the newest of the rows from n
---             on, all of these if `more` is 0; or "none"
+--   counted   which ones are:
+--               all
+--               rows:<n>                      those in the first n rows
+--               since:<time>:<n>:<widens>     those whose latest message has this time or a later one; the next n are
+--                                             counted at once, then twice as many if `widens` is 1
+--   complete  which matches follow:
+--               all                           all that are counted
+--               from:<time>:<id>              those down to a place
+--               walk:<time>:<id>              the same; the next ones are to be found without the index
+--               scan:<n>:<more>               the newest of the rows from n on; all of these if `more` is 0
+--               none
 --
--- In a search: matches, top (a list of {time, id}), and `rows`, `since` with `width` and `widens`, or neither; `complete` is "all", "none", a
--- place, with `walks`, or {rows = n, is_more = ...}. All are nil if nothing is known.
+-- In a search: matches, top (a list of {time, id}), and `rows`, `since` with `width` and `widens`, or neither;
+-- `complete` is "all", "none", a place, with `walks`, or {rows = n, is_more = ...}. All are nil if nothing is known.
 local keys = require("keys")
 local access = require("access")
 local format = require("format")

@@ -157,8 +157,7 @@ end
 local function select_by_hash(s, block, wanted, lines)
   local found, is_start = {}, wanted[1] == "numbers" and wanted[2] == schema.ID_START
   for _, line in ipairs(lines) do
-    local c
-    if is_start then c = { [schema.ID_START] = checks.id_start(id_of(block, line)) } else c = read_hash(s, block, line) end
+    local c = is_start and { [schema.ID_START] = checks.id_start(id_of(block, line)) } or read_hash(s, block, line)
     if c and predicate.is_match(wanted, c) then found[#found + 1] = line end
   end
   return found
@@ -235,7 +234,8 @@ local function long_bytes(s, block, line)
 end
 
 local function load_block(s, number)
-  local block = { number = number, ids = columns.block(s.p, "id", number) or "\n", columns = {}, hashes = {}, hits = {} }
+  local ids = columns.block(s.p, "id", number) or "\n"
+  local block = { number = number, ids = ids, columns = {}, hashes = {}, hits = {} }
   load_columns(s, block, s.predicate)
   return block
 end
@@ -281,6 +281,15 @@ function scan.count(s)
   end
   s.rows = nil
   return false
+end
+
+-- Counts some blocks for a measurement; returns which part of all rows.
+function scan.sample(s)
+  known.start(s, "rows", 0)
+  s.complete = "none"
+  local all = columns.rows(s.p)
+  scan.count(s)
+  return s.rows and s.rows / all or 1
 end
 
 -- Whether a predicate asks only for columns, so that it is faster to scan all rows than to look at many conversations.

@@ -1,6 +1,5 @@
 -- Slices of the list of conversations, which is in descending order of the latest message's time, then of id.
 local keys = require("keys")
-local access = require("access")
 local checks = require("checks")
 local order = require("order")
 local search = require("search")
@@ -21,8 +20,8 @@ local MAX_LOOKED_AT = 1000
 -- If the newest matches are so much farther apart than all are, they are looked for row by row.
 local LONG_WALK = 3
 
--- Conversations in the first window of time in which the index counts. The next ones are twice as wide until there was no
--- time for one. If there is none for MIN_WINDOW either, the columns are scanned instead.
+-- Conversations in the first window of time in which the index counts. The next ones are twice as wide until there was
+-- no time for one. If there is none for MIN_WINDOW either, the columns are scanned instead.
 local FIRST_WINDOW, MIN_WINDOW = 4000, 500
 
 -- In milliseconds: a first window that takes longer will take longer again.
@@ -105,6 +104,17 @@ local function count_in_windows(s, limit)
   return false
 end
 
+-- Counts for a measurement; returns of which part of all conversations.
+function slices.sample(s)
+  if search.count(s, s.query) then return 1 end
+  turn.begin()
+  known.start(s, "since", "+inf")
+  s.width, s.widens = FIRST_WINDOW, true
+  count_in_windows(s, 1)
+  local counted = s.since and s.since ~= "+inf" and redis.call("ZCOUNT", keys.recent(s.p), s.since, "+inf")
+  return (counted or s.all) / s.all
+end
+
 -- Takes the matches from a query that finds few more. Returns whether it does.
 local function take_few(s)
   local ids = search.few(s, MAX_LOOKED_AT)
@@ -120,8 +130,8 @@ local function take_few(s)
   return true
 end
 
--- Counts the matches, unless their number is known, for a page of at most `limit`. Returns whether the turn ended before
--- that.
+-- Counts the matches, unless their number is known, for a page of at most `limit`. Returns whether the turn ended
+-- before that.
 function slices.count(s, limit)
   if s.rows then return scan.count(s) end
   if s.since then return count_in_windows(s, limit) end
@@ -316,8 +326,8 @@ function slices.has_behind(s, direction, at, id)
   return last ~= nil or is_over
 end
 
--- Places of matches, from a place on: the first `skipped` are left out. Returns time and id of each up to `limit`; then,
--- if the turn ended, the place of the last one looked at and how many are still to be skipped.
+-- Places of matches, from a place on: the first `skipped` are left out. Returns time and id of each up to `limit`; if
+-- the turn ended, also the place of the last one looked at and how many are still to be skipped.
 function slices.places(s, at, id, skipped, limit)
   local places = {}
   local last, is_over = walk(s, "older", at, id, function(time, one)
