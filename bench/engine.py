@@ -71,9 +71,9 @@ def _benchmark(redis_url: str, command: Command, calls: int) -> Load:
 def parse_benchmark(output: str, calls: int) -> Load:
     """Return what redis-benchmark printed as CSV."""
     try:
-        header, line = output.strip().splitlines()
+        header, _, line = output.strip().partition("\n")
         names = header.split(",")[1:]
-        # The first field is the command; quotes and commas in it are not escaped.
+        # The first field is the command; quotes, commas and ends of lines in it are not escaped.
         figures = line.split(",")[-len(names) :]
         row = {name.strip('"'): float(figure.strip('"')) for name, figure in zip(names, figures, strict=True)}
         return Load(calls, calls / row["rps"], row["p50_latency_ms"], row["p99_latency_ms"])

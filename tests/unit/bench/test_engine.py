@@ -27,9 +27,9 @@ _BENCHMARK = (
 
 def test_redis_benchmark() -> None:
     assert parse_benchmark(_BENCHMARK, 1000) == Load(1000, 0.5, 5.319, 7.871)
-    # Quotes in the command are not escaped.
+    # Quotes and ends of lines in the command are not escaped.
     header, line = _BENCHMARK.splitlines()
-    quoted = f'{header}\n"FCALL_RO f ["values","st","closed"] {line[1:]}\n'
+    quoted = f'{header}\n"FCALL_RO f \x1e\n ["values","st","closed"] {line[1:]}\n'
     assert parse_benchmark(quoted, 1000) == Load(1000, 0.5, 5.319, 7.871)
 
 
