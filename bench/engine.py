@@ -12,7 +12,7 @@ from uuid import uuid4
 import redis
 from bench.generators import CONNECTIONS, Load, LoadError, output_of
 
-__all__ = ["Command", "caller", "captured", "parse_benchmark", "parse_monitor_line"]
+__all__ = ["Command", "caller", "can_repeat", "captured", "parse_benchmark", "parse_monitor_line"]
 
 Command = tuple[bytes, ...]
 
@@ -50,6 +50,11 @@ def parse_monitor_line(line: bytes) -> Command:
     # Redis escapes what Python does, in the same way.
     found = [] if head.endswith(" lua") else re.findall(r'"(?:[^"\\]|\\.)*"', words)
     return tuple(literal_eval(f"b{word}") for word in found)
+
+
+def can_repeat(command: Command) -> bool:
+    """Return whether redis-benchmark can be told a command: all but the last word are arguments of a program."""
+    return all(b"\0" not in word for word in command[:-1])
 
 
 def caller(redis_url: str, command: Command) -> Callable[[float], Load]:

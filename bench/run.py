@@ -211,17 +211,20 @@ class _Size:
     ) -> None:
         if not self._wants(scenario):
             return
-        contenders = [self._contender(stack, supply, by_json, tolerance) for stack in stacks]
+        made = [self._contender(stack, supply, by_json, tolerance) for stack in stacks]
+        contenders = [contender for contender in made if contender is not None]
         seconds, rounds = self._options.seconds, self._options.rounds
         figures = compare(self._conversations, scenario, contenders, seconds=seconds, rounds=rounds)
         self._results.figures += figures
         _tell(f"{scenario}: " + ", ".join(f"{figure.stack} {figure.calls_per_second:,.0f}/s" for figure in figures))
 
-    def _contender(self, stack: str, supply: _Supply, by_json: bool, tolerance: float) -> Contender:
+    def _contender(self, stack: str, supply: _Supply, by_json: bool, tolerance: float) -> Contender | None:
         if stack == FCALL:
             [call] = supply(0.0)
             self._ask(call)  # so that the worker has learned what it keeps
             command = engine.captured(self._service.redis_url, lambda: self._ask(call))
+            if not engine.can_repeat(command):
+                return None
             return Contender(stack, [self._service.redis_pid], engine.caller(self._service.redis_url, command))
         grpc = not by_json and stack != POSTGRES
         ours = self._service.grpc if grpc else self._service.json
