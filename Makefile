@@ -68,7 +68,7 @@ bench: setup $(BENCH_INSTALLED) ## measure against the peers in bench/README.md,
 
 bench-full: setup $(BENCH_INSTALLED) ## the same with 100,000 and 1,000,000, thoroughly, into bench/RESULTS.md
 	$(BIN)/python -m bench --conversations 100000 --conversations 1000000 --filters 150000 --filters 1000000 \
-		--seconds 1 --rounds 3 --output bench
+		--changes 1000000 --seconds 1 --rounds 3 --output bench
 
 bench-filters: setup $(BENCH_INSTALLED) ## measure broad filters alone, with 150,000 conversations
 	$(BIN)/python -m bench.filters

@@ -22,7 +22,7 @@ import click
 import psutil
 import pycurl
 import redis
-from bench import filters
+from bench import filters, memory
 from bench.generators import LoadError
 from bench.peers.postgres import find_programs
 from bench.results import DisagreementError, Results, tables
@@ -43,6 +43,7 @@ _TERMINATED = 143
 )
 @click.option("--seconds", default=2.0, show_default=True, help="Length of a round.")
 @click.option("--rounds", default=3, show_default=True, help="How often each stack is measured; the median counts.")
+@click.option("--changes", default=20_000, show_default=True, help="Changes of a value after which memory is measured.")
 @click.option("--only", multiple=True, help="Part of a scenario's name; may be repeated.")
 @click.option("--output", type=click.Path(path_type=Path, file_okay=False), help="Folder for RESULTS.md.")
 def main(
@@ -50,6 +51,7 @@ def main(
     filter_sizes: tuple[int, ...],
     seconds: float,
     rounds: int,
+    changes: int,
     only: tuple[str, ...],
     output: Path | None,
 ) -> None:
@@ -66,6 +68,8 @@ def main(
     options = Options(seconds, rounds, only)
     parts: list[Callable[[], None]] = [partial(measure, count, options, results) for count in conversations]
     parts += [partial(filters.measure, count, results, only=only) for count in filter_sizes]
+    if not only or any(text in "memory" for text in only):
+        parts.append(partial(memory.measure, changes, results))
     for part in parts:
         try:
             part()

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from math import isnan, nan
 
+from bench.memory import GROWTH_BY_MANY, GROWTH_BY_ONE, REFUSED
 from bench.results import ENVOY_FLOOR, FCALL, FLOOR, OURS, POSTGRES, Results, Target, meanwhile
 from bench.shapes import ALL, BROAD, FILTERED, WITH_WRITES
 
@@ -36,6 +37,9 @@ _LIMITS = {
     "ready on the data": 60.0,
     "memory of a conversation, after a restart": 2500.0,
     "memory of the worker": 120.0,
+    GROWTH_BY_ONE: 5.0,
+    GROWTH_BY_MANY: 5.0,
+    REFUSED: 0.0,
 }
 """Values, in their units."""
 
