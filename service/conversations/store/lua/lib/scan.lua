@@ -17,6 +17,9 @@ local scan = {}
 local BLOCK_ROWS, LONG = columns.BLOCK_ROWS, columns.LONG
 local LONG_BYTE = 255
 
+-- More values than can be looked at one by one in a turn.
+local MANY = 2000
+
 -- Bytes of long values that are looked at without a look at the clock.
 local LONG_AT_ONCE = 100000
 
@@ -25,6 +28,18 @@ local ID_LENGTH = 37
 
 -- Any word.
 local ANY = { "glob", "\n", "" }
+
+-- What all ids start with, and no others, of which the first 48 bits are in a range; nil if there is no such text.
+local function id_prefix_of(wanted)
+  if #wanted ~= 4 then return nil end
+  local low, high = math.max(wanted[3], 0), math.min(wanted[4], 2 ^ 48 - 1)
+  local size = high - low + 1
+  local _, exponent = math.frexp(size)
+  local digits = 12 - (exponent - 1) / 4
+  if size ~= 2 ^ (exponent - 1) or digits % 1 ~= 0 or low % size ~= 0 then return nil end
+  local text = string.format("%06x%06x", math.floor(low / 2 ^ 24), low % 2 ^ 24)
+  return string.sub(string.sub(text, 1, 8) .. "-" .. string.sub(text, 9), 1, digits > 8 and digits + 1 or digits)
+end
 
 -- How a part of a predicate is found in a column: its name and a pattern; nil if it is not in one.
 local function column_of(wanted)
@@ -36,6 +51,9 @@ local function column_of(wanted)
     pattern = wanted[3]
   elseif kind == "exists" then
     pattern = ANY
+  elseif kind == "numbers" and name == schema.ID_START then
+    local prefix = id_prefix_of(wanted)
+    name, pattern = "id", prefix and { "prefix", prefix }
   elseif kind == "numbers" then
     name = schema.COLUMNS[name] or ""
     pattern = wanted
@@ -89,7 +107,11 @@ local function load_columns(s, block, wanted)
   end
 end
 
-local function id_of(block, line) return string.sub(block.ids, ID_LENGTH * line + 2, ID_LENGTH * (line + 1)) end
+-- The id in a line. The column of ids is only read for that: it is the largest one.
+local function id_of(s, block, line)
+  block.ids = block.ids or columns.block(s.p, "id", block.number) or "\n"
+  return string.sub(block.ids, ID_LENGTH * line + 2, ID_LENGTH * (line + 1))
+end
 
 -- Lines without others; both ascending.
 local function without(lines, others)
@@ -148,16 +170,17 @@ local function read_hash(s, block, line)
   end
   local c = block.hashes[line]
   if c == nil then
-    c = known.read_fields(s, id_of(block, line), s.scan_reads) or false
+    c = known.read_fields(s, id_of(s, block, line), s.scan_reads) or false
     block.hashes[line] = c
   end
   return c
 end
 
 local function select_by_hash(s, block, wanted, lines)
-  local found, is_start = {}, wanted[1] == "numbers" and wanted[2] == schema.ID_START
+  local found, start = {}, wanted[1] == "numbers" and wanted[2] == schema.ID_START and {}
   for _, line in ipairs(lines) do
-    local c = is_start and { [schema.ID_START] = checks.id_start(id_of(block, line)) } or read_hash(s, block, line)
+    if start then start[schema.ID_START] = checks.id_start(id_of(s, block, line)) end
+    local c = start or read_hash(s, block, line)
     if c and predicate.is_match(wanted, c) then found[#found + 1] = line end
   end
   return found
@@ -209,14 +232,14 @@ local function count_all(block, wanted)
   if not name or block.has_long then return nil end
   local text = block.columns[name].text
   local count = pattern == wanted and #lines_in(text, wanted) or blocks.count(text, pattern)
-  return is_negated and math.floor(#block.ids / ID_LENGTH) - count or count
+  return is_negated and block.rows - count or count
 end
 
 -- Adds conversations to the newest matches.
 local function add_to_top(s, block, lines)
   for _, line in ipairs(lines) do
     if s.complete == "none" then return end
-    local id = id_of(block, line)
+    local id = id_of(s, block, line)
     local at = access.try("HGET", keys.conversation(s.p, id), "lm")
     if at and at ~= "" then known.add_match(s, id, at, BLOCK_ROWS * block.number + line) end
   end
@@ -233,9 +256,10 @@ local function long_bytes(s, block, line)
   return bytes
 end
 
+-- A block: its number, how many of its rows are given, and the columns that the predicate asks for.
 local function load_block(s, number)
-  local ids = columns.block(s.p, "id", number) or "\n"
-  local block = { number = number, ids = ids, columns = {}, hashes = {}, hits = {} }
+  local rows = math.min(columns.rows(s.p) - BLOCK_ROWS * number, BLOCK_ROWS)
+  local block = { number = number, rows = rows, columns = {}, hashes = {}, hits = {} }
   load_columns(s, block, s.predicate)
   return block
 end
@@ -244,7 +268,7 @@ end
 -- unless there are long values.
 local function groups_of(s, block, first, last)
   local groups, group, bytes = {}, {}, 0
-  for line = first, math.min(last, math.floor(#block.ids / ID_LENGTH) - 1) do
+  for line = first, math.min(last, block.rows - 1) do
     group[#group + 1] = line
     if block.has_long then
       bytes = bytes + long_bytes(s, block, line)
@@ -290,6 +314,12 @@ function scan.sample(s)
   local all = columns.rows(s.p)
   scan.count(s)
   return s.rows and s.rows / all or 1
+end
+
+-- Whether a filter is a pattern of a column with many values, so that the index does not help.
+function scan.is_broad(s)
+  local name = column_of(s.predicate)
+  return name and columns.size(s.p, name) > MANY
 end
 
 -- Whether a predicate asks only for columns, so that it is faster to scan all rows than to look at many conversations.

@@ -143,7 +143,7 @@ function slices.count(s, limit)
     if count then s.matches, s.complete = count, "none" end
     return not count
   end
-  if s.query and take_few(s) then return false end
+  if s.query and not scan.is_broad(s) and take_few(s) then return false end
   known.start(s, "rows", 0)
   return turn.is_over() or scan.count(s)
 end
