@@ -91,5 +91,5 @@ def _bound(text: str | None) -> str | bool:
     return False if text is None else text
 
 
-MAX_FLOATING = 16
+MAX_FLOATING = 64
 """The longest segment with `?` between two `*`, in code points."""
