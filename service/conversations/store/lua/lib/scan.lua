@@ -79,8 +79,9 @@ end
 -- The lines with values that have keys of their own.
 local function long_lines(text)
   local lines, number = {}, 0
-  for line in string.gmatch(text, "\n([^\n]*)%f[\n]") do
-    if string.byte(line) == LONG_BYTE then lines[#lines + 1] = number end
+  for line in string.gmatch(text, "([^\n]*)\n") do
+    -- The first line feed stands before the first line.
+    if string.byte(line) == LONG_BYTE then lines[#lines + 1] = number - 1 end
     number = number + 1
   end
   return lines
