@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from bench.corpus import CHANNELS, TAGS
 
-__all__ = ["ALL", "BROAD", "FILTERED", "FIRST_WORDS", "PLAIN", "WITH_WRITES", "WORST", "Shape"]
+__all__ = ["ALL", "BROAD", "FILTERED", "PLAIN", "WITH_WRITES", "WORST", "Shape"]
 
 _NOTES = "metadata.user_data.notes"
 _TOTAL, _SEEN = "metadata.user_data.order_total", "metadata.user_data.last_seen"
@@ -114,6 +114,3 @@ WORST = (
     Shape("complements in complements", "NOT (NOT (state:closed AND NOT source:facebook) AND NOT unread_count:0)"),
 )
 """Other filters that take long, of which there is no peer."""
-
-FIRST_WORDS = tuple(_shape(f"{field}:qqqqqq*") for field in ("display_name", _TOTAL, _SEEN))
-"""For what a worker learns of a field that it has not been asked for before."""
