@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 from bench.corpus import Row, rows
 from bench.peers.statements import ListRequest, list_statement
-from bench.shapes import BROAD, FILTERED, FIRST_WORDS, PLAIN, WITH_WRITES, WORST, Shape
+from bench.shapes import BROAD, FILTERED, PLAIN, WITH_WRITES, WORST, Shape
 from tests.reference import lucene
 from tests.reference.words import Fields, fields
 
@@ -18,14 +18,14 @@ def _name(shape: Shape) -> str:
     return shape.name
 
 
-@pytest.mark.parametrize("shape", [*FILTERED, *BROAD, *PLAIN, *WORST, *FIRST_WORDS], ids=_name)
+@pytest.mark.parametrize("shape", [*FILTERED, *BROAD, *PLAIN, *WORST], ids=_name)
 def test_every_filter_is_one(shape: Shape) -> None:
     # All ids have a first letter.
     assert compile_filter(shape.filters).matches_all == shape.filters.startswith("id:0*")
 
 
 def test_names_are_of_one_shape_each() -> None:
-    for shapes in (FILTERED, (*BROAD, *PLAIN, *WORST, *FIRST_WORDS)):
+    for shapes in (FILTERED, (*BROAD, *PLAIN, *WORST)):
         names = [shape.name for shape in shapes]
         assert len(set(names)) == len(names)
     assert set(WITH_WRITES) <= {shape.name for shape in FILTERED}
