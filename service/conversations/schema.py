@@ -67,8 +67,6 @@ class Field:
     aliases: tuple[str, ...] = ()
     is_time: bool = False
     """Whether its number is a time in milliseconds since 1970 UTC, which may also be given as a date."""
-    has_few_values: bool = False
-    """Whether there are few distinct numbers, so that a range of them costs less."""
     has_column: bool = False
     """Whether its numbers are kept in a column too, so that many can be compared fast: for one that rarely changes."""
     has_many: bool = False
@@ -171,7 +169,6 @@ FIELDS = (
         "unread_count:[2 TO *]",
         "How many messages of the contact are later than the last read.",
         ("unreadCount", "unread_message_count", "unreadMessageCount", "metadata.unread_count"),
-        has_few_values=True,
     ),
     METADATA,
 )
