@@ -27,6 +27,8 @@ from conversations.schema import Field, has_column
 
 __all__ = ["predicate_of"]
 
+_FEW = 8
+
 _OPEN = 1e300
 """Infinity, as every reader of numbers knows it."""
 
@@ -60,6 +62,9 @@ def _predicate(plan: Plan) -> list[Any]:
             return ["matching_value", field.key, pattern.spec()]
         case Matching(field, pattern):
             return ["matching_word", _column(field), field.prefix, pattern.spec()]
+        case AnyOf(field, values) if 1 < len(values) <= _FEW and has_column(field):
+            # Each is found in the column by itself.
+            return ["or", *(_predicate(AnyOf(field, (value,))) for value in values)]
         case AnyOf(field, values) if field.is_tag:
             return ["values", field.key, *values]
         case AnyOf(field, values):

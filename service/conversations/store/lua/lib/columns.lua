@@ -5,8 +5,11 @@
 -- in lower case, separated by blanks. The ids are a column too. A block without a value is absent, and so is the end of
 -- a block after its last value. A longer value than MAX_LINE has a key of its own, and LONG in its line.
 --
+-- Numbers have NUMBER_WIDTH characters, so that a line is found without the ones before it.
+--
 -- A changed value takes the place of the old one, with blanks behind it if it is shorter. The hash `columns` has the
 -- number of values in each column.
+local schema = require("schema")
 local keys = require("keys")
 local access = require("access")
 local format = require("format")
@@ -19,6 +22,9 @@ columns.BLOCK_ROWS = BLOCK_ROWS
 
 -- In bytes. It bounds the time that a block takes.
 local MAX_LINE = 256
+
+-- More than any number has, with its sign.
+local NUMBER_WIDTH = 16
 
 -- In no text.
 local LONG = "\255"
@@ -75,8 +81,27 @@ local function replace(key, text, first, feed, value)
   end
 end
 
+-- Writes the number of a row, as text.
+local function write_number(p, name, row, value)
+  local line, key = row % BLOCK_ROWS, keys.column(p, name, math.floor(row / BLOCK_ROWS))
+  local size, problem = access.try("STRLEN", key)
+  if problem then
+    access.warn(key, problem)
+    return
+  end
+  local written, lines = string.format("%-16s", value), math.floor(size / (NUMBER_WIDTH + 1))
+  if line < lines then
+    redis.call("SETRANGE", key, 1 + (NUMBER_WIDTH + 1) * line, written)
+  else
+    local blank = string.rep(" ", NUMBER_WIDTH) .. "\n"
+    redis.call("APPEND", key, (size == 0 and "\n" or "") .. string.rep(blank, line - lines) .. written .. "\n")
+    count_values(p, name, 1)
+  end
+end
+
 -- Writes the value of a row; "" removes it.
 function columns.write(p, name, row, value)
+  if schema.IS_NUMBER[name] then return write_number(p, name, row, value) end
   local line = row % BLOCK_ROWS
   local key = keys.column(p, name, math.floor(row / BLOCK_ROWS))
   local text, problem = access.try("GET", key)

@@ -47,8 +47,10 @@ local function column_of(wanted)
   local kind, name, pattern = wanted[1], wanted[2], nil
   if kind == "matching_word" then
     pattern = wanted[4]
-  elseif kind == "matching_value" and name == "id" then
-    pattern = wanted[3]
+  elseif kind == "matching_value" then
+    name, pattern = name == "id" and name or schema.COLUMNS[name] or "", wanted[3]
+  elseif kind == "values" and #wanted == 3 then
+    name, pattern = schema.COLUMNS[name] or "", { "glob", wanted[3] }
   elseif kind == "exists" then
     pattern = ANY
   elseif kind == "numbers" and name == schema.ID_START then

@@ -107,6 +107,7 @@ end
 -- Counts for a measurement; returns of which part of all conversations.
 function slices.sample(s)
   if search.count(s, s.query) then return 1 end
+  if scan.is_fast(s) then return scan.sample(s) end
   turn.begin()
   known.start(s, "since", "+inf")
   s.width, s.widens = FIRST_WINDOW, true
@@ -138,9 +139,15 @@ function slices.count(s, limit)
   if s.matches then return false end
   if s.query and s.is_exact then
     local count = search.count(s, s.query)
-    known.start(s, not count and "since", "+inf")
-    s.width, s.widens = FIRST_WINDOW, true
-    if count then s.matches, s.complete = count, "none" end
+    if count then
+      known.start(s)
+      s.matches, s.complete = count, "none"
+    elseif scan.is_fast(s) then
+      known.start(s, "rows", 0)
+    else
+      known.start(s, "since", "+inf")
+      s.width, s.widens = FIRST_WINDOW, true
+    end
     return not count
   end
   if s.query and not scan.is_broad(s) and take_few(s) then return false end
