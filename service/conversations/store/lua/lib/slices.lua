@@ -68,6 +68,11 @@ end
 local function take_newest(s, range, count, limit)
   if s.complete ~= "all" then return end
   local wanted = limit - #s.top
+  -- A larger page was asked for before, or others have become matches since.
+  if wanted <= 0 then
+    s.complete = s.top[#s.top]
+    return
+  end
   local found = search.sorted(s, range, "DESC", wanted)
   if not found then
     s.complete = s.top[#s.top] or "none"

@@ -1,0 +1,74 @@
+"""What one piece of a search leaves to the next is brought up to date, whatever changed between them."""
+
+from typing import Any
+
+from tests.integration.store.events import apply, conversation_id, message, named
+
+from conversations.filters import compile_filter
+from conversations.store import Store
+from conversations.store.client import Client
+from conversations.store.functions import Call, by_name, packed
+
+COUNT = 200
+
+
+async def go_on(client: Client, filters: str, known: str, **request: Any) -> dict[bytes, Any]:
+    """Return the last reply of calls that go on from what an earlier one knew."""
+    compiled = compile_filter(filters)
+    query = compiled.query
+    arguments = {"direction": "older", "at": "", "id": "", "limit": 20, "is_exact": query.is_exact} | request
+    text = "" if query.text == "*" else query.text
+    for _ in range(20):
+        args = (packed(arguments), text, compiled.predicate, known, "")
+        outcome, *_ = reply = await client.call(Call(0, "list_conversations", args))
+        if outcome == b"ok":
+            return by_name(reply)
+        known = by_name(reply)[b"known"].decode() or known
+    raise AssertionError("it does not end")
+
+
+async def filled(store: Store) -> None:
+    numbers = range(1, COUNT + 1)
+    await apply(store, *(message(number, number, number) for number in numbers))
+    await apply(store, *(named(number, "ada") for number in numbers))
+
+
+async def entry(client: Client) -> str:
+    """Return the last entry of the log."""
+    last = await client.redis.xrevrange("changes:{0}", count=1)
+    return str(last[0][0].decode())
+
+
+async def place(client: Client, number: int) -> list[str]:
+    id = conversation_id(number)
+    return [str(int(await client.redis.zscore("recent:{0}", id))), id]
+
+
+async def places(client: Client, numbers: range) -> str:
+    return " ".join([" ".join(await place(client, number)) for number in numbers])
+
+
+def numbers_of(reply: dict[bytes, Any]) -> list[int]:
+    return [int(id[:8], 16) for id in reply[b"places"].split()[1::3]]
+
+
+async def counted_in_windows(client: Client) -> str:
+    """Return what is known of all conversations once the newest 112 of them are counted, for a page of a hundred."""
+    since, _ = await place(client, COUNT - 111)
+    return f"{await entry(client)} 112 since:{since}:4000:1 all {await places(client, range(COUNT, COUNT - 112, -1))}"
+
+
+async def test_a_smaller_page_goes_on_from_the_windows_of_a_larger_one(store: Store, client: Client) -> None:
+    await filled(store)
+    reply = await go_on(client, "source:facebook", await counted_in_windows(client), limit=20)
+    assert reply[b"matches"] == COUNT
+    assert numbers_of(reply) == [*range(COUNT, COUNT - 20, -1)]
+
+
+async def test_more_become_matches_between_windows_than_are_kept(store: Store, client: Client) -> None:
+    await filled(store)
+    known = await counted_in_windows(client)
+    await apply(store, *(message(number, COUNT + number, COUNT + number) for number in range(1, 6)))
+    reply = await go_on(client, "source:facebook", known, limit=100)
+    assert reply[b"matches"] == COUNT
+    assert numbers_of(reply) == [5, 4, 3, 2, 1, *range(COUNT, COUNT - 95, -1)]
