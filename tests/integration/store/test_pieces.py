@@ -72,3 +72,12 @@ async def test_more_become_matches_between_windows_than_are_kept(store: Store, c
     reply = await go_on(client, "source:facebook", known, limit=100)
     assert reply[b"matches"] == COUNT
     assert numbers_of(reply) == [5, 4, 3, 2, 1, *range(COUNT, COUNT - 95, -1)]
+
+
+async def test_what_was_found_and_matches_no_more_is_on_no_page(store: Store, client: Client) -> None:
+    await filled(store)
+    at, id = await place(client, 160)
+    walked = [*await place(client, 149), *await place(client, 151), *await place(client, 150)]
+    await apply(store, named(150, "other"), message(151, 1000, 1000))
+    reply = await go_on(client, "display_name:*d*", "", at=at, id=id, limit=3, walked=walked)
+    assert numbers_of(reply) == [148, 147, 146]
