@@ -81,3 +81,21 @@ async def test_what_was_found_and_matches_no_more_is_on_no_page(store: Store, cl
     await apply(store, named(150, "other"), message(151, 1000, 1000))
     reply = await go_on(client, "display_name:*d*", "", at=at, id=id, limit=3, walked=walked)
     assert numbers_of(reply) == [148, 147, 146]
+
+
+async def test_some_that_were_found_row_by_row_match_no_more(store: Store, client: Client) -> None:
+    await filled(store)
+    known = f"{await entry(client)} {COUNT} all scan:50:1 {await places(client, range(COUNT, COUNT - 120, -1))}"
+    await apply(store, *(named(number, "other") for number in range(COUNT, COUNT - 40, -1)))
+    reply = await go_on(client, "display_name:*d*", known, limit=100)
+    assert (reply[b"matches"], reply[b"more"]) == (COUNT - 40, 1)
+    assert numbers_of(reply) == [*range(COUNT - 40, COUNT - 140, -1)]
+
+
+async def test_all_that_were_found_row_by_row_match_no_more(store: Store, client: Client) -> None:
+    await filled(store)
+    known = f"{await entry(client)} {COUNT} all scan:50:1 {await places(client, range(COUNT, COUNT - 1, -1))}"
+    await apply(store, named(COUNT, "other"), named(COUNT - 1, "adam"))
+    reply = await go_on(client, "display_name:*d*", known, limit=3)
+    assert reply[b"matches"] == COUNT - 1
+    assert numbers_of(reply) == [COUNT - 1, COUNT - 2, COUNT - 3]

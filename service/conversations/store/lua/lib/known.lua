@@ -73,7 +73,8 @@ local function belongs(s, at, id, row)
   local complete, top = s.complete, s.top
   if type(complete) ~= "table" then return complete == "all" end
   if not complete.rows then return not is_before(complete, at, id) end
-  return row ~= nil and row >= complete.rows and not (complete.is_more and is_before(top[#top], at, id))
+  if complete.is_more and (not top[1] or is_before(top[#top], at, id)) then return false end
+  return row ~= nil and row >= complete.rows
 end
 
 -- Adds a match that is not among the newest matches, if it belongs there. `row` is needed while rows are scanned.

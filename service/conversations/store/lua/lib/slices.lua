@@ -228,7 +228,8 @@ local function find_top(s, limit)
     s.complete = #found < wanted and "all" or s.top[#s.top]
     return false
   end
-  if from.rows then return scan.find_top(s) end
+  -- Of those that were found some may have ceased to match.
+  if from.rows then return scan.find_top(s) or not known.has_top(s, limit) end
   local last, is_over = walk(s, "older", from[1], from[2], function(at, id)
     s.top[#s.top + 1] = { at, id }
     return #s.top >= limit + SPARE
