@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.integration.store.events import apply, conversation_id, message, named
+from tests.integration.store.events import apply, conversation_id, message, metadata, named
 
 from conversations.filters import compile_filter
 from conversations.store import Store
@@ -99,3 +99,17 @@ async def test_all_that_were_found_row_by_row_match_no_more(store: Store, client
     reply = await go_on(client, "display_name:*d*", known, limit=3)
     assert reply[b"matches"] == COUNT - 1
     assert numbers_of(reply) == [COUNT - 1, COUNT - 2, COUNT - 3]
+
+
+async def test_a_change_of_what_is_not_counted_yet_costs_nothing_that_is_known(store: Store, client: Client) -> None:
+    """Of long words the log has only hashes: what they were before a change cannot be said after it."""
+    long = "https://example.org/" + "a" * 60
+    await apply(store, *(message(number, number, number) for number in range(1, 301)))
+    await apply(store, *(metadata(number, user_data={"url": long, "seen": "1"}) for number in range(1, 301)))
+    known = f"{await entry(client)} 256 rows:256 all"
+    row = int(await client.redis.hget(f"conversation:{{0}}:{conversation_id(290)}", "row"))
+    assert row >= 256
+    await apply(store, metadata(290, user_data={"seen": "2"}))
+    # Those counted are taken on trust, so that it shows if they are counted anew.
+    reply = await go_on(client, "metadata.user_data.url:*zzz*", known, limit=3)
+    assert reply[b"matches"] == 256

@@ -110,15 +110,15 @@ end
 
 local function is_counted(s, c, row)
   if s.rows then return row ~= nil and row < s.rows end
-  return not s.since or tonumber(c.lm) >= tonumber(s.since)
+  return not s.since or c.lm ~= nil and tonumber(c.lm) >= tonumber(s.since)
 end
 
 -- Takes one change into account.
 local function follow(s, before, after)
   local is_row_needed = s.rows or type(s.complete) == "table" and s.complete.rows
   local row = is_row_needed and tonumber(redis.call("HGET", keys.conversation(s.p, after.id), "row") or nil)
-  local was = known.is_match(s, before) and is_counted(s, before, row)
-  local is = known.is_match(s, after) and is_counted(s, after, row)
+  local was = is_counted(s, before, row) and known.is_match(s, before)
+  local is = is_counted(s, after, row) and known.is_match(s, after)
   s.matches = s.matches + (is and 1 or 0) - (was and 1 or 0)
   if was or is then update_top(s, after.id, is and after.lm, row) end
 end
