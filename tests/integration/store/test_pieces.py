@@ -113,3 +113,23 @@ async def test_a_change_of_what_is_not_counted_yet_costs_nothing_that_is_known(s
     # Those counted are taken on trust, so that it shows if they are counted anew.
     reply = await go_on(client, "metadata.user_data.url:*zzz*", known, limit=3)
     assert reply[b"matches"] == 256
+
+
+async def test_messages_of_a_conversation_with_much_metadata_cost_nothing_that_is_known(
+    store: Store, client: Client
+) -> None:
+    """The log has no index terms as long as these, but they stay as they are."""
+    await filled(store)
+    leaves = {f"k{number}": f"some words of value {number}" for number in range(60)}
+    known = f"{await entry(client)} {COUNT} rows:{COUNT} all"
+    await apply(store, metadata(301, user_data=leaves, contact={"display_name": "ada"}), message(301, 301, 301))
+    # Those counted are taken on trust, so that it shows if they are counted anew.
+    reply = await go_on(client, "display_name:*dam*", known, limit=3)
+    assert reply[b"matches"] == COUNT
+    known = f"{await entry(client)} {COUNT} all all"
+    await apply(store, message(301, 302, 302), message(301, 303, 303, from_contact=False))
+    reply = await go_on(client, "display_name:*dam*", known, limit=3)
+    assert reply[b"matches"] == COUNT
+    await apply(store, metadata(301, contact={"display_name": "adam"}))
+    reply = await go_on(client, "display_name:*dam*", known, limit=3)
+    assert reply[b"matches"] == 1
