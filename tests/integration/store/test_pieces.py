@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.integration.store.events import apply, conversation_id, message, metadata, named
+from tests.integration.store.events import apply, conversation_id, message, metadata, named, page
 
 from conversations.filters import compile_filter
 from conversations.store import Store
@@ -133,3 +133,25 @@ async def test_messages_of_a_conversation_with_much_metadata_cost_nothing_that_i
     await apply(store, metadata(301, contact={"display_name": "adam"}))
     reply = await go_on(client, "display_name:*dam*", known, limit=3)
     assert reply[b"matches"] == 1
+
+
+async def test_few_are_looked_at_in_pieces_while_they_change(store: Store, client: Client) -> None:
+    await filled(store)
+    known = f"{await entry(client)} 100 ids:{conversation_id(100)} all {await places(client, range(100, 0, -1))}"
+    # Counted and not counted yet: matches begin and cease on both sides.
+    await apply(store, named(7, "bo"), named(8, "cy adam"), named(150, "bo"), named(151, "cy adam"))
+    reply = await go_on(client, "source:facebook AND display_name:*d*", known, limit=100)
+    assert reply[b"matches"] == COUNT - 2
+    assert numbers_of(reply) == [number for number in range(COUNT, COUNT - 101, -1) if number != 150]
+
+
+async def test_few_are_looked_at_in_several_calls_if_that_takes_long(store: Store, client: Client) -> None:
+    leaves = {f"k{number}": f"word{number} of value {number}" for number in range(60)}
+    numbers = range(1, COUNT + 1)
+    await apply(store, *(message(number, number, number) for number in numbers))
+    await apply(store, *(metadata(number, user_data=leaves) for number in numbers))
+    parts = [f"-metadata.user_data.k{number}:*z{number}*" for number in range(60)]
+    await client.redis.config_resetstat()
+    found = await page(store, " AND ".join(["source:facebook", *parts]), "", 1)
+    assert found.filtered_total == COUNT
+    assert (await client.redis.info("commandstats"))["cmdstat_fcall_ro"]["calls"] > 3

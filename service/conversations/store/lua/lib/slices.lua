@@ -120,19 +120,25 @@ function slices.sample(s)
   return (counted or s.all) / s.all
 end
 
--- Takes the matches from a query that finds few more. Returns whether it does.
+-- Takes the matches from a query that finds few more, by id. Returns whether the turn ended before the last; nil if it
+-- finds too many.
 local function take_few(s)
   local ids = search.few(s, MAX_LOOKED_AT)
-  if not ids then return false end
-  known.start(s)
-  for _, id in ipairs(ids) do
-    local c = known.read(s, id)
+  if not ids then return nil end
+  if not s.up_to then known.start(s) end
+  table.sort(ids)
+  local counted = s.up_to or ""
+  for i, id in ipairs(ids) do
+    local c = id > counted and known.read(s, id)
     if c and known.is_match(s, c) then
       s.matches = s.matches + 1
       known.add_match(s, id, c.lm)
     end
+    s.up_to = id > counted and id or counted
+    if c and turn.is_over() and i < #ids then return true end
   end
-  return true
+  s.up_to = nil
+  return false
 end
 
 -- Counts the matches, unless their number is known, for a page of at most `limit`. Returns whether the turn ended
@@ -140,7 +146,7 @@ end
 function slices.count(s, limit)
   if s.rows then return scan.count(s) end
   if s.since then return count_in_windows(s, limit) end
-  if s.matches then return false end
+  if s.matches and not s.up_to then return false end
   if s.query and s.is_exact then
     local count = search.count(s, s.query)
     known.start(s, not count and "since", "+inf")
@@ -148,7 +154,9 @@ function slices.count(s, limit)
     if count then s.matches, s.complete = count, "none" end
     return not count
   end
-  if s.query and not scan.is_broad(s) and take_few(s) then return false end
+  local is_over = nil
+  if s.query and not scan.is_broad(s) then is_over = take_few(s) end
+  if is_over ~= nil then return is_over end
   known.start(s, "rows", 0)
   return turn.is_over() or scan.count(s)
 end
@@ -200,10 +208,10 @@ local function walk(s, direction, at, id, callback)
   local command = direction == "newer" and "ZRANGE" or "ZREVRANGE"
   while true do
     local ids = slices.recent_ids(s, command, rank, READ_AT_ONCE)
-    for i, one in ipairs(ids) do
+    for _, one in ipairs(ids) do
       local c = known.read(s, one)
       if c and known.is_match(s, c) and callback(s.times[one], one) then return { s.times[one], one }, false end
-      if i % 8 == 0 and turn.is_over() then return { s.times[one], one }, true end
+      if turn.is_over() then return { s.times[one], one }, true end
     end
     if #ids < READ_AT_ONCE then return nil, false end
     rank = rank + READ_AT_ONCE
