@@ -24,7 +24,7 @@ Reply = dict[bytes, Any]
 """A reply of a searching function, by name."""
 
 _MAX_KNOWN = 256
-# What a call may keep Redis busy for, in milliseconds, if little is known of its filter.
+# What a call may keep Redis busy for, in milliseconds, unless all is known of its filter.
 _TURN_MS = 10
 # What took as many exchanges is shared with the other workers.
 _SHARED_FROM = 3
@@ -97,14 +97,14 @@ class Search:
         tasks = [_Task(partition, request) for partition in self._partitions]
         exchanges = 0
         if compiled.matches_all or len(known.texts) == len(tasks):
-            await self._exchange(compiled, function, tasks, known)
+            await self._exchange(compiled, function, tasks, known, 0)
             exchanges = 1
         if any(task.reply is None for task in tasks):
             async with known.lock:
                 while any(task.reply is None for task in tasks):
                     if monotonic() > ends:
                         raise OutOfTimeError("the search ran out of time")
-                    await self._exchange(compiled, function, tasks, known)
+                    await self._exchange(compiled, function, tasks, known, _TURN_MS)
                     exchanges += 1
         if exchanges >= _SHARED_FROM and known.texts:
             self._share(compiled, known)
@@ -137,10 +137,13 @@ class Search:
             self._known.popitem(last=False)
         return known
 
-    async def _exchange(self, compiled: CompiledFilter, function: str, tasks: Sequence[_Task], known: _Known) -> None:
+    async def _exchange(
+        self, compiled: CompiledFilter, function: str, tasks: Sequence[_Task], known: _Known, cost_ms: int
+    ) -> None:
         """Make one call in each partition that has not finished."""
         unfinished = [task for task in tasks if task.reply is None]
-        calls = [self._call(compiled, function, task, known.texts.get(task.partition, b"")) for task in unfinished]
+        texts = known.texts
+        calls = [self._call(compiled, function, task, texts.get(task.partition, b""), cost_ms) for task in unfinished]
         for task, flat in zip(unfinished, await self._client.call_all(calls), strict=True):
             outcome, reply = checked(flat)[0], by_name(flat)
             text: bytes = reply.get(b"known", b"")
@@ -148,13 +151,13 @@ class Search:
                 known.texts[task.partition] = text
             task.take(reply, is_finished=outcome == b"ok")
 
-    def _call(self, compiled: CompiledFilter, function: str, task: _Task, text: bytes) -> Call:
+    def _call(self, compiled: CompiledFilter, function: str, task: _Task, text: bytes, cost_ms: int) -> Call:
         if compiled.matches_all:
             return Call(task.partition, function, (packed(task.request), "", "", "", ""))
         query = compiled.query
         request = {**task.request, "is_exact": query.is_exact}
         args = (packed(request), _asked(query), compiled.predicate, text, _name_of(compiled))
-        return Call(task.partition, function, args, 0 if text else _TURN_MS)
+        return Call(task.partition, function, args, cost_ms)
 
     def _share(self, compiled: CompiledFilter, known: _Known) -> None:
         """Tell the other workers what is known of a filter; whether it succeeds does not matter."""
