@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.integration.store.events import apply, conversation_id, message, metadata, named, page
+from tests.integration.store.events import apply, conversation_id, ids_of, message, metadata, named, page
 
 from conversations.filters import compile_filter
 from conversations.store import Store
@@ -155,3 +155,16 @@ async def test_few_are_looked_at_in_several_calls_if_that_takes_long(store: Stor
     found = await page(store, " AND ".join(["source:facebook", *parts]), "", 1)
     assert found.filtered_total == COUNT
     assert (await client.redis.info("commandstats"))["cmdstat_fcall_ro"]["calls"] > 3
+
+
+async def test_more_conversations_of_one_time_than_are_sorted_at_once(store: Store) -> None:
+    count = 1300
+    for first in range(1, count, 100):
+        await apply(store, *(message(number, number, 7) for number in range(first, first + 100)))
+    for filters in ("source:facebook", "source:facebook AND id:0000*"):
+        pages = [await page(store, filters)]
+        while cursor := pages[-1].next_cursor:
+            pages.append(await page(store, filters, cursor))
+        ids = [id for found in pages for id in ids_of(found)]
+        assert ids == [conversation_id(number) for number in range(count, 0, -1)]
+        assert ids_of(await page(store, filters, pages[1].previous_cursor)) == ids_of(pages[0])

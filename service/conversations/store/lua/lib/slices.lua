@@ -331,10 +331,11 @@ function slices.has_behind(s, direction, at, id)
   if s.query and s.is_exact then
     local behind = search.count(s, search.between(s, newer and "[-inf (" .. at .. "]" or "[(" .. at .. " +inf]"))
     if behind ~= 0 then return true end
-    for _, tie in ipairs(search.ties(s, at) or { id }) do
+    local ties = search.ties(s, at)
+    for _, tie in ipairs(ties or {}) do
       if newer and tie <= id or not newer and tie >= id then return true end
     end
-    return false
+    if ties then return false end
   end
   local last, is_over = walk(s, newer and "older" or "newer", at, id, function() return true end)
   return last ~= nil or is_over
