@@ -343,7 +343,7 @@ function scan.find_top(s)
     end
     complete.rows = BLOCK_ROWS * number
   end
-  s.complete = complete.is_more and s.top[#s.top] or "all"
+  s.complete = complete.is_more and (s.top[#s.top] or "none") or "all"
   return false
 end
 
