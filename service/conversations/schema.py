@@ -113,6 +113,7 @@ TAG_IDS = Field(
     "The ids of the tags.",
     ("tagIds", "metadata.tags"),
     has_many=True,
+    has_column=True,
     exists=terms.TAGS_EXIST,
 )
 METADATA = Field(
@@ -132,6 +133,7 @@ FIELDS = (
         "channel_id:318efa04-7cc1-4200-988e-50699d0dd6e3",
         "The id of the channel that the conversation came by.",
         ("channelId",),
+        has_column=True,
     ),
     Field(
         "source",
@@ -163,6 +165,7 @@ FIELDS = (
         "When the latest message was sent: a date, a time, or milliseconds since 1970 UTC.",
         ("lastMessageAt",),
         is_time=True,
+        has_column=True,
     ),
     Field(
         "unread_count",

@@ -8,7 +8,7 @@ A predicate is MessagePack, arrays whose first value is the kind:
     ["words", column, prefix, term...]              the text has any of the index terms
     ["matching_word", column, prefix, pattern]      the text has an index term with the prefix whose word matches
     ["exists", column, term]                        the text has the index term of all with a value
-    ["phrase", slop, term...]                       the text has the terms as a phrase, see lua/lib/phrases.lua
+    ["phrase", column, prefix, slop, term...]       the text has the terms as a phrase, see lua/lib/phrases.lua
     ["numbers", key, low, high...]                  the number lies in any of the ranges, ends included
 
 A key is that of a conversation's hash. A column is the name of the field, under which its words are stored too, or
@@ -52,8 +52,8 @@ def _predicate(plan: Plan) -> list[Any]:
             return ["not", _predicate(part)]
         case Numbers(key, spans):
             return ["numbers", key, *(min(max(bound, -_OPEN), _OPEN) for span in spans for bound in span)]
-        case Phrase(_, terms, slop):
-            return ["phrase", slop, *terms]
+        case Phrase(field, terms, slop):
+            return ["phrase", _column(field), field.prefix, slop, *terms]
         case ValuePrefix(field, text):
             return ["matching_value", field.key, ["prefix", text]]
         case Exists(field):

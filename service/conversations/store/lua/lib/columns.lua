@@ -99,6 +99,12 @@ local function write_number(p, name, row, value)
   end
 end
 
+-- The number in a line of a block of numbers, as text; nil if there is none.
+function columns.number_in(text, line)
+  local first = 2 + (NUMBER_WIDTH + 1) * line
+  return string.match(string.sub(text, first, first + NUMBER_WIDTH - 1), "^%-?%d+")
+end
+
 -- Writes the value of a row; "" removes it.
 function columns.write(p, name, row, value)
   if schema.IS_NUMBER[name] then return write_number(p, name, row, value) end
@@ -127,6 +133,9 @@ function columns.write(p, name, row, value)
   end
   if old == "" then count_values(p, name, 1) elseif written == "" then count_values(p, name, -1) end
 end
+
+-- The value in a column of a field of a conversation's hash.
+function columns.value_of(text) return (string.gsub(string.lower(text or ""), ",", " ")) end
 
 -- Gives a conversation a row; nil if the number of rows is damaged: then the doctor gives it one.
 function columns.add_row(p, id)

@@ -104,7 +104,7 @@ local function write_values(p, c, stored, values, waiting, default_name)
     values.display_name = default_name
   end
   for key, name in pairs(schema.COLUMNS) do
-    if c[key] ~= stored[key] then values[name] = string.lower(c[key] or "") end
+    if c[key] ~= stored[key] then values[name] = columns.value_of(c[key]) end
   end
   for name, value in pairs(values) do columns.write(p, name, tonumber(c.row), value) end
 end
