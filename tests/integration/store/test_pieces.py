@@ -168,3 +168,12 @@ async def test_more_conversations_of_one_time_than_are_sorted_at_once(store: Sto
         ids = [id for found in pages for id in ids_of(found)]
         assert ids == [conversation_id(number) for number in range(count, 0, -1)]
         assert ids_of(await page(store, filters, pages[1].previous_cursor)) == ids_of(pages[0])
+
+
+async def test_a_search_goes_on_while_the_log_of_changes_is_empty(store: Store, client: Client) -> None:
+    await filled(store)
+    await client.redis.delete("changes:{0}")
+    # Those counted are taken on trust, so that it shows if they are counted anew.
+    assert (await go_on(client, "display_name:*d*", f"0-0 7 rows:{COUNT} all"))[b"matches"] == 7
+    await apply(store, named(1, "other"))
+    assert (await go_on(client, "display_name:*d*", f"0-0 7 rows:{COUNT} all"))[b"matches"] == COUNT - 1

@@ -15,6 +15,9 @@ local AFTER = "+"
 local MAX_LOGGED = 4096
 local HASHED = "\255"
 
+-- Stands for an entry while the log has none.
+local EMPTY = "0-0"
+
 -- Entries that are kept: a caller may follow the log for some minutes.
 local MAX_ENTRIES = 10000
 
@@ -64,6 +67,7 @@ end
 -- the conversation}; at most `limit`, and whether there may be more. Nil if the given one is gone, or one is lost.
 function changes.since(p, entry, limit)
   local log = access.shared("XRANGE", keys.changes(p), entry, "+", "COUNT", limit + 1)
+  if log and #log == 0 and entry == EMPTY then return {}, false end
   if not log or #log == 0 or log[1][1] ~= entry then return nil end
   local found = {}
   for i = 2, #log do
@@ -86,10 +90,10 @@ function changes.since(p, entry, limit)
   return found, #log > limit
 end
 
--- The id of the last entry of the log; nil if there is none.
+-- The id of the last entry of the log; nil if the log is damaged.
 function changes.last(p)
-  local last = (access.shared("XREVRANGE", keys.changes(p), "+", "-", "COUNT", 1) or {})[1]
-  return last and last[1]
+  local found = access.shared("XREVRANGE", keys.changes(p), "+", "-", "COUNT", 1)
+  return found and (found[1] and found[1][1] or EMPTY)
 end
 
 return changes
