@@ -58,7 +58,7 @@ end
 -- The lines with values that have keys of their own.
 local function long_lines(text)
   local lines, number = {}, 0
-  for line in string.gmatch(text, "\n([^\n]*)%f[\n]") do
+  for line in string.gmatch(text, "\n([^\n]*)") do
     if string.byte(line) == LONG_BYTE then lines[#lines + 1] = number end
     number = number + 1
   end
