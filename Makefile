@@ -64,12 +64,13 @@ faults: tools ## inject faults into its own services, and print how other caller
 	$(BIN)/python -m tests.faults
 
 bench: setup $(BENCH_INSTALLED) ## measure against the peers in bench/README.md, quickly, with 100,000 conversations
-	$(BIN)/python -m bench --conversations 100000 --seconds 1 --rounds 1 --output .bench
+	$(BIN)/python -m bench --conversations 100000 --filters 150000 --seconds 1 --rounds 1 --output .bench
 
 bench-full: setup $(BENCH_INSTALLED) ## the same with 100,000 and 1,000,000, thoroughly, into bench/RESULTS.md
-	$(BIN)/python -m bench --conversations 100000 --conversations 1000000 --seconds 1 --rounds 3 --output bench
+	$(BIN)/python -m bench --conversations 100000 --conversations 1000000 --filters 150000 --filters 1000000 \
+		--changes 1000000 --seconds 1 --rounds 3 --output bench
 
-bench-filters: setup ## measure how long filters keep Redis busy, with 100,000 conversations
+bench-filters: setup $(BENCH_INSTALLED) ## measure broad filters alone, with 150,000 conversations
 	$(BIN)/python -m bench.filters
 
 check: lint type ## lint and type-check

@@ -12,7 +12,9 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -20,10 +22,11 @@ import click
 import psutil
 import pycurl
 import redis
+from bench import filters, memory
 from bench.generators import LoadError
 from bench.peers.postgres import find_programs
-from bench.results import Results, tables
-from bench.run import DisagreementError, Options, measure
+from bench.results import DisagreementError, Results, tables
+from bench.run import Options, measure
 from bench.servers import StartError
 from bench.targets import targets
 
@@ -35,12 +38,22 @@ _TERMINATED = 143
 
 @click.command(help=__doc__)
 @click.option("--conversations", multiple=True, default=[100_000], show_default=True, help="How many; may be repeated.")
+@click.option(
+    "--filters", "filter_sizes", multiple=True, default=[150_000], show_default=True, help="How many for broad filters."
+)
 @click.option("--seconds", default=2.0, show_default=True, help="Length of a round.")
 @click.option("--rounds", default=3, show_default=True, help="How often each stack is measured; the median counts.")
+@click.option("--changes", default=20_000, show_default=True, help="Changes of a value after which memory is measured.")
 @click.option("--only", multiple=True, help="Part of a scenario's name; may be repeated.")
 @click.option("--output", type=click.Path(path_type=Path, file_okay=False), help="Folder for RESULTS.md.")
 def main(
-    conversations: tuple[int, ...], seconds: float, rounds: int, only: tuple[str, ...], output: Path | None
+    conversations: tuple[int, ...],
+    filter_sizes: tuple[int, ...],
+    seconds: float,
+    rounds: int,
+    changes: int,
+    only: tuple[str, ...],
+    output: Path | None,
 ) -> None:
     """Measure everything, write the tables."""
     missing = {program: package for program, package in _PACKAGES.items() if shutil.which(program) is None}
@@ -52,9 +65,14 @@ def main(
     # As Ctrl-C does, it ends the blocks that stop what they started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))
     results = Results(about=_about())
-    for count in conversations:
+    options = Options(seconds, rounds, only)
+    parts: list[Callable[[], None]] = [partial(measure, count, options, results) for count in conversations]
+    parts += [partial(filters.measure, count, results, only=only) for count in filter_sizes]
+    if not only or any(text in "memory" for text in only):
+        parts.append(partial(memory.measure, changes, results))
+    for part in parts:
         try:
-            measure(count, Options(seconds, rounds, only), results)
+            part()
         except (DisagreementError, LoadError, StartError, subprocess.CalledProcessError) as error:
             raise click.ClickException(str(error)) from error
         finally:

@@ -1,19 +1,20 @@
 """What is asked for: each call as the service takes it, by gRPC, and as the peer takes it, in JSON."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass
 
-from bench.corpus import CHANNELS, TAGS, Row, message_event
+from bench.corpus import Row, message_event
+from bench.shapes import ALL, Shape
 from google.protobuf.message import Message
 
 from conversations.v1 import conversation_service_pb2 as conversation_service
 from conversations.v1.ingest_service_pb2 import IngestEventsRequest
 
-__all__ = ["ALL", "FILTERED", "INGEST", "PAGE_SIZE", "WITH_WRITES", "Call", "Shape"]
-__all__ += ["get", "ingest", "list_page", "mark_read"]
+__all__ = ["INGEST", "MESSAGES_PER_SECOND", "PAGE_SIZE", "Call", "get", "ingest", "list_page", "mark_read"]
 
 PAGE_SIZE = 20
+MESSAGES_PER_SECOND = 50
+"""How many come in where messages do."""
 INGEST = "/conversations.v1.IngestService/IngestEvents"
 
 
@@ -28,50 +29,6 @@ class Call:
     path: str
     """Of JSON."""
     body: dict[str, object]
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """One shape of list."""
-
-    name: str
-    filters: str
-    clauses: dict[str, object] = field(default_factory=dict)
-    """The same for the peer."""
-    selective: bool = False
-    """It matches less than 1 % of the conversations, so ten times as many conversations should cost it little."""
-
-
-def _days(first: str, end: str) -> dict[str, object]:
-    first_ms, end_ms = (int(datetime.fromisoformat(day).replace(tzinfo=UTC).timestamp() * 1000) for day in (first, end))
-    return {"created_from": first_ms, "created_to": end_ms - 1}
-
-
-_CHANNEL, _TAG = CHANNELS[3][0], TAGS[5]
-
-ALL = Shape("list of 20", "")
-FILTERED = (
-    Shape("list by state", "state:closed", {"state": "CLOSED"}),
-    Shape("list by channel", f"channel_id:{_CHANNEL}", {"channel_id": _CHANNEL}),
-    Shape("list by tag", f"tag_ids:{_TAG}", {"tag_id": _TAG}),
-    Shape("list unread only", "unread_count:[1 TO *]", {"unread": True}),
-    Shape("list by name prefix", "display_name:lov*", {"name_prefix": "lov"}),
-    Shape("list by name suffix", "display_name:*lace", {"name_suffix": "lace"}),
-    # One of 12,167 made-up last names.
-    Shape("list by rare name", "display_name:engaton", {"name_prefix": "engaton"}, selective=True),
-    Shape("list, two clauses", "state:open AND source:facebook", {"state": "OPEN", "source": "facebook"}),
-    Shape(
-        "list, four clauses",
-        "state:open AND source:facebook AND unread_count:[1 TO *] AND created_at:[2024-01-01 TO 2025-01-01}",
-        {"state": "OPEN", "source": "facebook", "unread": True, **_days("2024-01-01", "2025-01-01")},
-        selective=True,
-    ),
-    Shape("list by a month", "created_at:[2024-03-01 TO 2024-04-01}", _days("2024-03-01", "2024-04-01")),
-    Shape("list by a day", "created_at:[2024-03-05 TO 2024-03-06}", _days("2024-03-05", "2024-03-06"), selective=True),
-)
-
-WITH_WRITES = ("list by state", "list unread only", "list by name suffix", "list, four clauses")
-"""The shapes that are measured again while messages come in."""
 
 
 def list_page(shape: Shape = ALL, *, cursor: str = "", peer_cursor: str = "") -> Call:

@@ -1,4 +1,5 @@
-"""A seeded corpus of conversations as an inbox has them: most are closed, few are unread, some tags are everywhere.
+"""A seeded corpus of conversations as an inbox has them: most are closed, few are unread, some tags are everywhere,
+nearly all contacts have names of their own.
 
 It is the same in every run. The service gets it as events.
 """
@@ -6,18 +7,18 @@ It is the same in every run. The service gets it as events.
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from itertools import accumulate, count, islice
 from uuid import UUID
+
+from bench.names import contact_name
 
 from conversations.times import format_time
 from conversations.v1.event_pb2 import Event
 
 __all__ = ["CHANNELS", "TAGS", "Row", "events", "message_event", "new_messages", "rows"]
 
-_SOURCES = ("facebook", "instagram", "google", "chatplugin", "twilio.sms", "twilio.whatsapp", "viber")
-_FIRST = "ada alan grace linus margaret dennis barbara ken radia edsger frances john karen tim joan guido".split()
-_LAST = "lovelace turing hopper torvalds hamilton ritchie liskov thompson perlman dijkstra allen backus jones".split()
-_SYLLABLES = "ka re mi no la ti so ve da lu pe ri ga to shi en or an el is um ber ton son wal ner gar".split()
+_SOURCES = ("facebook", "instagram", "google", "chatplugin", "twilio.sms", "whatsapp", "viber")
 _CITIES = ("Berlin", "San Perro", "Port Veln", "New Aldmoor", "Zürn", "Bad Hollen", "Lake Fenwick", "São Pedro")
 _TEXT = "hello is my order lost the parcel was never here please call me back about this invoice thank you".split()
 
@@ -25,6 +26,10 @@ _START_MS = 1_700_000_000_000
 _SPREAD_MS = 2 * 365 * 86_400_000
 _AFTER_ALL_MS = _START_MS + _SPREAD_MS
 _RECEIVERS = 50_000
+
+_TOTALS, _TOTAL_STEP = 10_000_000, 7_654_321
+_SEEN_FROM_MS = int(datetime(2020, 7, 1, tzinfo=UTC).timestamp() * 1000)
+_SEEN_SPREAD_MS, _SEEN_STEP_MS = 549 * 86_400_000, 31_415_926_537
 
 
 def _uuid(generator: random.Random) -> str:
@@ -66,11 +71,11 @@ class Row:
 def rows(count: int, seed: int = 7, *, user_data: bool = True) -> Iterator[Row]:
     """Yield conversations: 70% closed, 20% open, 10% without a state; 10% unread; three tags, a message of 100 bytes.
 
-    Without user data the rows are otherwise the same.
+    No two conversations have the same `order_total` or `last_seen`. Without user data the rows are otherwise the same.
     """
     generator = random.Random(seed)
     data_generator = random.Random(seed + 1)
-    for _ in range(count):
+    for number in range(count):
         channel_id, source = generator.choices(CHANNELS, cum_weights=_CHANNEL_WEIGHTS)[0]
         unread = generator.random() < 0.1
         yield Row(
@@ -78,13 +83,13 @@ def rows(count: int, seed: int = 7, *, user_data: bool = True) -> Iterator[Row]:
             message_id=_uuid(generator),
             channel_id=channel_id,
             source=source,
-            name=f"{_first_name(generator)} {_last_name(generator)}",
+            name=contact_name(generator),
             sent_at_ms=_START_MS + generator.randrange(_SPREAD_MS),
             from_contact=unread or generator.random() < 0.5,
             unread=unread,
             state=generator.choices(("CLOSED", "OPEN", None), cum_weights=(70, 90, 100))[0],
             tags=_three_tags(generator),
-            user_data=_user_data(data_generator) if user_data else {},
+            user_data=_user_data(data_generator, number) if user_data else {},
             text=" ".join(generator.choices(_TEXT, k=40))[:100],
         )
 
@@ -96,26 +101,20 @@ def _three_tags(generator: random.Random) -> tuple[str, ...]:
     return tuple(tags)
 
 
-def _user_data(generator: random.Random) -> dict[str, object]:
+def _user_data(generator: random.Random, position: int) -> dict[str, object]:
     number = generator.randrange(10**9)
+    # A step that has no divisor in common with the number of values comes to each of them once.
+    cents = position * _TOTAL_STEP % _TOTALS
+    seen_ms = _SEEN_FROM_MS + position * _SEEN_STEP_MS % _SEEN_SPREAD_MS
     return {
         "city": generator.choice(_CITIES),
         "erp": {"id": f"C-{number:09d}", "seats": generator.randrange(300)},
         "email": f"user{number}@example.com",
         "notes": " ".join(generator.choices(_TEXT, k=5)),
+        # Written as the service reads it: a whole number has no point.
+        "order_total": cents / 100 if cents % 100 else cents // 100,
+        "last_seen": format_time(seen_ms),
     }
-
-
-def _first_name(generator: random.Random) -> str:
-    return (generator.choice(_FIRST) if generator.random() < 0.5 else _made_up(generator, 2)).title()
-
-
-def _last_name(generator: random.Random) -> str:
-    return (generator.choice(_LAST) if generator.random() < 0.3 else _made_up(generator, 3)).title()
-
-
-def _made_up(generator: random.Random, syllables: int) -> str:
-    return "".join(generator.choices(_SYLLABLES, k=syllables))
 
 
 def new_messages(conversations: int, seed: int = 11) -> Iterator[Row]:

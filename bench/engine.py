@@ -12,7 +12,7 @@ from uuid import uuid4
 import redis
 from bench.generators import CONNECTIONS, Load, LoadError, output_of
 
-__all__ = ["Command", "caller", "captured", "parse_benchmark", "parse_monitor_line"]
+__all__ = ["Command", "caller", "can_repeat", "captured", "parse_benchmark", "parse_monitor_line"]
 
 Command = tuple[bytes, ...]
 
@@ -52,6 +52,11 @@ def parse_monitor_line(line: bytes) -> Command:
     return tuple(literal_eval(f"b{word}") for word in found)
 
 
+def can_repeat(command: Command) -> bool:
+    """Return whether redis-benchmark can be told a command: all but the last word are arguments of a program."""
+    return all(b"\0" not in word for word in command[:-1])
+
+
 def caller(redis_url: str, command: Command) -> Callable[[float], Load]:
     """Return what repeats a command for about so many seconds."""
     # redis-benchmark takes an error for an answer like any other.
@@ -71,9 +76,9 @@ def _benchmark(redis_url: str, command: Command, calls: int) -> Load:
 def parse_benchmark(output: str, calls: int) -> Load:
     """Return what redis-benchmark printed as CSV."""
     try:
-        header, line = output.strip().splitlines()
+        header, _, line = output.strip().partition("\n")
         names = header.split(",")[1:]
-        # The first field is the command; quotes and commas in it are not escaped.
+        # The first field is the command; quotes, commas and ends of lines in it are not escaped.
         figures = line.split(",")[-len(names) :]
         row = {name.strip('"'): float(figure.strip('"')) for name, figure in zip(names, figures, strict=True)}
         return Load(calls, calls / row["rps"], row["p50_latency_ms"], row["p99_latency_ms"])

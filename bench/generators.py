@@ -9,15 +9,18 @@ import re
 import struct
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Event
 
 import pycurl
 from bench.calls import Call
 
-__all__ = ["CONNECTIONS", "Load", "LoadError", "output_of", "parse_h2load", "repeat", "send_each"]
+__all__ = ["CONNECTIONS", "Load", "LoadError", "meanwhile", "output_of", "parse_h2load", "repeat", "send_each"]
 
 CONNECTIONS = 16
 _PATIENCE_SECONDS = 120.0
@@ -148,6 +151,26 @@ def send_each(
         if not done:
             transfers.select(1.0)
     return _load(latencies_us, time.perf_counter() - start)
+
+
+@contextmanager
+def meanwhile(write: Callable[[], object], per_second: float) -> Iterator[None]:
+    """Write at a steady rate, as long as the block; raises what one of the writes raised."""
+    stopped = Event()
+
+    def keep_writing() -> None:
+        next_at = time.monotonic()
+        while not stopped.wait(max(0.0, next_at - time.monotonic())):
+            next_at += 1 / per_second
+            write()
+
+    with ThreadPoolExecutor(1) as pool:
+        written = pool.submit(keep_writing)
+        try:
+            yield
+        finally:
+            stopped.set()
+        written.result()
 
 
 def output_of(command: Sequence[str | bytes], given: bytes = b"") -> str:

@@ -1,9 +1,10 @@
 """Processes that are measured: run as long as a block, and the CPU time of whole trees of them."""
 
 import contextlib
+import os
 import socket
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import psutil
@@ -14,12 +15,26 @@ _STOP_SECONDS = 30.0
 
 
 @contextlib.contextmanager
-def running(command: Sequence[str], *, log: Path) -> Iterator["subprocess.Popen[str]"]:
-    """Run a program as long as the block: its standard output is a pipe, its errors go to `log`."""
+def running(
+    command: Sequence[str], *, log: Path, environment: Mapping[str, str] | None = None
+) -> Iterator["subprocess.Popen[str]"]:
+    """Run a program as long as the block: its standard output is a pipe, its errors go to `log`.
+
+    Args:
+        command: Program and arguments.
+        log: File that is written anew.
+        environment: Variables besides those of this process.
+    """
     with log.open("w") as errors:
         # A session of its own: Ctrl-C is for the benchmark, which then stops its programs one after the other.
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, text=True, start_new_session=True
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            env=os.environ | (environment or {}),
+            start_new_session=True,
         )
     try:
         yield process

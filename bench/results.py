@@ -1,12 +1,13 @@
 """What a run found, and the tables it becomes."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from math import nan
+from math import isnan, nan
 
 from bench.measure import Figure
 
-__all__ = ["ENVOY_FLOOR", "FCALL", "FLOOR", "OURS", "POSTGRES", "Results", "Target", "Value", "meanwhile", "tables"]
+__all__ = ["ENVOY_FLOOR", "FCALL", "FLOOR", "OURS", "POSTGRES", "DisagreementError", "FilterFigure", "Results"]
+__all__ += ["Target", "Value", "meanwhile", "tables"]
 
 OURS = "service"
 FLOOR = "floor"
@@ -20,6 +21,10 @@ def meanwhile(scenario: str) -> str:
     return f"{scenario}, messages coming in"
 
 
+class DisagreementError(Exception):
+    """Raised when two servers answer the same question differently: their speeds cannot be compared."""
+
+
 @dataclass(frozen=True, slots=True)
 class Value:
     """A number that is no call."""
@@ -28,6 +33,32 @@ class Value:
     name: str
     value: float
     unit: str
+
+
+@dataclass(frozen=True, slots=True)
+class FilterFigure:
+    """What was measured of one filter. What was not, or could not be, is not a number."""
+
+    conversations: int
+    filter: str
+    matches: int = 0
+    first_ms: float = nan
+    """Until a worker that has never seen the filter has answered it."""
+    postgres_ms: float = nan
+    """Until PostgreSQL, which is warm, has answered the same."""
+    longest_ms: float = nan
+    """Longest Redis command of the first answers."""
+    redis_ms: float = nan
+    """All Redis commands of a first answer."""
+    again_ms: float = nan
+    """Those of an answer when the filter is asked again, while messages come in."""
+    refused: str = ""
+    """What the service says if it does not answer."""
+
+    @property
+    def ratio(self) -> float:
+        """Return the service's time to PostgreSQL's."""
+        return self.first_ms / self.postgres_ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +86,7 @@ class Results:
     """Machine, versions, commands."""
     figures: list[Figure] = field(default_factory=list)
     values: list[Value] = field(default_factory=list)
+    filters: list[FilterFigure] = field(default_factory=list)
 
     def rate(self, conversations: int, scenario: str, stack: str = OURS) -> float:
         """Return the calls per second of a stack; not a number where they were not measured."""
@@ -66,7 +98,8 @@ class Results:
     @property
     def sizes(self) -> list[int]:
         """Return the numbers of conversations, in the order of measuring."""
-        return list(dict.fromkeys(figure.conversations for figure in self.figures))
+        found: Iterable[Figure | FilterFigure | Value] = (*self.figures, *self.filters, *self.values)
+        return list(dict.fromkeys(figure.conversations for figure in found))
 
 
 def tables(results: Results, targets: list[Target]) -> str:
@@ -74,9 +107,15 @@ def tables(results: Results, targets: list[Target]) -> str:
     parts = ["# Results", f"{sum(target.met for target in targets)} of {len(targets)} targets met."]
     parts.append("\n".join(_targets(targets)))
     for size in results.sizes:
-        parts += [f"## {size:,} conversations", "\n".join(_figures(results, size)), "### Memory and starts"]
-        parts.append("\n".join(_values(results, size)))
-    parts += ["## Where and with what", "\n".join(f"- {name}: {value}" for name, value in results.about.items())]
+        parts.append(f"## {size:,} conversations")
+        if any(figure.conversations == size for figure in results.figures):
+            parts.append("\n".join(_figures(results, size)))
+        if any(figure.conversations == size for figure in results.filters):
+            parts += ["### Filters", "\n".join(_filters(results, size))]
+        if any(value.conversations == size for value in results.values):
+            parts += ["### Memory and starts", "\n".join(_values(results, size))]
+    if results.about:
+        parts += ["## Where and with what", "\n".join(f"- {name}: {value}" for name, value in results.about.items())]
     return "\n\n".join(parts) + "\n"
 
 
@@ -102,6 +141,21 @@ def _figures(results: Results, size: int) -> Iterator[str]:
         )
 
 
+def _filters(results: Results, size: int) -> Iterator[str]:
+    yield (
+        "| filter | matches | first answer, ms | PostgreSQL, ms | first ÷ it | longest Redis command, ms "
+        "| Redis of the first, ms | Redis of one again, ms |"
+    )
+    yield "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"
+    for figure in (figure for figure in results.filters if figure.conversations == size):
+        numbers = (figure.ratio, figure.longest_ms, figure.redis_ms, figure.again_ms)
+        first = f"refused: {figure.refused}" if figure.refused else _number(figure.first_ms)
+        yield (
+            f"| {figure.filter} | {'' if figure.refused else f'{figure.matches:,}'} | {first} "
+            f"| {_number(figure.postgres_ms)} | {' | '.join(map(_number, numbers))} |"
+        )
+
+
 def _values(results: Results, size: int) -> Iterator[str]:
     yield "| | |"
     yield "| --- | ---: |"
@@ -110,4 +164,6 @@ def _values(results: Results, size: int) -> Iterator[str]:
 
 
 def _number(value: float) -> str:
+    if isnan(value):
+        return ""
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.2f}"

@@ -1,47 +1,38 @@
 """Measures the service and what it is compared with, with one number of conversations."""
 
 import asyncio
-import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import cycle, islice
 from math import ceil
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from threading import Event
 from typing import Any
 
-import click
-import redis
-from bench import calls, engine, servers
-from bench.calls import ALL, FILTERED, PAGE_SIZE, WITH_WRITES, Call
+from bench import calls, engine, generators, servers
+from bench.calls import MESSAGES_PER_SECOND, PAGE_SIZE, Call
 from bench.corpus import Row, new_messages, rows
 from bench.generators import Load, repeat, send_each
 from bench.measure import Contender, compare
 from bench.peers import postgres
-from bench.results import ENVOY_FLOOR, FCALL, FLOOR, OURS, POSTGRES, Results, Value, meanwhile
+from bench.progress import tell
+from bench.results import ENVOY_FLOOR, FCALL, FLOOR, OURS, POSTGRES, DisagreementError, Results, Value, meanwhile
 from bench.servers import Server, Service
+from bench.shapes import ALL, FILTERED, WITH_WRITES
 
 from conversations.v1.conversation_service_pb2 import ListConversationsResponse
 
-__all__ = ["DisagreementError", "Options", "measure"]
+__all__ = ["Options", "measure"]
 
-_START = time.monotonic()
 _FAR_PAGE = 5000
 _BATCH = 100
 # More than any server takes in a round, so that none is sent twice.
 _SINGLES_PER_SECOND, _BATCHES_PER_SECOND = 8000, 300
 _CHANGING_TOLERANCE = 0.1
-_WRITES_MEANWHILE_PER_SECOND = 50
 
 _Supply = Callable[[float], list[Call]]
 """Makes the calls for so many seconds, other ones each time; a single one is repeated."""
-
-
-class DisagreementError(Exception):
-    """Raised when two servers answer the same question differently: their speeds cannot be compared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,31 +61,28 @@ def measure(conversations: int, options: Options, results: Results) -> None:
 
     def note(name: str, value: float, unit: str) -> None:
         results.values.append(Value(conversations, name, value, unit))
-        _tell(f"{name}: {value:,.1f} {unit}")
+        tell(f"{name}: {value:,.1f} {unit}")
 
     with TemporaryDirectory(prefix="bench-") as name, ExitStack() as cleanup:
         folder = Path(name)
         with servers.service(folder / "data") as service:
             note("ready on an empty directory", service.ready_seconds, "s")
-            empty = _used_memory(service)
-            _tell(f"loading {conversations:,} conversations")
+            empty = servers.used_memory(service)
+            tell(f"loading {conversations:,} conversations")
             servers.fill(service, conversations)
         service = cleanup.enter_context(servers.service(folder / "data"))
         note("ready on the data", service.ready_seconds, "s")
-        note("memory of a conversation, after a restart", (_used_memory(service) - empty) / conversations, "bytes")
+        note(
+            "memory of a conversation, after a restart", (servers.used_memory(service) - empty) / conversations, "bytes"
+        )
         database = cleanup.enter_context(postgres.throwaway_postgres())
-        _tell("loading PostgreSQL")
+        tell("loading PostgreSQL")
         asyncio.run(postgres.load(database.address, rows(conversations, user_data=False)))
         peer = cleanup.enter_context(servers.peer(database, folder))
         size = _Size(conversations, options, results, service, peer)
         with servers.floor(size.answers, folder) as floor, servers.envoy_before(floor, folder) as envoy:
             size.measure(floor, envoy)
         note("memory of the worker", service.worker_bytes / 1e6, "MB")
-
-
-def _used_memory(service: Service) -> int:
-    with redis.Redis.from_url(service.redis_url) as client:
-        return int(client.info("memory")["used_memory"])
 
 
 class _Size:
@@ -130,7 +118,7 @@ class _Size:
                 self._compare(name, _repeated(self._page(number)), OURS, FLOOR, FCALL, POSTGRES)
         for name, call in (("get, JSON", calls.get(self._known)), ("list of 20, JSON", calls.list_page())):
             self._compare(name, _repeated(call), OURS, ENVOY_FLOOR, POSTGRES, by_json=True)
-        with self._written_meanwhile():
+        with generators.meanwhile(lambda: self._ask(calls.ingest([next(self._messages)])), MESSAGES_PER_SECOND):
             for shape in (ALL, *(shape for shape in FILTERED if shape.name in WITH_WRITES)):
                 stacks = [OURS, FLOOR] if shape is ALL else [OURS]
                 supply = _repeated(calls.list_page(shape))
@@ -152,7 +140,7 @@ class _Size:
                 raise DisagreementError(f"{shape.name}: {totals} by the service, {pagination} by the peer")
             if [conversation.id for conversation in ours.data] != [item["id"] for item in theirs["data"]]:
                 raise DisagreementError(f"{shape.name}: the service and its peer list other conversations")
-            _tell(f"{shape.name}: {totals[0]:,} of {totals[1]:,}, both agree")
+            tell(f"{shape.name}: {totals[0]:,} of {totals[1]:,}, both agree")
 
     def _page(self, number: int) -> Call:
         """Return the call for a page, by the cursors of the one before."""
@@ -184,25 +172,6 @@ class _Size:
         plan = islice(cycle("LGLLGLILGL"), ceil(_SINGLES_PER_SECOND * seconds))
         return [make[kind](next(self._messages)) for kind in plan]
 
-    @contextmanager
-    def _written_meanwhile(self) -> Iterator[None]:
-        """Send the service messages at a steady rate, as long as the block; raises what one of these calls raised."""
-        stopped = Event()
-
-        def write() -> None:
-            next_at = time.monotonic()
-            while not stopped.wait(max(0.0, next_at - time.monotonic())):
-                next_at += 1 / _WRITES_MEANWHILE_PER_SECOND
-                self._ask(calls.ingest([next(self._messages)]))
-
-        with ThreadPoolExecutor(1) as pool:
-            written = pool.submit(write)
-            try:
-                yield
-            finally:
-                stopped.set()
-            written.result()
-
     def _wants(self, scenario: str) -> bool:
         return not self._options.only or any(text in scenario for text in self._options.only)
 
@@ -211,17 +180,20 @@ class _Size:
     ) -> None:
         if not self._wants(scenario):
             return
-        contenders = [self._contender(stack, supply, by_json, tolerance) for stack in stacks]
+        made = [self._contender(stack, supply, by_json, tolerance) for stack in stacks]
+        contenders = [contender for contender in made if contender is not None]
         seconds, rounds = self._options.seconds, self._options.rounds
         figures = compare(self._conversations, scenario, contenders, seconds=seconds, rounds=rounds)
         self._results.figures += figures
-        _tell(f"{scenario}: " + ", ".join(f"{figure.stack} {figure.calls_per_second:,.0f}/s" for figure in figures))
+        tell(f"{scenario}: " + ", ".join(f"{figure.stack} {figure.calls_per_second:,.0f}/s" for figure in figures))
 
-    def _contender(self, stack: str, supply: _Supply, by_json: bool, tolerance: float) -> Contender:
+    def _contender(self, stack: str, supply: _Supply, by_json: bool, tolerance: float) -> Contender | None:
         if stack == FCALL:
             [call] = supply(0.0)
             self._ask(call)  # so that the worker has learned what it keeps
             command = engine.captured(self._service.redis_url, lambda: self._ask(call))
+            if not engine.can_repeat(command):
+                return None
             return Contender(stack, [self._service.redis_pid], engine.caller(self._service.redis_url, command))
         grpc = not by_json and stack != POSTGRES
         ours = self._service.grpc if grpc else self._service.json
@@ -245,7 +217,3 @@ class _Size:
 
 def _repeated(call: Call) -> _Supply:
     return lambda _: [call]
-
-
-def _tell(message: str) -> None:
-    click.echo(f"{time.monotonic() - _START:6.0f} s  {message}", err=True)

@@ -4,10 +4,11 @@ import asyncio
 import base64
 import json
 import socket
+import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -22,16 +23,23 @@ from conversations.edge import Address, EnvoySettings, render
 from conversations.local.engines import find_envoy, private_directory
 from conversations.local.envoy_process import envoy_command, wait_until_healthy
 from conversations.local.redis import running_url
+from conversations.v1.event_pb2 import Event
 from conversations.v1.ingest_service_pb2 import IngestEventsRequest, IngestEventsResponse
 
-__all__ = ["Server", "Service", "StartError", "envoy_before", "fill", "floor", "peer", "post", "service"]
+__all__ = ["Ask", "Server", "Service", "StartError", "envoy_before", "fill", "floor"]
+__all__ += ["ingest", "peer", "post", "service", "used_memory", "worker"]
 
 _START_SECONDS = 300.0
+_ANSWER_SECONDS = 60.0
 _EVENTS_AT_ONCE = 900
 
 
 class StartError(Exception):
     """Raised when something that is to be measured does not start; holds what it wrote."""
+
+
+Ask = Callable[[str, bytes], bytes]
+"""Sends the message of a call to a method, and gives the answer, both serialised; raises `grpc.RpcError`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +60,7 @@ class Service:
     json: Server
     redis_url: str
     redis_pid: int
-    ask: Callable[[str, bytes], bytes]
-    """Sends the message of a call to a method, and gives the answer, both serialised."""
+    ask: Ask
     ready_seconds: float
     """From its start to its line that it is ready."""
 
@@ -80,22 +87,54 @@ def service(data_dir: Path) -> Iterator[Service]:
         json_server, grpc_server = (Server(word.partition("://")[2], [process.pid]) for word in ready[1:])
         with redis.Redis.from_url(url) as client:
             redis_pid = int(client.info("server")["process_id"])
-        with grpc.insecure_channel(grpc_server.address) as channel:
-
-            def ask(method: str, message: bytes) -> bytes:
-                answer: bytes = channel.unary_unary(method, bytes, bytes)(message, timeout=60)
-                return answer
-
+        with _asking(grpc_server.address) as ask:
             yield Service(grpc_server, json_server, url, redis_pid, ask, seconds)
+
+
+@contextmanager
+def worker(redis_url: str, folder: Path, client_name: str) -> Iterator[Ask]:
+    """Run a worker that nobody has asked anything, on the Redis of a service, which knows its connections by a name."""
+    port, log = free_port(), folder / "worker.log"
+    environment = {
+        "CONVERSATIONS_REDIS_URL": f"{redis_url}?client_name={client_name}",
+        "CONVERSATIONS_PORT": str(port),
+        "CONVERSATIONS_DRAIN_SECONDS": "0",
+    }
+    with running([sys.executable, "-m", "conversations", "serve"], log=log, environment=environment) as process:
+        _wait_until_it_listens(port, process, log)
+        with _asking(f"127.0.0.1:{port}") as ask:
+            yield ask
+
+
+@contextmanager
+def _asking(address: str) -> Iterator[Ask]:
+    with grpc.insecure_channel(address) as channel:
+
+        def ask(method: str, message: bytes) -> bytes:
+            answer: bytes = channel.unary_unary(method, bytes, bytes)(message, timeout=_ANSWER_SECONDS)
+            return answer
+
+        yield ask
+
+
+def used_memory(service: Service) -> int:
+    """Return the bytes that the service's Redis uses."""
+    with redis.Redis.from_url(service.redis_url) as client:
+        return int(client.info("memory")["used_memory"])
 
 
 def fill(service: Service, conversations: int, *, user_data: bool = False) -> None:
     """Load the corpus into a service that is empty."""
-    events = corpus.events(conversations, user_data=user_data)
-    while batch := list(islice(events, _EVENTS_AT_ONCE)):
+    ingest(service, corpus.events(conversations, user_data=user_data))
+
+
+def ingest(service: Service, events: Iterable[Event]) -> None:
+    """Send events in large batches, one after the other."""
+    remaining = iter(events)
+    while batch := list(islice(remaining, _EVENTS_AT_ONCE)):
         answer = service.ask(calls.INGEST, IngestEventsRequest(events=batch).SerializeToString())
         if (accepted := IngestEventsResponse.FromString(answer).accepted) != len(batch):
-            raise StartError(f"the service takes {accepted} of {len(batch)} events of the corpus")
+            raise StartError(f"the service takes {accepted} of {len(batch)} events")
 
 
 @contextmanager
@@ -137,23 +176,27 @@ def _peer(module: str, options: Sequence[str], folder: Path) -> Iterator[Server]
     """Run a module of `bench.peers` until it listens, and on."""
     port, log = free_port(), folder / f"{module}.log"
     command = [sys.executable, "-m", f"bench.peers.{module}", "--port", str(port), *options]
-    deadline = time.monotonic() + _START_SECONDS
     with running(command, log=log) as process:
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", port)).close()
-                break
-            except ConnectionRefusedError:
-                if process.poll() is not None or time.monotonic() > deadline:
-                    raise StartError(log.read_text()) from None
-                time.sleep(0.02)
+        _wait_until_it_listens(port, process, log)
         yield Server(f"127.0.0.1:{port}", [process.pid])
+
+
+def _wait_until_it_listens(port: int, process: "subprocess.Popen[str]", log: Path) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+            return
+        except ConnectionRefusedError:
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise StartError(log.read_text()) from None
+            time.sleep(0.02)
 
 
 def post(server: Server, path: str, body: object) -> dict[str, object]:
     """Return the JSON that a server answers."""
     headers = {"content-type": "application/json"}
     request = urllib.request.Request(f"http://{server.address}{path}", json.dumps(body).encode(), headers)
-    with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310 - ours
+    with urllib.request.urlopen(request, timeout=_ANSWER_SECONDS) as answer:  # noqa: S310 - ours
         found: dict[str, object] = json.loads(answer.read() or b"{}")
         return found

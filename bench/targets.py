@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Iterator
 from math import isnan, nan
 
-from bench.calls import ALL, FILTERED, WITH_WRITES
+from bench.memory import GROWTH_BY_MANY, GROWTH_BY_ONE, REFUSED
 from bench.results import ENVOY_FLOOR, FCALL, FLOOR, OURS, POSTGRES, Results, Target, meanwhile
+from bench.shapes import ALL, BROAD, FILTERED, WITH_WRITES
 
 __all__ = ["targets"]
 
@@ -22,6 +23,12 @@ _RATIOS = (
 
 _FILTERED_TO_POSTGRES = 1.0
 _WITH_WRITES_TO_WITHOUT = 0.5
+_LONGEST_MS = 20.0
+_BROAD_TO_POSTGRES = 2.0
+_MOST_FOR_RATIO = 150_000
+"""In a larger inbox a first answer is held to a time, not to PostgreSQL's."""
+_SLOWEST_FIRST_MS = 3000.0
+_AGAIN_MS = 3.0
 _SLOWER = 1.5
 """How much more time a call may take far down the list, or in a larger inbox."""
 
@@ -30,13 +37,16 @@ _LIMITS = {
     "ready on the data": 60.0,
     "memory of a conversation, after a restart": 2500.0,
     "memory of the worker": 120.0,
+    GROWTH_BY_ONE: 5.0,
+    GROWTH_BY_MANY: 5.0,
+    REFUSED: 0.0,
 }
 """Values, in their units."""
 
 
 def targets(results: Results) -> list[Target]:
     """Return the targets of everything that was measured."""
-    kinds = (_ratios, _limits, _growth)
+    kinds = (_ratios, _limits, _growth, _filters)
     found = [target for size in results.sizes for kind in kinds for target in kind(results, size)]
     return [target for target in found if not isnan(target.figure)]
 
@@ -60,6 +70,30 @@ def _limits(results: Results, size: int) -> Iterator[Target]:
     for value in results.values:
         if value.conversations == size and value.name in _LIMITS:
             yield Target(value.name, size, value.value, _LIMITS[value.name], at_least=False, unit=f" {value.unit}")
+
+
+def _filters(results: Results, size: int) -> Iterator[Target]:
+    """Filters that a worker has not seen before, and what they cost when they are asked again."""
+    figures = [figure for figure in results.filters if figure.conversations == size]
+    if not figures:
+        return
+    refused = sum(bool(figure.refused) for figure in figures)
+    yield Target("filters that are refused", size, refused, 0, at_least=False)
+    broad = {shape.name for shape in BROAD}
+    compared = [figure for figure in figures if figure.filter in broad and size <= _MOST_FOR_RATIO]
+    for text, values, bound, unit in (
+        (
+            "longest Redis command of a first answer",
+            {f.filter: f.longest_ms for f in figures},
+            _LONGEST_MS,
+            " ms",
+        ),
+        ("first answer to a broad filter ÷ PostgreSQL", {f.filter: f.ratio for f in compared}, _BROAD_TO_POSTGRES, ""),
+        ("first answer", {f.filter: f.first_ms for f in figures}, _SLOWEST_FIRST_MS, " ms"),
+        ("Redis of an answer again, messages coming in", {f.filter: f.again_ms for f in figures}, _AGAIN_MS, " ms"),
+    ):
+        most, name = _first(((figure, name) for name, figure in values.items()), largest=True)
+        yield Target(f"{text}; most: {name}", size, most, bound, at_least=False, unit=unit)
 
 
 def _growth(results: Results, size: int) -> Iterator[Target]:

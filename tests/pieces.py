@@ -13,20 +13,24 @@ from conversations.store import library
 __all__ = ["Cut", "cut_into_pieces"]
 
 # Replaced in the library's text, with the number of places.
-_SCANS = {"local MAX_LOOKED_AT = 1000": "local MAX_LOOKED_AT = 10"}
+_SCANS = {
+    "local MAX_LOOKED_AT = 1000": "local MAX_LOOKED_AT = 10",
+    "local MANY = 2000": "local MANY = 9",
+}
 
 _PIECES = {
     **_SCANS,
     "local LENGTH = 0.008": "local LENGTH = 0",
     "local LONG_ENOUGH = 5": "local LONG_ENOUGH = 0",
-    "local FIRST_WINDOW = 2000": "local FIRST_WINDOW = 5",
+    "local FIRST_WINDOW, MIN_WINDOW = 4000, 500": "local FIRST_WINDOW, MIN_WINDOW = 8, 2",
+    "local LONG_WALK = 3": "local LONG_WALK = 1",
     "local READ_AT_ONCE = 64": "local READ_AT_ONCE = 6",
     "local READ_AT_ONCE = 50": "local READ_AT_ONCE = 2",
     "if i % 8 == 0 and turn.is_over()": "if i % 3 == 0 and turn.is_over()",
     "local SPARE = 12": "local SPARE = 3",
     "known.MAX_TOP = 120": "known.MAX_TOP = 14",
     "local BLOCK_ROWS = 256": "local BLOCK_ROWS = 8",
-    "local MAX_LINE = 400": "local MAX_LINE = 40",
+    "local MAX_LINE = 256": "local MAX_LINE = 40",
     "local LONG_AT_ONCE = 100000": "local LONG_AT_ONCE = 100",
 }
 

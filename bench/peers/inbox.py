@@ -8,13 +8,14 @@ put together from stored JSON: nothing is decoded and encoded again to be read. 
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 from uuid import UUID
 
 import asyncpg
 import click
 import orjson
 import uvicorn
+from bench.peers.statements import DOCUMENT, PLANNED, ListRequest, list_statement
 from fastapi import FastAPI, HTTPException, Response
 from pydantic import BaseModel, Field
 
@@ -25,11 +26,7 @@ __all__ = ["channel_json", "message_json"]
 _CONNECTIONS = 8
 """In each of the two pools; two cores are busy with fewer."""
 
-_DOCUMENT = """'{' || c.document || ',"channel":' || channels.document || ',"last_message":' || c.last_message || '}'"""
-
-_PLANNED = {"tag_id", "name_prefix", "name_suffix", "created_from", "created_to"}
-
-_GET = f"SELECT {_DOCUMENT} FROM conversations c JOIN channels ON channels.id = c.channel_id WHERE c.id = $1"  # noqa: S608
+_GET = f"SELECT {DOCUMENT} FROM conversations c JOIN channels ON channels.id = c.channel_id WHERE c.id = $1"  # noqa: S608
 
 _MARK_READ = "UPDATE conversations SET unread_count = 0 WHERE id = $1 AND unread_count > 0"
 
@@ -70,24 +67,6 @@ ON CONFLICT (id) DO UPDATE SET
 
 class _ConversationRequest(BaseModel):
     conversation_id: UUID
-
-
-class _ListRequest(BaseModel):
-    """Asks for a page; all clauses that are given have to hold. Times are milliseconds, included."""
-
-    page_size: Annotated[int, Field(ge=1, le=100)] = 20
-    cursor: Annotated[str, Field(pattern=r"^(\d+\.[0-9a-f-]{36})?$")] = ""
-    """Time and id of the last conversation of the page before."""
-    state: Literal["OPEN", "CLOSED"] | None = None
-    source: str | None = None
-    channel_id: UUID | None = None
-    tag_id: UUID | None = None
-    unread: Literal[True] | None = None
-    name_prefix: str | None = None
-    """Lower case beginning of any word of the name."""
-    name_suffix: str | None = None
-    created_from: int | None = None
-    created_to: int | None = None
 
 
 class _Message(BaseModel):
@@ -147,12 +126,12 @@ async def get_conversation(request: _ConversationRequest) -> Response:
 
 
 @app.post("/conversations.list")
-async def list_conversations(request: _ListRequest) -> Response:
+async def list_conversations(request: ListRequest) -> Response:
     """Answer a page, newest message first, and the exact counts at the same moment."""
-    statement, values = _list_statement(request)
+    statement, values = list_statement(request)
     # How many conversations a tag, a part of a name or a range of dates leaves depends on its value: plans made for any
     # value are up to twice as slow. Elsewhere it is planning that would cost more.
-    pool = app.state.planning_pool if _PLANNED & request.model_fields_set else app.state.pool
+    pool = app.state.planning_pool if PLANNED & request.model_fields_set else app.state.pool
     records = await pool.fetch(statement, *values)
     # The counts come with one row at least, which is empty where there is no conversation.
     found = [record for record in records if record["id"] is not None]
@@ -192,57 +171,6 @@ def _row(message: _Message) -> tuple[object, ...]:
     times = message.sent_at, message.from_contact
     document = message_json(str(message.id), *times, message.source, message.text, {"id": "sender"})
     return message.id, message.conversation_id, message.channel_id, message.source, name, *times, document
-
-
-def _list_statement(request: _ListRequest) -> tuple[str, list[object]]:
-    """Return a statement and its values; the statements are as many as the sets of clauses that are in use."""
-    clauses, values = _clauses(request)
-    filtered_total = "total"
-    if request.tag_id and len(clauses) == 1:
-        filtered_total = "(SELECT count(*) FROM conversation_tags WHERE tag_id = $1)"
-    elif clauses:
-        filtered_total = f"(SELECT count(*) FROM conversations WHERE {' AND '.join(clauses)})"  # noqa: S608
-    if request.cursor:
-        time_ms, id_ = request.cursor.split(".")
-        values += [int(time_ms), UUID(id_)]
-        clauses.append(f"(last_message_at_ms, id) < (${len(values) - 1}, ${len(values)})")
-    # A range of dates that ends leaves conversations that lie together, far from the newest. PostgreSQL takes them to
-    # be spread evenly, and would look for them from the newest on; by an expression it sorts what it finds by date.
-    time = "last_message_at_ms + 0" if request.created_to else "last_message_at_ms"
-    # The conversations are looked up after the page is cut: until then an index may be enough. The limit is no
-    # parameter, since without knowing it PostgreSQL plans for a tenth of the table.
-    statement = f"""
-        SELECT total, {filtered_total} AS filtered_total, c.id, c.last_message_at_ms, {_DOCUMENT} AS document
-        FROM (SELECT sum(conversations)::bigint AS total FROM totals) AS totals
-        LEFT JOIN (
-            SELECT id FROM conversations {"WHERE " + " AND ".join(clauses) if clauses else ""}
-            ORDER BY {time} DESC, id DESC LIMIT {request.page_size + 1}
-        ) page ON true
-        LEFT JOIN conversations c USING (id)
-        LEFT JOIN channels ON channels.id = c.channel_id
-        ORDER BY c.last_message_at_ms DESC, c.id DESC
-    """  # noqa: S608
-    return statement, values
-
-
-def _clauses(request: _ListRequest) -> tuple[list[str], list[object]]:
-    given = [
-        ("state = ${}", request.state),
-        ("source = ${}", request.source),
-        ("channel_id = ${}", request.channel_id),
-        ("tags @> ARRAY[${}::uuid]", request.tag_id),
-        ("words LIKE ${}", request.name_prefix and f"% {_escaped(request.name_prefix)}%"),
-        ("words LIKE ${}", request.name_suffix and f"%{_escaped(request.name_suffix)} %"),
-        ("created_at_ms >= ${}", request.created_from),
-        ("created_at_ms <= ${}", request.created_to),
-    ]
-    asked = [(clause, value) for clause, value in given if value is not None]
-    clauses = [clause.format(number) for number, (clause, _) in enumerate(asked, 1)]
-    return clauses + ["unread_count > 0"] * bool(request.unread), [value for _, value in asked]
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
 
 
 def channel_json(channel_id: str, source: str) -> str:

@@ -1,24 +1,32 @@
-"""PostgreSQL as the peer's database: a throw-away server, the tables, and the corpus in them."""
+"""PostgreSQL as the peer's database: a throw-away server, the tables, the corpus in them, and how fast it answers."""
 
+import json
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import asyncpg
+from bench.answers import PostgresAnswer
+from bench.calls import PAGE_SIZE
 from bench.corpus import CHANNELS, Row
 from bench.peers.inbox import channel_json, message_json
+from bench.peers.statements import ListRequest, list_statement
 from bench.servers import Server
+from bench.shapes import Shape
 
 from conversations.local.engines import private_directory
 
-__all__ = ["find_programs", "load", "throwaway_postgres"]
+__all__ = ["ask", "find_programs", "load", "throwaway_postgres"]
 
 _AT_ONCE = 20_000
+_WARM_UPS, _ROUNDS = 2, 9
 _HERE = Path(__file__).parent
 
 # fsync and synchronous_commit stay on, as they are by default: a change that was answered is on the disk.
@@ -63,7 +71,8 @@ def throwaway_postgres() -> Iterator[Server]:
             command = [*account, str(programs / program), "-D", str(data), *options]
             subprocess.run(command, cwd=directory, stdout=subprocess.DEVNULL, check=True)
 
-        creation = "--username postgres --auth trust --encoding UTF8 --no-locale --no-sync".split()
+        # Text is compared by code points, and lower case is that of each letter by itself, in all scripts.
+        creation = "--username postgres --auth trust --encoding UTF8 --locale C --lc-ctype C.UTF-8 --no-sync".split()
         run("initdb", *creation)
         settings = {"listen_addresses": "", "unix_socket_directories": str(directory), **_SETTINGS}
         (data / "postgresql.auto.conf").write_text("".join(f"{name} = '{value}'\n" for name, value in settings.items()))
@@ -77,8 +86,8 @@ def throwaway_postgres() -> Iterator[Server]:
             run("pg_ctl", "stop", "--mode", "immediate")
 
 
-async def load(dsn: str, rows: Iterable[Row]) -> None:
-    """Create tables, copy the corpus into them, create indexes."""
+async def load(dsn: str, rows: Iterable[Row], *, for_filters: bool = False) -> None:
+    """Create tables, copy the corpus into them, create indexes: those for broad filters make writes slower."""
     connection = await asyncpg.connect(dsn, command_timeout=None)
     try:
         await connection.execute((_HERE / "tables.sql").read_text())
@@ -87,7 +96,8 @@ async def load(dsn: str, rows: Iterable[Row]) -> None:
         remaining = iter(rows)
         while batch := list(islice(remaining, _AT_ONCE)):
             await _copy(connection, batch)
-        await connection.execute((_HERE / "indexes.sql").read_text())
+        for indexes in ("indexes.sql", "indexes_filters.sql")[: 1 + for_filters]:
+            await connection.execute((_HERE / indexes).read_text())
         await connection.execute("VACUUM ANALYZE")
         await connection.execute("CHECKPOINT")
     finally:
@@ -102,8 +112,30 @@ async def _copy(connection: Any, rows: list[Row]) -> None:
         times = row.sent_at_ms, row.sent_at_ms
         messages.append((row.message_id, row.id, row.sent_at_ms, message))
         conversations.append(
-            (row.id, row.channel_id, *times, int(row.unread), row.state, row.source, row.name, row.tags, message)
+            (
+                *(row.id, row.channel_id, *times, int(row.unread), row.state, row.source, row.name, row.tags, message),
+                json.dumps(row.user_data, ensure_ascii=False) if row.user_data else None,
+            )
         )
     names = "id channel_id created_at_ms last_message_at_ms unread_count state source name tags last_message".split()
+    names.append("user_data")
     await connection.copy_records_to_table("messages", records=messages)
     await connection.copy_records_to_table("conversations", columns=names, records=conversations)
+
+
+async def ask(dsn: str, shape: Shape) -> PostgresAnswer:
+    """Return what a loaded database answers to a list, warm: statement, plan and data are in memory."""
+    request = ListRequest.model_validate({"page_size": PAGE_SIZE, **shape.clauses})
+    statement, values = list_statement(request)
+    # As in the peer's pool for statements whose plans depend on their values.
+    connection = await asyncpg.connect(dsn, server_settings={"plan_cache_mode": "force_custom_plan"})
+    try:
+        seconds, records = [], []
+        for _ in range(_WARM_UPS + _ROUNDS):
+            start = time.perf_counter()
+            records = await connection.fetch(statement, *values)
+            seconds.append(time.perf_counter() - start)
+    finally:
+        await connection.close()
+    ids = [str(record["id"]) for record in records if record["id"] is not None]
+    return PostgresAnswer(median(seconds[_WARM_UPS:]), records[0]["filtered_total"], ids[:PAGE_SIZE])

@@ -17,7 +17,7 @@ CREATE TABLE messages (
 -- The JSON of all but channel and last message, without the braces. It depends on its arguments alone, though to_char
 -- and array_to_string do not for all of theirs.
 CREATE FUNCTION conversation_json(
-    id uuid, created_at_ms bigint, name text, tags uuid[], unread_count integer, state text
+    id uuid, created_at_ms bigint, name text, tags uuid[], unread_count integer, state text, user_data json
 ) RETURNS text LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
 BEGIN
     RETURN '"id":"' || id
@@ -25,7 +25,8 @@ BEGIN
         || '","metadata":{"contact":{"display_name":' || to_json(name)
         || '},"tags":{' || coalesce('"' || nullif(array_to_string(tags, '":"","'), '') || '":""', '')
         || '},"unread_count":' || unread_count
-        || coalesce(',"state":"' || state || '"', '') || '}';
+        || coalesce(',"state":"' || state || '"', '')
+        || coalesce(',"user_data":' || user_data, '') || '}';
 END
 $$;
 
@@ -40,10 +41,15 @@ CREATE TABLE conversations (
     name text NOT NULL,
     tags uuid[] NOT NULL,
     last_message text NOT NULL, -- JSON
+    user_data json,
     -- Lower case, a blank around each word: LIKE finds words by beginning and end.
     words text NOT NULL GENERATED ALWAYS AS (' ' || lower(name) || ' ') STORED,
-    document text NOT NULL
-        GENERATED ALWAYS AS (conversation_json(id, created_at_ms, name, tags, unread_count, state)) STORED
+    -- As they are compared, in columns: PostgreSQL does not look at an index alone for an expression.
+    order_total text GENERATED ALWAYS AS (user_data ->> 'order_total') STORED,
+    last_seen text GENERATED ALWAYS AS (lower(user_data ->> 'last_seen')) STORED,
+    document text NOT NULL GENERATED ALWAYS AS (
+        conversation_json(id, created_at_ms, name, tags, unread_count, state, user_data)
+    ) STORED
 );
 
 -- The tags once more: an index over this table counts a tag's conversations without a look at them, which an index over

@@ -117,7 +117,7 @@ class UnsupportedFilterError(FilterError):
 
 
 class FilterTooLargeError(FilterError):
-    """Raised when a filter has too many bytes, levels or clauses."""
+    """Raised when a filter has too many bytes, levels or clauses, or its regular expressions are too complex."""
 
 
 class NotFoundError(ServiceError):

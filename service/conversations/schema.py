@@ -23,7 +23,7 @@ __all__ = [
     "TERMS_KEY",
     "Field",
     "FieldKind",
-    "is_stored_elsewhere",
+    "has_column",
     "metadata_field",
     "stored_fields",
 ]
@@ -67,8 +67,8 @@ class Field:
     aliases: tuple[str, ...] = ()
     is_time: bool = False
     """Whether its number is a time in milliseconds since 1970 UTC, which may also be given as a date."""
-    has_few_values: bool = False
-    """Whether there are few distinct numbers, so that a range of them costs less."""
+    has_column: bool = False
+    """Whether its values are kept in a column too, so that those of all conversations can be compared fast."""
     has_many: bool = False
     """Whether a conversation may have several values; they are stored separated by commas."""
     ignores_case: bool = False
@@ -102,6 +102,7 @@ STATE = Field(
     "state:open",
     "`open` or `closed`; nothing where no state is set.",
     ignores_case=True,
+    has_column=True,
     exists=terms.metadata_exists("state"),
 )
 TAG_IDS = Field(
@@ -139,6 +140,7 @@ FIELDS = (
         "source:twilio.*",
         "The kind of channel, such as `facebook`.",
         ignores_case=True,
+        has_column=True,
     ),
     STATE,
     DISPLAY_NAME,
@@ -151,6 +153,7 @@ FIELDS = (
         "When the earliest message was sent: a date, a time, or milliseconds since 1970 UTC.",
         ("createdAt",),
         is_time=True,
+        has_column=True,
     ),
     Field(
         "last_message_at",
@@ -168,7 +171,7 @@ FIELDS = (
         "unread_count:[2 TO *]",
         "How many messages of the contact are later than the last read.",
         ("unreadCount", "unread_message_count", "unreadMessageCount", "metadata.unread_count"),
-        has_few_values=True,
+        has_column=True,
     ),
     METADATA,
 )
@@ -184,9 +187,11 @@ def metadata_field(name: str) -> Field:
     return replace(METADATA, name=name, exists=terms.metadata_exists(path), prefix=terms.metadata_prefix(path))
 
 
-def is_stored_elsewhere(field: Field) -> bool:
-    """Return whether a metadata field is another field of the table by its dotted path, and stored as that."""
-    return field.kind is FieldKind.METADATA and field.name == f"{METADATA_PREFIX}{STATE.name}"
+def has_column(field: Field) -> bool:
+    """Return whether the words or values of a field are kept in a column: see lua/lib/columns.lua."""
+    # The state is a leaf of the metadata too, but stored by itself.
+    is_state = field.name == f"{METADATA_PREFIX}{STATE.name}"
+    return field is ID or field.has_column or (field.key == TERMS_KEY and not is_state)
 
 
 def stored_fields() -> tuple[Field, ...]:

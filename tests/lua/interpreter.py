@@ -27,6 +27,11 @@ class Modules:
     def __getattr__(self, name: str) -> Any:
         return self._require(name)
 
+    def kilobytes(self) -> float:
+        """Return the memory in use."""
+        self._lua.execute("collectgarbage()")
+        return float(self._lua.eval("collectgarbage('count')"))
+
     def table(self, value: Any) -> Any:
         """Return a value with its dictionaries and lists as Lua's tables."""
         match value:

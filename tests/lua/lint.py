@@ -39,7 +39,7 @@ FOLDER = Path(str(files("conversations.store") / "lua"))
 
 # What functions of a library may use, of https://redis.io/docs/latest/develop/programmability/lua-api/.
 GLOBALS = frozenset(
-    "assert error ipairs next pairs pcall select tonumber tostring type unpack "
+    "assert error ipairs next os pairs pcall select setmetatable tonumber tostring type unpack "
     "math string table cjson cmsgpack redis require VERSION".split()
 )
 _LONGEST_LINE = 120

@@ -13,12 +13,12 @@ from conversations.filters.expressions import (
     BoundExpression,
     Everything,
     Exists,
-    ValuePrefix,
     IdRange,
     Nothing,
     Occur,
     Pattern,
     Term,
+    ValuePrefix,
     WordPhrase,
     any_of,
 )
@@ -43,13 +43,13 @@ from conversations.filters.numbers import bind_number
 from conversations.filters.patterns import (
     MAX_FLOATING,
     Between,
+    Budget,
     Glob,
     Near,
     Predicate,
     RegularExpression,
     StartsWith,
     WordPattern,
-    compile_regex,
 )
 from conversations.schema import DEFAULT_FIELDS, ID, TAG_IDS, Field, FieldKind
 from conversations.terms import lower, split_words
@@ -64,20 +64,20 @@ def bind(query: Group) -> BoundExpression:
         UnknownFieldError: It names a field that does not exist.
         FilterValueError: It asks a number field for something else.
         FilterSyntaxError: A regular expression or a slop in it is malformed.
-        FilterTooLargeError: A regular expression in it is too complex.
+        FilterTooLargeError: Its regular expressions are too complex.
     """
-    bound = _bind_group(query, None)
+    bound = _bind_group(query, None, Budget())
     return Nothing(None, "there is no word in the filter", query.position) if bound is None else bound
 
 
-def _bind_group(group: Group, field: FieldName | None) -> BoundExpression | None:
+def _bind_group(group: Group, field: FieldName | None, budget: Budget) -> BoundExpression | None:
     """Return a group as Lucene's addClause would; None if none of its clauses has words."""
     clauses: list[BoundClause] = []
     for clause in group.clauses:
         joined = clause.conjunction is Conjunction.AND
         if joined and clauses and clauses[-1].occur is Occur.OPTIONAL:
             clauses[-1] = BoundClause(Occur.REQUIRED, clauses[-1].expression)
-        bound = _bind_clause(clause, field)
+        bound = _bind_clause(clause, field, budget)
         if bound is None:
             continue
         if clause.modifier is Modifier.PROHIBITED:
@@ -92,20 +92,20 @@ def _bind_group(group: Group, field: FieldName | None) -> BoundExpression | None
     return Boolean(tuple(clauses), group.position) if clauses else None
 
 
-def _bind_clause(clause: Clause, outer_field: FieldName | None) -> BoundExpression | None:
+def _bind_clause(clause: Clause, outer_field: FieldName | None, budget: Budget) -> BoundExpression | None:
     field = clause.field or outer_field
     expression = clause.expression
     if isinstance(expression, Group):
         if clause.field is not None and clause.field.text != "*":
             # An unknown field is an error even if every clause inside names its own field.
             find_field(clause.field)
-        return _bind_group(expression, field)
+        return _bind_group(expression, field, budget)
     if field is None:
-        return _bind_default(expression)
+        return _bind_default(expression, budget)
     if field.text == "*" and expression == Wildcard("*", expression.position):
         return Everything(expression.position)
     found = find_field(field)
-    bound = _bind_leaf(expression, found)
+    bound = _bind_leaf(expression, found, budget)
     tag = tag_of(found)
     if tag is None or bound is None:
         return bound
@@ -115,12 +115,12 @@ def _bind_clause(clause: Clause, outer_field: FieldName | None) -> BoundExpressi
     return Nothing(found, f"a tag has no words; ask `{found.name}:*` or `tag_ids:{tag}`", expression.position)
 
 
-def _bind_default(expression: Expression) -> BoundExpression | None:
-    parts = [_bind_leaf(expression, field) for field in DEFAULT_FIELDS]
+def _bind_default(expression: Expression, budget: Budget) -> BoundExpression | None:
+    parts = [_bind_leaf(expression, field, budget) for field in DEFAULT_FIELDS]
     return any_of([part for part in parts if part is not None], expression.position)
 
 
-def _bind_leaf(expression: Expression, field: Field) -> BoundExpression | None:
+def _bind_leaf(expression: Expression, field: Field, budget: Budget) -> BoundExpression | None:
     if field.kind is FieldKind.NUMBER:
         return bind_number(expression, field)
     match expression:
@@ -137,7 +137,7 @@ def _bind_leaf(expression: Expression, field: Field) -> BoundExpression | None:
         case Range():
             return _range(field, expression)
         case Regex(text, position):
-            return _regex(field, lower(text), position)
+            return _regex(field, lower(text), position, budget)
         case Group():
             raise AssertionError("a group is no leaf")
 
@@ -242,8 +242,8 @@ def _no_id_between(low: str | None, high: str | None) -> bool:
     return (low is not None and low[:1] > "f") or (high is not None and high < "0")
 
 
-def _regex(field: Field, text: str, position: int) -> BoundExpression:
-    automaton = compile_regex(text, position + 1)
-    if field is ID and not automaton.can_match(_ID_CHARACTERS, most_states=100):
+def _regex(field: Field, text: str, position: int, budget: Budget) -> BoundExpression:
+    table = budget.compile_regex(text, position + 1)
+    if field is ID and not table.can_match(_ID_CHARACTERS):
         return Nothing(field, _NO_ID, position)
     return Pattern(field, WordPattern(field.name, RegularExpression(text), position), position)

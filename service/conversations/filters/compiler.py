@@ -10,10 +10,10 @@ from conversations.filters.language import BLANKS, MAX_FILTER_BYTES, parse, synt
 from conversations.filters.plan import candidates, make_plan
 from conversations.filters.predicate import predicate_of
 from conversations.filters.query import write_query
-from conversations.filters.simplify import Node, simplify
+from conversations.filters.simplify import simplify
 from conversations.filters.warnings import warnings_for
 
-__all__ = ["CompiledFilter", "Query", "compile_filter"]
+__all__ = ["CompiledFilter", "Query", "asked_of", "compile_filter"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +59,22 @@ def compile_filter(text: str) -> CompiledFilter:
         message = f"a filter has at most {MAX_FILTER_BYTES} bytes; this one has more"
         raise FilterTooLargeError(message, 0, limit=str(MAX_FILTER_BYTES))
     if not text.strip(BLANKS):
-        return _compiled(text, True, (), Everything(0))
+        return _compiled(text, (), Everything(0))
     query = parse(text)
     expression = bind(query)
-    return _compiled(text, simplify(expression), warnings_for(query, expression), expression)
+    return _compiled(text, warnings_for(query, expression), expression)
 
 
-def _compiled(text: str, node: Node, warnings: tuple[str, ...], expression: BoundExpression) -> CompiledFilter:
+def _compiled(text: str, warnings: tuple[str, ...], expression: BoundExpression) -> CompiledFilter:
+    query, predicate = asked_of(expression)
+    return CompiledFilter(text, query == _EVERYTHING, warnings, expression, query, predicate)
+
+
+_EVERYTHING = Query("*", is_exact=True)
+
+
+def asked_of(expression: BoundExpression) -> tuple[Query, bytes]:
+    """Return what the search engine can be asked for an expression, and its predicate."""
+    node = simplify(expression)
     asked, is_exact = candidates(node)
-    query = Query(write_query(make_plan(asked)), is_exact)
-    return CompiledFilter(text, node is True, warnings, expression, query, predicate_of(make_plan(node)))
+    return Query(write_query(make_plan(asked)), is_exact), predicate_of(make_plan(node))

@@ -1,27 +1,42 @@
 """Filters explained in text."""
 
+import dataclasses
 from dataclasses import dataclass
 
-from conversations.filters.compiler import CompiledFilter
+from conversations.filters.compiler import CompiledFilter, Query, asked_of
 from conversations.filters.expressions import (
     Boolean,
     BoundExpression,
     Everything,
     Exists,
-    ValuePrefix,
     IdRange,
     Nothing,
     NumberRange,
     Occur,
     Pattern,
     Term,
+    ValuePrefix,
     WordPhrase,
 )
 from conversations.filters.patterns import Between, Glob, Near, Predicate, RegularExpression, StartsWith
-from conversations.schema import Field
+from conversations.schema import Field, has_column
 from conversations.times import format_time
 
-__all__ = ["Explanation", "explain", "explain_text", "render"]
+__all__ = ["Answer", "Explanation", "explain", "explain_text", "leaves", "render"]
+
+
+_WAYS = ("index", "words", "conversations")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """How a clause is answered if it is the whole filter."""
+
+    by: str
+    """`index`: by the search engine; `words`: by the words of its field in all conversations; `conversations`: by
+    looking at conversations one by one."""
+    query: Query
+    predicate: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +58,27 @@ class Explanation:
     """What is looked for, in lower case, in the syntax of filters; the reason of `nothing`."""
     children: tuple["Explanation", ...] = ()
     """The clauses of a group."""
+    answer: Answer | None = dataclasses.field(default=None, compare=False)
+    """How it is answered, if it is no group."""
+
+    @property
+    def answered_by(self) -> str:
+        """`index`, `words` or `conversations`; of a group, the last of these that a clause needs."""
+        if self.answer is not None:
+            return self.answer.by
+        return max((child.answered_by for child in self.children), key=_WAYS.index, default="index")
 
 
 def explain(compiled: CompiledFilter) -> Explanation:
     """Return a filter's tree, with fields, types and values."""
     return _explain(compiled.expression, Occur.REQUIRED)
+
+
+def leaves(explanation: Explanation) -> list[Explanation]:
+    """Return the parts of a tree that are no groups, in order."""
+    if explanation.answer is not None:
+        return [explanation]
+    return [leaf for child in explanation.children for leaf in leaves(child)]
 
 
 def render(explanation: Explanation) -> str:
@@ -64,19 +95,37 @@ def explain_text(compiled: CompiledFilter) -> str:
     return "\n".join(parts)
 
 
+_BY = {"index": "the index", "words": "words", "conversations": "looking at conversations"}
+
+
 def _lines(part: Explanation, level: int) -> list[str]:
     field = f"{part.field} ({part.type})" if part.field else ""
-    words = (part.occur if level else "", part.kind, field, part.value)
+    by = f"(by {_BY[part.answered_by]})" if part.answer is not None else ""
+    words = (part.occur if level else "", part.kind, field, part.value, by)
     line = "  " * level + " ".join(word for word in words if word)
     return [line, *(inner for child in part.children for inner in _lines(child, level + 1))]
 
 
 def _explain(expression: BoundExpression, occur: Occur) -> Explanation:
+    if isinstance(expression, Boolean):
+        children = tuple(_explain(clause.expression, clause.occur) for clause in expression.clauses)
+        return Explanation("group", occur.value, expression.position, children=children)
+    return dataclasses.replace(_explain_leaf(expression, occur), answer=_answer(expression))
+
+
+def _answer(expression: BoundExpression) -> Answer:
+    query, predicate = asked_of(expression)
+    if query.is_exact:
+        return Answer("index", query, predicate)
+    has_words = isinstance(expression, Pattern | IdRange | ValuePrefix) and has_column(expression.field)
+    return Answer("words" if has_words else "conversations", query, predicate)
+
+
+def _explain_leaf(expression: BoundExpression, occur: Occur) -> Explanation:
     position = expression.position
     match expression:
-        case Boolean(clauses):
-            children = tuple(_explain(clause.expression, clause.occur) for clause in clauses)
-            return Explanation("group", occur.value, position, children=children)
+        case Boolean():
+            raise AssertionError("a group is no leaf")
         case Everything():
             return Explanation("everything", occur.value, position)
         case Nothing(field, reason):

@@ -1,14 +1,14 @@
 """The plan of a query: its structure as the search engine gets it.
 
-Query text and predicate are each derived from it in one walk. A plan has the negations of a group as one part, since each
-makes the engine walk over all documents.
+Query text and predicate are each derived from it in one walk. A plan has the negations of a group as one part, since
+each makes the engine walk over all documents.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from conversations.filters.expressions import Exists, ValuePrefix, Pattern, Term, WordPhrase
+from conversations.filters.expressions import Exists, Pattern, Term, ValuePrefix, WordPhrase
 from conversations.filters.patterns import WordPattern
 from conversations.filters.simplify import Atom, Junction, Node, Numbers, join
 from conversations.schema import Field
@@ -26,6 +26,7 @@ __all__ = [
     "is_native",
     "make_plan",
 ]
+
 
 @dataclass(frozen=True, slots=True)
 class AnyOf:

@@ -11,9 +11,9 @@ A predicate is MessagePack, arrays whose first value is the kind:
     ["phrase", slop, term...]                       the text has the terms as a phrase, see lua/lib/phrases.lua
     ["numbers", key, low, high...]                  the number lies in any of the ranges, ends included
 
-A key is that of a conversation's hash. A column is the name of the field, under which its words are stored too, or empty
-if they are not: see lua/lib/columns.lua. Patterns have the form of WordPattern.spec. `is_match` in lua/lib/predicate.lua
-evaluates a predicate.
+A key is that of a conversation's hash. A column is the name of the field, under which its words are stored too, or
+empty if they are not: see lua/lib/columns.lua. Patterns have the form of WordPattern.spec. `is_match` in
+lua/lib/predicate.lua evaluates a predicate.
 """
 
 from typing import Any
@@ -23,9 +23,11 @@ import msgpack
 from conversations.filters.expressions import Exists, ValuePrefix
 from conversations.filters.plan import AnyOf, Group, Matching, Negation, Phrase, Plan
 from conversations.filters.simplify import Numbers
-from conversations.schema import TERMS_KEY, Field, is_stored_elsewhere
+from conversations.schema import Field, has_column
 
 __all__ = ["predicate_of"]
+
+_FEW = 8
 
 _OPEN = 1e300
 """Infinity, as every reader of numbers knows it."""
@@ -60,6 +62,9 @@ def _predicate(plan: Plan) -> list[Any]:
             return ["matching_value", field.key, pattern.spec()]
         case Matching(field, pattern):
             return ["matching_word", _column(field), field.prefix, pattern.spec()]
+        case AnyOf(field, values) if 1 < len(values) <= _FEW and has_column(field):
+            # Each is found in the column by itself.
+            return ["or", *(_predicate(AnyOf(field, (value,))) for value in values)]
         case AnyOf(field, values) if field.is_tag:
             return ["values", field.key, *values]
         case AnyOf(field, values):
@@ -67,4 +72,4 @@ def _predicate(plan: Plan) -> list[Any]:
 
 
 def _column(field: Field) -> str:
-    return field.name if field.key == TERMS_KEY and not is_stored_elsewhere(field) else ""
+    return field.name if has_column(field) else ""

@@ -16,13 +16,13 @@ from conversations.filters.expressions import (
     BoundExpression,
     Everything,
     Exists,
-    ValuePrefix,
     IdRange,
     Nothing,
     NumberRange,
     Occur,
     Pattern,
     Term,
+    ValuePrefix,
     WordPhrase,
 )
 from conversations.filters.patterns import WordPattern

@@ -1,5 +1,7 @@
 """FilterService."""
 
+from collections.abc import Mapping
+
 from conversations import filters
 from conversations.rpc import Context
 from conversations.schema import FIELDS
@@ -7,6 +9,10 @@ from conversations.store import Store
 from conversations.v1 import filter_service_pb2 as pb
 
 __all__ = ["FilterServicer"]
+
+
+# Clauses whose cost is measured.
+_MAX_MEASURED = 50
 
 
 class FilterServicer:
@@ -24,9 +30,16 @@ class FilterServicer:
             for name, position in asked.items()
             if name not in known
         ]
+        tree = filters.explain(compiled)
+        leaves = filters.leaves(tree)
+        costs = {}
+        for leaf in leaves[:_MAX_MEASURED]:
+            if leaf.answer is not None:
+                costs[id(leaf)] = await self._store.search.cost_ms(leaf.answer)
         return pb.ExplainFilterResponse(
-            tree=_part(filters.explain(compiled)),
+            tree=_part(tree, costs),
             queries=[compiled.query.text],
+            phrase_checks=[leaf.value for leaf in leaves if leaf.kind == "phrase" and leaf.answered_by != "index"],
             warnings=[*compiled.warnings, *unknown],
         )
 
@@ -47,7 +60,8 @@ class FilterServicer:
         )
 
 
-def _part(explanation: filters.Explanation) -> pb.FilterPart:
+def _part(explanation: filters.Explanation, costs: Mapping[int, float]) -> pb.FilterPart:
+    children = [_part(child, costs) for child in explanation.children]
     return pb.FilterPart(
         kind=explanation.kind,
         occur=explanation.occur,
@@ -55,5 +69,7 @@ def _part(explanation: filters.Explanation) -> pb.FilterPart:
         field=explanation.field,
         type=explanation.type,
         value=explanation.value,
-        children=[_part(child) for child in explanation.children],
+        children=children,
+        answered_by=explanation.answered_by,
+        cost_ms=costs.get(id(explanation), sum(child.cost_ms for child in children)),
     )

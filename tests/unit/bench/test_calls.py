@@ -1,24 +1,11 @@
-"""The shapes of lists, and calls in both ways."""
+"""Calls in both ways."""
 
-import pytest
-from bench.calls import FILTERED, WITH_WRITES, Shape, ingest, list_page
+from bench.calls import ingest, list_page
 from bench.corpus import rows
+from bench.shapes import Shape
 
-from conversations.filters import compile_filter
 from conversations.v1.conversation_service_pb2 import ListConversationsRequest
 from conversations.v1.ingest_service_pb2 import IngestEventsRequest
-
-
-@pytest.mark.parametrize("shape", FILTERED, ids=lambda shape: shape.name)
-def test_every_filter_is_one(shape: Shape) -> None:
-    assert not compile_filter(shape.filters).matches_all
-    assert shape.clauses
-
-
-def test_names_are_of_one_shape_each() -> None:
-    names = [shape.name for shape in FILTERED]
-    assert len(set(names)) == len(names)
-    assert set(WITH_WRITES) <= set(names)
 
 
 def test_a_page_is_asked_for_in_both_ways() -> None:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from itertools import islice
+from uuid import UUID
 
 from bench.corpus import CHANNELS, TAGS, events, new_messages, rows
 
@@ -26,6 +27,21 @@ def test_the_skew() -> None:
     assert 1800 < states["OPEN"] < 2200
     assert 900 < unread < 1100
     assert tags[TAGS[0]] > 5 * tags[TAGS[-1]]
+
+
+def test_two_values_are_of_one_conversation_each() -> None:
+    found = [row.user_data for row in rows(20_000)]
+    for name in ("order_total", "last_seen"):
+        assert len({data[name] for data in found}) == len(found)
+    totals = [data["order_total"] for data in found]
+    assert all(isinstance(total, float) != (total == int(str(total).partition(".")[0])) for total in totals)
+    days = [str(data["last_seen"])[:7] for data in found]
+    assert {min(days), max(days)} == {"2020-07", "2021-12"}
+    assert 0.3 < sum(day.startswith("2020") for day in days) / len(days) < 0.36
+
+
+def test_ids_are_random_uuids() -> None:
+    assert all(UUID(row.id).version == 4 and str(UUID(row.id)) == row.id for row in rows(100))
 
 
 def test_new_messages_have_ids_of_their_own_and_are_later_than_the_corpus_and_each_other() -> None:

@@ -1,7 +1,7 @@
 """Commands as MONITOR shows them become the bytes that were sent; redis-benchmark is read as it prints."""
 
 import pytest
-from bench.engine import parse_benchmark, parse_monitor_line
+from bench.engine import can_repeat, parse_benchmark, parse_monitor_line
 from bench.generators import Load, LoadError
 
 
@@ -27,10 +27,15 @@ _BENCHMARK = (
 
 def test_redis_benchmark() -> None:
     assert parse_benchmark(_BENCHMARK, 1000) == Load(1000, 0.5, 5.319, 7.871)
-    # Quotes in the command are not escaped.
+    # Quotes and ends of lines in the command are not escaped.
     header, line = _BENCHMARK.splitlines()
-    quoted = f'{header}\n"FCALL_RO f ["values","st","closed"] {line[1:]}\n'
+    quoted = f'{header}\n"FCALL_RO f \x1e\n ["values","st","closed"] {line[1:]}\n'
     assert parse_benchmark(quoted, 1000) == Load(1000, 0.5, 5.319, 7.871)
+
+
+@pytest.mark.parametrize(("command", "can"), [((b"FCALL", b"a", b"\0"), True), ((b"FCALL", b"\0", b"a"), False)])
+def test_only_the_last_word_can_hold_any_byte(command: tuple[bytes, ...], can: bool) -> None:
+    assert can_repeat(command) == can
 
 
 @pytest.mark.parametrize("output", ["", _BENCHMARK.splitlines()[0], "ERROR: no connection"])

@@ -1,6 +1,7 @@
 """What the programs that make load print is read as it is, and an error among the answers is never a measurement."""
 
 import json
+import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -9,7 +10,7 @@ from threading import Thread
 import grpc
 import pytest
 from bench.calls import Call
-from bench.generators import LoadError, parse_h2load, send_each
+from bench.generators import LoadError, meanwhile, parse_h2load, send_each
 
 _H2LOAD = """
 finished in {time}, 2144.00 req/s, 20.96MB/s
@@ -53,6 +54,23 @@ def test_h2load_takes_answers_of_another_size_within_the_tolerance() -> None:
     assert parse_h2load(_h2load(data=4 * 100), _LOG, 105, tolerance=0.1).calls == 4
     with pytest.raises(LoadError):
         parse_h2load(_h2load(data=4 * 50), _LOG, 105, tolerance=0.1)
+
+
+def test_writes_go_on_as_long_as_the_block() -> None:
+    written: list[float] = []
+    with meanwhile(lambda: written.append(time.monotonic()), per_second=200):
+        time.sleep(0.2)
+    ended = time.monotonic()
+    assert 10 <= len(written) <= 42
+    assert written[-1] <= ended
+
+
+def test_a_write_that_fails_is_no_measurement() -> None:
+    def write() -> None:
+        raise LoadError("no more")
+
+    with pytest.raises(LoadError, match="no more"), meanwhile(write, per_second=1000):
+        time.sleep(0.05)
 
 
 def test_percentiles_are_the_smallest_values_that_cover_their_shares() -> None:

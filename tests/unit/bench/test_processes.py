@@ -4,10 +4,18 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
-from bench.processes import cpu_seconds, tree
+from bench.processes import cpu_seconds, running, tree
 
 _BUSY = "import time\nwhile time.process_time() < 0.2: pass"
+
+
+def test_a_program_gets_variables_besides_those_of_this_process(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", "import os; print(os.environ['PATH'] != '', os.environ['BENCH'])"]
+    with running(command, log=tmp_path / "log", environment={"BENCH": "yes"}) as process:
+        assert process.stdout is not None
+        assert process.stdout.read().split() == ["True", "yes"]
 
 
 def test_children_count_while_they_run_and_after_they_ended() -> None:

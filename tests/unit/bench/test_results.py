@@ -1,9 +1,11 @@
 """Targets: from figures to met or missed, and the tables that show it."""
 
+from typing import Any
+
 import pytest
-from bench.calls import FILTERED, WITH_WRITES
 from bench.measure import Figure
-from bench.results import FCALL, FLOOR, OURS, POSTGRES, Results, Value, meanwhile, tables
+from bench.results import FCALL, FLOOR, OURS, POSTGRES, FilterFigure, Results, Value, meanwhile, tables
+from bench.shapes import BROAD, FILTERED, WITH_WRITES
 from bench.targets import targets
 
 
@@ -64,6 +66,57 @@ def test_values_have_limits() -> None:
     values = [Value(1000, "memory of the worker", 121, "MB"), Value(1000, "ready on the data", 59, "s")]
     found = _found(_figure("any", OURS, 1), values=values)
     assert found == {"memory of the worker": (121, False), "ready on the data": (59, True)}
+
+
+def _filter(name: str, conversations: int = 1000, **numbers: Any) -> FilterFigure:
+    return FilterFigure(conversations, name, 12, **numbers)
+
+
+def _found_of_filters(*figures: FilterFigure) -> dict[str, tuple[float, bool]]:
+    found = targets(Results(filters=list(figures)))
+    return {target.text: (round(target.figure, 6), target.met) for target in found}
+
+
+def test_filters_are_held_to_the_slowest_of_each_kind() -> None:
+    names = [shape.name for shape in BROAD]
+    found = _found_of_filters(
+        _filter(names[0], first_ms=30, postgres_ms=10, longest_ms=3, again_ms=1),
+        _filter(names[1], first_ms=40, postgres_ms=40, longest_ms=21, again_ms=2),
+        _filter("another", first_ms=50, postgres_ms=1, longest_ms=2, again_ms=4),
+    )
+    assert found == {
+        "filters that are refused": (0, True),
+        f"longest Redis command of a first answer; most: {names[1]}": (21, False),
+        f"first answer to a broad filter ÷ PostgreSQL; most: {names[0]}": (3, False),
+        "first answer; most: another": (50, True),
+        "Redis of an answer again, messages coming in; most: another": (4, False),
+    }
+
+
+def test_filters_that_are_refused_count_and_have_no_times() -> None:
+    found = _found_of_filters(_filter(BROAD[0].name, refused="too broad", postgres_ms=10, longest_ms=3))
+    assert found == {
+        "filters that are refused": (1, False),
+        f"longest Redis command of a first answer; most: {BROAD[0].name}": (3, True),
+    }
+
+
+def test_in_a_large_inbox_a_first_answer_is_held_to_a_time_alone() -> None:
+    found = _found_of_filters(_filter(BROAD[0].name, 1_000_000, first_ms=3001, postgres_ms=1))
+    assert found == {"filters that are refused": (0, True), f"first answer; most: {BROAD[0].name}": (3001, False)}
+
+
+def test_the_table_of_filters() -> None:
+    figures = [
+        _filter("a filter", first_ms=30, postgres_ms=10, longest_ms=3, redis_ms=4, again_ms=1),
+        FilterFigure(1000, "another", longest_ms=0.5, redis_ms=0.5, refused="it is too broad"),
+    ]
+    text = tables(Results(filters=figures), [])
+    assert "## 1,000 conversations\n\n### Filters\n\n|" in text
+    assert "| a filter | 12 | 30.00 | 10.00 | 3.00 | 3.00 | 4.00 | 1.00 |\n" in text
+    assert "| another |  | refused: it is too broad |  |  | 0.50 | 0.50 |  |\n" in text
+    assert "calls/s" not in text
+    assert "Memory" not in text
 
 
 def test_the_tables() -> None:

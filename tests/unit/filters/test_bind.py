@@ -36,6 +36,7 @@ from conversations.filters.patterns import (
     RegularExpression,
     StartsWith,
 )
+from conversations.filters.patterns.automata import MAX_WORK
 from conversations.schema import FIELDS, Field, FieldKind, metadata_field
 
 DAY_MS = 86_400_000
@@ -254,6 +255,26 @@ def test_a_long_segment_holds_no_question_marks(segment: str, is_taken: bool) ->
             bound(text)
         assert caught.value.metadata == {"position": "13", "limit": str(MAX_FLOATING)}
     assert isinstance(bound(f"display_name:a*{segment}"), Pattern), "the last one is at a fixed place"
+
+
+@pytest.mark.parametrize(
+    ("text", "position"),
+    [
+        ("/.*a.{9}/", None),
+        ("source:/.*a.{8}/ AND state:/.*b.{8}/", None),
+        ("/.*a.{10}/", 1),
+        ("source:/.*a.{8}/ AND state:(/.*b.{8}/ OR x OR /.*c.{8}/)", 47),
+        (" ".join(["source:/.*a.{7}/"] * 6), 93),
+    ],
+)
+def test_regular_expressions_of_a_filter_share_a_limit(text: str, position: int | None) -> None:
+    """Whatever the fields; one that is looked for in several counts once."""
+    if position is None:
+        assert bound(text)
+    else:
+        with pytest.raises(FilterTooLargeError) as caught:
+            bound(text)
+        assert caught.value.metadata == {"position": str(position), "limit": str(MAX_WORK)}
 
 
 @pytest.mark.parametrize("text", ["*:*", "*:(*)", "*:((* *))"])

@@ -6,7 +6,7 @@ from itertools import product
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from tests.lua.interpreter import Modules
+from tests.lua.patterns import matching
 
 from conversations import terms
 from conversations.filters import CompiledFilter, Explanation, compile_filter, explain, explain_text, render
@@ -70,7 +70,6 @@ def test_line(text: str, line: str) -> None:
     assert render(explain(compile_filter(text))) == line
 
 
-LUA = Modules()
 WORDS = ["".join(word) for length in (1, 2, 3, 4) for word in product("ab*?\\", repeat=length)]
 
 
@@ -85,8 +84,7 @@ def test_what_is_explained_of_a_pattern_asks_the_same(text: str) -> None:
 def found_by(compiled: CompiledFilter) -> list[str]:
     match compiled.expression:
         case Pattern(_, pattern):
-            spec = LUA.table(pattern.spec())
-            return [word for word in WORDS if LUA.patterns.matches(spec, word)]
+            return matching(pattern.predicate, WORDS)
         case Exists():
             return WORDS
         case other:

@@ -1,4 +1,4 @@
-"""Patterns over the words of a field, matched against the words in use."""
+"""Patterns over the words of a field, as Redis matches them."""
 
 from conversations.filters.patterns.patterns import (
     MAX_FLOATING,
@@ -10,16 +10,16 @@ from conversations.filters.patterns.patterns import (
     StartsWith,
     WordPattern,
 )
-from conversations.filters.patterns.regexes import compile_regex
+from conversations.filters.patterns.regexes import Budget
 
 __all__ = [
     "MAX_FLOATING",
     "Between",
+    "Budget",
     "Glob",
     "Near",
     "Predicate",
     "RegularExpression",
     "StartsWith",
     "WordPattern",
-    "compile_regex",
 ]

@@ -1,26 +1,27 @@
-"""Regular languages, matched against whole words in linear time.
+"""Regular languages, and the automata that accept them.
 
-The states of an automaton are Brzozowski's derivatives, made when a word first needs them: complement and intersection
-come for free, and nothing backtracks. The work for states is counted, and a language that needs too much is refused.
+The states of an automaton are Brzozowski's derivatives: complement and intersection come for free. The work for them is
+counted, and a language that needs too much is refused.
 
 Source:
     https://doi.org/10.1145/321239.321249
 """
 
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from enum import Enum, auto
 from typing import Final
 
 from conversations.errors import FilterTooLargeError
 
-__all__ = ["MAX_CODE_POINT", "MAX_DEPTH", "Automaton", "Node", "Nodes"]
+__all__ = ["MAX_CODE_POINT", "MAX_DEPTH", "MAX_WORK", "Automaton", "Node", "Nodes"]
 
 MAX_DEPTH = 100
 """The deepest nesting of operators and parentheses."""
 
-_MAX_WORK = 100_000
-"""Maximum node constructions for one expression, for parsing and all states together: some 0.2 s."""
+MAX_WORK = 25_000
+"""Maximum work for the expressions of one filter: nodes looked at while they are parsed and their states are made, and
+entries of their tables. It takes some 30 ms, and at most two bytes for each entry."""
 
 MAX_CODE_POINT = 0x10FFFF
 """The last code point of Unicode."""
@@ -79,17 +80,18 @@ class Nodes:
     def __init__(self, position: int) -> None:
         self._known: dict[tuple[object, ...], Node] = {}
         self._position = position
-        self._work = 0
+        self.work = 0
+        """What was done so far, in nodes looked at and entries."""
         self.nothing: Final = Node(_Kind.NOTHING, (), nullable=False)
         self.empty: Final = Node(_Kind.EMPTY, (), nullable=True)
         self.anything: Final = Node(_Kind.COMPLEMENT, (self.nothing,), nullable=True)
         self._known[_Kind.COMPLEMENT, self.nothing] = self.anything
 
     def spend(self, work: int) -> None:
-        """Count work, in nodes looked at."""
-        self._work += work
-        if self._work > _MAX_WORK:
-            raise self.too_complex(_MAX_WORK)
+        """Count work, in nodes looked at and entries of tables."""
+        self.work += work
+        if self.work > MAX_WORK:
+            raise self.too_complex(MAX_WORK)
 
     def too_complex(self, limit: int) -> FilterTooLargeError:
         """Return the error for an expression beyond a limit."""
@@ -208,7 +210,7 @@ class Nodes:
     def matches_nothing(self, node: Node) -> bool:
         """Return whether no word belongs to a node."""
         if node.kind is not _Kind.NOTHING and not node.is_plain:
-            return not Automaton(self, node).can_match(None, most_states=_MAX_WORK)
+            return Automaton(self, node).is_empty()
         return node is self.nothing
 
     def derivative(self, node: Node, point: int) -> Node:
@@ -257,135 +259,93 @@ class Nodes:
         return self._pair(first, second)
 
 
-_REMEMBERED = 0x800
-"""Lower code points are kept in a state's table once seen; others are looked up, which bounds the tables."""
-
-
-class _State(dict[str, "_State"]):
-    """The state after each character; made on first use."""
-
-    __hash__ = object.__hash__  # type: ignore[assignment]
-
-    __slots__ = ("accepting", "automaton", "followers", "node")
-
-    def __init__(self, automaton: "Automaton", node: Node) -> None:
-        super().__init__()
-        self.automaton = automaton
-        self.node = node
-        self.accepting = node.nullable
-        self.followers: dict[int, _State] = {}
-        """By the index of a class of characters."""
-
-    def __missing__(self, character: str) -> "_State":
-        point = ord(character)
-        following = self.automaton.follow(self, self.automaton.class_of(point))
-        if point < _REMEMBERED:
-            self[character] = following
-        return following
-
-
 class Automaton:
-    """A regular expression, ready to match words."""
+    """The states of a regular language."""
 
     def __init__(self, nodes: Nodes, root: Node) -> None:
-        self._nodes = nodes
-        self._first_points = [0, *sorted(_boundaries(root))]
-        """The first code point of each class of characters that the expression treats alike."""
-        self._states: dict[Node, _State] = {}
-        self._start = self._state(root)
-        self._dead = self._state(nodes.nothing)
+        self.nodes = nodes
+        self._root = root
+        self.starts, self.classes = _classes(root, nodes)
+        # One code point of each class stands for all.
+        self._points = [self.starts[self.classes.index(number)] for number in range(max(self.classes) + 1)]
 
-    def _state(self, node: Node) -> _State:
-        state = self._states.get(node)
-        if state is None:
-            state = self._states[node] = _State(self, node)
-        return state
+    starts: list[int]
+    """The first code points of intervals that the language treats alike, from 0, ascending."""
+    classes: list[int]
+    """The class of each interval, from 0: intervals of one class are treated alike too."""
 
-    def class_of(self, point: int) -> int:
-        """Return the index of the class of a code point."""
-        return bisect_right(self._first_points, point) - 1
-
-    def follow(self, state: _State, index: int) -> _State:
-        """Return the state after a character of a class."""
-        following = state.followers.get(index)
-        if following is None:
-            derivative = self._nodes.derivative(state.node, self._first_points[index])
-            following = state.followers[index] = self._state(derivative)
-        return following
-
-    def search(self, block: str) -> list[str]:
-        """Return the words of a block that match.
-
-        Args:
-            block: A line feed, then each word with a line feed after it.
+    def table(self) -> tuple[list[bool], list[list[int]]]:
+        """Return whether each state accepts, and for each the state behind each class; state 0 is the start.
 
         Raises:
-            FilterTooLargeError: The words lead to too many states.
+            FilterTooLargeError: It takes more than MAX_WORK.
         """
-        start, dead = self._start, self._dead
-        found = []
-        for word in block[1:-1].split("\n"):
-            state = start
-            for character in word:
-                state = state[character]
-                if state is dead:
-                    break
-            if state.accepting and word:
-                found.append(word)
-        return found
-
-    def table(self, most_states: int) -> "tuple[list[bool], list[int], list[list[int]]] | None":
-        """Return the whole automaton; None where it has more states than so many.
-
-        Returns:
-            Whether each state accepts, the first of them being the start; the first code point of each class; and for
-            each state the number of the next one for each class, -1 where no word is accepted from there.
-        """
-        numbers = {self._start: 0}
-        states = [self._start]
-        following: list[list[int]] = []
-        for state in states:
+        numbers = {self._root: 0}
+        states = [self._root]
+        rows = []
+        for node in states:
+            self.nodes.spend(len(self._points))
             row = []
-            for index in range(len(self._first_points)):
-                after = self.follow(state, index)
-                if after is not self._dead and after not in numbers:
-                    numbers[after] = len(states)
+            for after in self._after(node):
+                number = numbers.setdefault(after, len(states))
+                if number == len(states):
                     states.append(after)
-                row.append(-1 if after is self._dead else numbers[after])
-            following.append(row)
-            if len(states) > most_states:
-                return None
-        return [state.accepting for state in states], self._first_points, following
+                row.append(number)
+            rows.append(row)
+        return [node.nullable for node in states], rows
 
-    def can_match(self, alphabet: str | None, most_states: int) -> bool:
-        """Return whether it may match a word of these characters, or any word; True if that takes too many states to
-        find."""
-        classes = range(len(self._first_points)) if alphabet is None else {self.class_of(ord(c)) for c in alphabet}
-        seen = {self._start.node}
-        waiting = [self._start]
+    def is_empty(self) -> bool:
+        """Return whether it accepts no word.
+
+        Raises:
+            FilterTooLargeError: To find that out takes more than MAX_WORK.
+        """
+        seen = {self._root}
+        waiting = [self._root]
         while waiting:
-            state = waiting.pop()
-            if state.accepting or len(seen) > most_states:
-                return True
-            for index in classes:
-                following = self.follow(state, index)
-                if following.node not in seen and following is not self._dead:
-                    seen.add(following.node)
-                    waiting.append(following)
-        return False
+            node = waiting.pop()
+            if node.nullable:
+                return False
+            for after in self._after(node):
+                if after not in seen and after is not self.nodes.nothing:
+                    seen.add(after)
+                    waiting.append(after)
+        return True
+
+    def _after(self, node: Node) -> Iterator[Node]:
+        return (self.nodes.derivative(node, point) for point in self._points)
 
 
-def _boundaries(root: Node) -> set[int]:
-    """Return the code points at which the expression's treatment of characters may change."""
-    points = set()
+def _classes(root: Node, nodes: Nodes) -> tuple[list[int], list[int]]:
+    """Return where the treatment of code points may change, and a number for each interval: the same where it is the
+    same."""
+    changes: dict[int, int] = {0: 0}
+    for number, ranges in enumerate(_ranges_in(root, nodes)):
+        for first, last in ranges:
+            changes[first] = changes.get(first, 0) ^ 1 << number
+            changes[last + 1] = changes.get(last + 1, 0) ^ 1 << number
+    changes.pop(MAX_CODE_POINT + 1, None)
+    starts, classes = [], []
+    numbers: dict[int, int] = {}
+    containing = 0
+    for start in sorted(changes):
+        containing ^= changes[start]
+        starts.append(start)
+        classes.append(numbers.setdefault(containing, len(numbers)))
+    return starts, classes
+
+
+def _ranges_in(root: Node, nodes: Nodes) -> set[_Ranges]:
+    found = set()
     seen = {root}
     waiting = [root]
     while waiting:
         node = waiting.pop()
-        for first, last in node.ranges:
-            points |= {first, last + 1}
+        nodes.spend(1 + len(node.ranges))
+        if node.ranges:
+            found.add(node.ranges)
         for child in node.children:
             if child not in seen:
                 seen.add(child)
                 waiting.append(child)
-    return points - {0, MAX_CODE_POINT + 1}
+    return found

@@ -1,19 +1,32 @@
-"""Lucene's regular expressions.
+"""Lucene's regular expressions, as tables.
 
 Source:
     https://lucene.apache.org/core/8_8_1/core/org/apache/lucene/util/automaton/RegExp.html
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
 
 from conversations.filters.language import syntax_error
-from conversations.filters.patterns.automata import MAX_CODE_POINT, MAX_DEPTH, Automaton, Node, Nodes
+from conversations.filters.patterns.automata import MAX_CODE_POINT, MAX_DEPTH, MAX_WORK, Automaton, Node, Nodes
+from conversations.filters.patterns.tables import Table, table_of
 
-__all__ = ["compile_regex"]
+__all__ = ["Budget", "CompiledRegex", "compile_regex"]
 
 
-def compile_regex(text: str, position: int) -> Automaton:
-    """Return the automaton of a regular expression in lower case.
+@dataclass(frozen=True, slots=True)
+class CompiledRegex:
+    """A regular expression, ready to be matched."""
+
+    table: Table
+    work: int
+    """What it took to compile it, as in MAX_WORK."""
+
+
+@lru_cache(maxsize=256)
+def compile_regex(text: str, position: int) -> CompiledRegex:
+    """Return a regular expression in lower case, compiled.
 
     Args:
         text: The text between the slashes.
@@ -21,10 +34,34 @@ def compile_regex(text: str, position: int) -> Automaton:
 
     Raises:
         FilterSyntaxError: The expression is malformed.
-        FilterTooLargeError: It is nested too deeply or has too many parts.
+        FilterTooLargeError: It is nested too deeply, or takes more than MAX_WORK.
     """
     nodes = Nodes(position)
-    return Automaton(nodes, _Parser(text, position, nodes).parse())
+    automaton = Automaton(nodes, _Parser(text, position, nodes).parse())
+    return CompiledRegex(table_of(automaton), nodes.work)
+
+
+class Budget:
+    """What the regular expressions of one filter may take together: as much as a single one."""
+
+    def __init__(self) -> None:
+        self._left = MAX_WORK
+        self._counted: set[int] = set()
+
+    def compile_regex(self, text: str, position: int) -> Table:
+        """Return the table of a regular expression. One that is asked of several fields counts once.
+
+        Raises:
+            FilterSyntaxError: The expression is malformed.
+            FilterTooLargeError: It is nested too deeply, or takes more than is left of MAX_WORK.
+        """
+        compiled = compile_regex(text, position)
+        if position not in self._counted:
+            self._counted.add(position)
+            self._left -= compiled.work
+        if self._left < 0:
+            raise Nodes(position).too_complex(MAX_WORK)
+        return compiled.table
 
 
 class _Parser:
@@ -225,6 +262,9 @@ class _Parser:
         if len(first) == 1 or first == last:
             return self._nodes.string(first) if first == last else self._nodes.characters([(ord(first), ord(last))])
         rest = len(first) - 1
+        digit = self._nodes.characters([(ord("0"), ord("9"))])
+        if first.strip("0") == last.strip("9") == "":
+            return self._nodes.repeat(digit, len(first), len(first))
         if first[0] == last[0]:
             return self._nodes.concatenation([self._nodes.character(first[0]), self._digits(first[1:], last[1:])])
         parts = [
@@ -233,7 +273,6 @@ class _Parser:
         ]
         if ord(first[0]) + 1 < ord(last[0]):
             between = self._nodes.characters([(ord(first[0]) + 1, ord(last[0]) - 1)])
-            digit = self._nodes.characters([(ord("0"), ord("9"))])
             parts.append(self._nodes.concatenation([between, self._nodes.repeat(digit, rest, rest)]))
         return self._nodes.union(parts)
 

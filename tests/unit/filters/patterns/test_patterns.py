@@ -1,9 +1,10 @@
-"""Patterns against blocks of words."""
+"""Patterns against words, as Redis matches them."""
 
 import re
 from random import Random
 
 import pytest
+from tests.lua.patterns import matching
 
 from conversations.filters.patterns import (
     MAX_FLOATING,
@@ -17,10 +18,6 @@ from conversations.filters.patterns import (
 )
 
 WORDS = ["ada", "adam", "a*b", "anna", "b", "bada", "éa", "é", "🦊", "👩\u200d💻", "\\", "a.c", "abc", "x" * 200 + "y"]
-
-
-def search(predicate: Predicate, words: list[str]) -> list[str]:
-    return WordPattern("display_name", predicate, 0).search("\n" + "".join(word + "\n" for word in words))
 
 
 @pytest.mark.parametrize(
@@ -54,25 +51,8 @@ def search(predicate: Predicate, words: list[str]) -> list[str]:
         (RegularExpression("a.*a|é"), ["ada", "anna", "é"]),
     ],
 )
-def test_search(predicate: Predicate, expected: list[str]) -> None:
-    found = search(predicate, WORDS)
-    # Near ones come by their distance.
-    assert sorted(found) == sorted(expected)
-
-
-@pytest.mark.parametrize(
-    "predicate",
-    [
-        StartsWith("a"),
-        Glob(("", "a")),
-        Glob(("a", "b", "")),
-        Near("a", 1),
-        Between(None, "z", True, True),
-        RegularExpression("@"),
-    ],
-)
-def test_no_words(predicate: Predicate) -> None:
-    assert search(predicate, []) == []
+def test_matching(predicate: Predicate, expected: list[str]) -> None:
+    assert matching(predicate, WORDS) == sorted(expected, key=WORDS.index)
 
 
 def test_globs_agree_with_a_backtracking_expression() -> None:
@@ -81,14 +61,14 @@ def test_globs_agree_with_a_backtracking_expression() -> None:
     for _ in range(300):
         segments = tuple("".join(random.choices("ab\n🦊", k=random.randint(0, 3))) for _ in range(random.randint(1, 5)))
         expression = re.compile(".*".join(re.escape(segment).replace("\\\n", ".") for segment in segments))
-        assert search(Glob(segments), words) == [word for word in words if expression.fullmatch(word)], segments
+        assert matching(Glob(segments), words) == [word for word in words if expression.fullmatch(word)], segments
 
 
 def test_long_segments_agree_too() -> None:
     words = ["a" * length + "b" * (length % 3) + "a" * (length % 5) for length in range(1, 200)]
     segment = "a" * (MAX_FLOATING + 1) + "b"
     expression = re.compile(f"a.*{segment}.*.a")
-    assert search(Glob(("a", segment, "\na")), words) == [word for word in words if expression.fullmatch(word)]
+    assert matching(Glob(("a", segment, "\na")), words) == [word for word in words if expression.fullmatch(word)]
 
 
 @pytest.mark.parametrize("longest", [MAX_FLOATING - 1, MAX_FLOATING, MAX_FLOATING + 1])
@@ -106,7 +86,7 @@ def test_long_segments_with_others_beside_them_agree_too(longest: int) -> None:
         segments = (few("ab\n", 2), *middle, few("ab\n", 2))
         words = [few("ab", 3) + "a" * (longest + random.randint(-1, 3)) + few("ab", 6) for _ in range(50)]
         expression = re.compile(".*".join(re.escape(segment).replace("\\\n", ".") for segment in segments))
-        assert search(Glob(segments), words) == [word for word in words if expression.fullmatch(word)], segments
+        assert matching(Glob(segments), words) == [word for word in words if expression.fullmatch(word)], segments
 
 
 @pytest.mark.parametrize("text", ["ada", "a", "a\u00a0b\u0085c"])
@@ -119,8 +99,8 @@ def test_near_finds_every_word_of_one_edit_and_no_word_of_two(text: str) -> None
     removed = {text[:i] + text[i + 1 :] for i in places} - {""}
     near = sorted(swapped | replaced | removed)
     far = [text + "yy", "yy" + text, "y" + text + "y"]
-    assert sorted(search(Near(text, 1), far + near)) == near
-    assert sorted(search(Near(text, 2), far + near)) == sorted(far + near)
+    assert sorted(matching(Near(text, 1), far + near)) == near
+    assert sorted(matching(Near(text, 2), far + near)) == sorted(far + near)
 
 
 def test_equal_whatever_the_position() -> None:

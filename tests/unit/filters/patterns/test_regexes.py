@@ -1,19 +1,22 @@
 """Lucene's regular expressions."""
 
 import re
+import time
 from random import Random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.lua.patterns import matching
 
 from conversations.errors import FilterSyntaxError, FilterTooLargeError
-from conversations.filters.patterns.automata import MAX_DEPTH
+from conversations.filters.patterns import Budget, RegularExpression
+from conversations.filters.patterns.automata import MAX_DEPTH, MAX_WORK
 from conversations.filters.patterns.regexes import compile_regex
 
 
 def matches(expression: str, words: list[str]) -> list[str]:
-    return compile_regex(expression, 0).search("\n" + "".join(word + "\n" for word in words))
+    return matching(RegularExpression(expression), words)
 
 
 @pytest.mark.parametrize(
@@ -110,21 +113,82 @@ def test_the_deepest_nesting() -> None:
         return "(" * levels + "a" + "*b)" * levels
 
     most = (MAX_DEPTH - 1) // 2
-    compile_regex(nested(most), 0)
-    with pytest.raises(FilterTooLargeError):
-        compile_regex(nested(most + 1), 0)
+    for levels, limit in ((most, MAX_WORK), (most + 1, MAX_DEPTH)):
+        with pytest.raises(FilterTooLargeError) as caught:
+            compile_regex(nested(levels), 0)
+        assert caught.value.metadata["limit"] == str(limit)
+    assert matches(nested(15), ["a" + "b" * 15, "b", "a"]) == ["a" + "b" * 15, "b"]
     assert matches("(" * MAX_DEPTH + "a" + ")" * MAX_DEPTH + "(b)", ["ab"]) == ["ab"]
     with pytest.raises(FilterTooLargeError):
         compile_regex("(" * (MAX_DEPTH + 1) + "a" + ")" * (MAX_DEPTH + 1), 0)
 
 
-def test_too_many_states() -> None:
-    automaton = compile_regex(".*a.{30}", 5)
-    random = Random(1)
-    block = "\n" + "".join("".join(random.choices("ab", k=200)) + "\n" for _ in range(2000))
+@pytest.mark.parametrize(
+    "expression",
+    [
+        # Twice as many states for each.
+        ".*a.{10}",
+        ".*a.{30}",
+        "(.{1,50}a){5}",
+        "(.*a.{9})&(.*b.{9})",
+        # To find out whether a part matches anything.
+        "(.*a.{12}&~(.*a.{12}))*",
+        "(" + "|".join(f"[{a}-{b}]*{b}{a}" for a in "abcdefgh" for b in "ijklmnop") + "){20}",
+        "~(" + "".join(map(chr, range(0x4E00, 0x4E00 + 1300))) + ".*)&.{200,}",
+        "a{999999999}",
+        "(a{30000})*",
+    ],
+)
+def test_too_much_work_is_refused_soon(expression: str) -> None:
+    start = time.perf_counter()
     with pytest.raises(FilterTooLargeError) as caught:
-        automaton.search(block)
+        compile_regex.__wrapped__(expression, 5)
+    # 0.03 s where nothing else runs; without the limit minutes, or for ever.
+    assert time.perf_counter() - start < 1
     assert caught.value.position == 5
+    assert caught.value.metadata["limit"] in (str(MAX_WORK), str(MAX_DEPTH))
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        ".*(foo|bar).*[0-9]{3,10}",
+        ".*(anna|maria|peter|johannes).*(smith|jones|müller).*",
+        r"[a-z0-9._\-]+\@[a-z0-9\-]+\.(com|de|org)",
+        r"[+]?[0-9]{1,3}[0-9/\-]{6,15}",
+        "[a-zäöüß]{2,30}-[a-zäöüß]{2,30}",
+        "[一-龥]{2,4}|[а-яё]+|[α-ωά-ώ]+",
+        "<0-2147483647>",
+        "~(.*(test|demo).*)",
+        ".*a.{7}",
+        "a{1000}",
+        "[a-z]{1,1000}",
+    ],
+)
+def test_what_people_write_stays_within_the_limit(expression: str) -> None:
+    compiled = compile_regex(expression, 0)
+    assert compiled.work < MAX_WORK / 2
+    assert len(compiled.table.outer) + len(compiled.table.inner) < 10_000
+
+
+@pytest.mark.parametrize("expression", ["a", ".*a.{9}", "[\u4e00-\u4e10]{1,200}", "(a|b|\u00e9|\u0451|[^\u6f22]){300}"])
+def test_a_table_has_two_bytes_for_a_unit_of_work(expression: str) -> None:
+    """So its size is bounded too."""
+    compiled = compile_regex(expression, 0)
+    assert len(compiled.table.outer) + len(compiled.table.inner) <= 2 * compiled.work
+
+
+def test_the_expressions_of_a_filter_share_the_limit() -> None:
+    budget = Budget()
+    # Again is not more.
+    for _ in range(3):
+        budget.compile_regex(".*a.{8}", 1)
+    budget.compile_regex(".*b.{8}", 20)
+    with pytest.raises(FilterTooLargeError) as caught:
+        budget.compile_regex(".*c.{8}", 40)
+    assert caught.value.metadata == {"position": "40", "limit": str(MAX_WORK)}
+    # Whatever others have compiled.
+    assert Budget().compile_regex(".*c.{8}", 40) == compile_regex(".*c.{8}", 40).table
 
 
 def test_agrees_with_a_backtracking_engine() -> None:
@@ -138,9 +202,16 @@ def test_agrees_with_a_backtracking_engine() -> None:
         return f"({joined})" + random.choice(["", "", "*", "+", "?", "{2}", "{1,2}"])
 
     words = sorted({"".join(random.choices("abcé", k=random.randint(1, 5))) for _ in range(200)})
+    refused = 0
     for _ in range(200):
         pattern = expression(3)
+        try:
+            compile_regex(pattern, 1)
+        except FilterTooLargeError:
+            refused += 1
+            continue
         assert matches(pattern, words) == [word for word in words if re.fullmatch(pattern, word)], pattern
+    assert refused <= 2
 
 
 @given(st.integers(0, 1300), st.integers(0, 1300), st.integers(1, 4), st.booleans())
@@ -155,5 +226,7 @@ def test_an_interval_has_the_numbers_between_its_ends(first: int, last: int, dig
 
 def test_what_an_alphabet_allows() -> None:
     hexadecimal = "-0123456789abcdef"
-    assert compile_regex("5[0-9]{2}.*", 0).can_match(hexadecimal, most_states=100)
-    assert not compile_regex(".*ly", 0).can_match(hexadecimal, most_states=100)
+    for expression in ("5[0-9]{2}.*", "@", ".*a&.{36}", "[0-9]+", ""):
+        assert compile_regex(expression, 0).table.can_match(hexadecimal), expression
+    for expression in (".*ly", "#", "[g-z].*", "5é.*", "a&b"):
+        assert not compile_regex(expression, 0).table.can_match(hexadecimal), expression

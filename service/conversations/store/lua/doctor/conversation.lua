@@ -175,6 +175,7 @@ doctor.both("conversation", function(p, argv, repairs)
 
   local values = args.values
   if default_name then values.display_name = default_name end
+  for field, name in pairs(schema.COLUMNS) do values[name] = string.lower(c[field] or "") end
   c.row = stored.row
   local has_all_values = has_values(p, id, c, values, repairs)
   local names = next(stored) and differing(stored, c) or {}

@@ -6,8 +6,8 @@ local doctor = require("doctor")
 
 -- The keys that each partition has once, and their types.
 local SHARED = {
-  recent = "zset", changes = "stream", counts = "hash", columns = "hash", channels = "set", tags = "set", deleted_tags = "set",
-  waiting = "set", waiting_messages = "set",
+  recent = "zset", changes = "stream", counts = "hash", columns = "hash", channels = "set", tags = "set",
+  deleted_tags = "set", waiting = "set", waiting_messages = "set",
 }
 
 -- Whether these keys have their types. ARGV: nothing. Returns: the names of those that don't.

@@ -1,5 +1,5 @@
--- The log of changes: how conversations were indexed before and after each recent change. A caller that knows the result of an
--- earlier search follows the log instead of searching again: see known.lua.
+-- The log of changes: how conversations were indexed before and after each recent change. A caller that knows the
+-- result of an earlier search follows the log instead of searching again: see known.lua.
 local schema = require("schema")
 local keys = require("keys")
 local access = require("access")

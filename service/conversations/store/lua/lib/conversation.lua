@@ -103,6 +103,9 @@ local function write_values(p, c, stored, values, waiting, default_name)
   if default_name and not (stored.lm and not stored.name and stored.src == c.src) then
     values.display_name = default_name
   end
+  for key, name in pairs(schema.COLUMNS) do
+    if c[key] ~= stored[key] then values[name] = string.lower(c[key] or "") end
+  end
   for name, value in pairs(values) do columns.write(p, name, tonumber(c.row), value) end
 end
 

@@ -4,14 +4,20 @@
 -- As text: "<entry of the log of changes> <matches> <counted> <complete> <time and id of each, newest first>":
 --
 --   matches   among the conversations that are counted
---   counted   which ones are: "all"; "rows:<n>", those in the first n rows; "since:<time>", those whose latest message
---             has this time or a later one
---   complete  which matches follow: "all" that are counted; "from:<time>:<id>", those down to a place; "walk:<time>:<id>"
---             if the next ones are to be found without the index, too; "scan:<n>:<more>", the newest of the first n rows,
---             all of these if `more` is 0; or "none"
+--   counted   which ones are:
+--               all
+--               rows:<n>                      those in the first n rows
+--               since:<time>:<n>:<widens>     those whose latest message has this time or a later one; the next n are
+--                                             counted at once, then twice as many if `widens` is 1
+--   complete  which matches follow:
+--               all                           all that are counted
+--               from:<time>:<id>              those down to a place
+--               walk:<time>:<id>              the same; the next ones are to be found without the index
+--               scan:<n>:<more>               the newest of the rows from n on; all of these if `more` is 0
+--               none
 --
--- In a search: matches, top (a list of {time, id}), and `rows`, `since` or neither; `complete` is "all", "none", a
--- place, with `walks`, or {rows = n, is_more = ...}. All are nil if nothing is known.
+-- In a search: matches, top (a list of {time, id}), and `rows`, `since` with `width` and `widens`, or neither;
+-- `complete` is "all", "none", a place, with `walks`, or {rows = n, is_more = ...}. All are nil if nothing is known.
 local keys = require("keys")
 local access = require("access")
 local format = require("format")
@@ -67,20 +73,13 @@ local function belongs(s, at, id, row)
   local complete, top = s.complete, s.top
   if type(complete) ~= "table" then return complete == "all" end
   if not complete.rows then return not is_before(complete, at, id) end
-  return row ~= nil and row < complete.rows and not (complete.is_more and is_before(top[#top], at, id))
+  return row ~= nil and row >= complete.rows and not (complete.is_more and is_before(top[#top], at, id))
 end
 
--- Updates the newest matches for a conversation: a match if it has a time. `row` is needed while rows are scanned.
-function known.update_top(s, id, at, row)
-  local top = s.top
-  for i, place in ipairs(top) do
-    if place[2] == id then
-      table.remove(top, i)
-      break
-    end
-  end
-  if not at or not belongs(s, at, id, row) then return end
-  local i = 1
+-- Adds a match that is not among the newest matches, if it belongs there. `row` is needed while rows are scanned.
+function known.add_match(s, id, at, row)
+  if not belongs(s, at, id, row) then return end
+  local top, i = s.top, 1
   while top[i] and is_before(top[i], at, id) do i = i + 1 end
   table.insert(top, i, { at, id })
   if #top <= known.MAX_TOP then return end
@@ -97,6 +96,17 @@ function known.update_top(s, id, at, row)
   end
 end
 
+-- Updates the newest matches for a conversation that was a match, or is one now: then it has a time.
+local function update_top(s, id, at, row)
+  for i, place in ipairs(s.top) do
+    if place[2] == id then
+      table.remove(s.top, i)
+      break
+    end
+  end
+  if at then known.add_match(s, id, at, row) end
+end
+
 local function is_counted(s, c, row)
   if s.rows then return row ~= nil and row < s.rows end
   return not s.since or tonumber(c.lm) >= tonumber(s.since)
@@ -109,7 +119,7 @@ local function follow(s, before, after)
   local was = known.is_match(s, before) and is_counted(s, before, row)
   local is = known.is_match(s, after) and is_counted(s, after, row)
   s.matches = s.matches + (is and 1 or 0) - (was and 1 or 0)
-  if was or is then known.update_top(s, after.id, is and after.lm, row) end
+  if was or is then update_top(s, after.id, is and after.lm, row) end
 end
 
 local function read_text(s, text)
@@ -117,7 +127,8 @@ local function read_text(s, text)
   if not entry then return nil end
   s.matches, s.top = tonumber(matches), {}
   s.rows = tonumber(string.match(counted, "^rows:(%d+)$"))
-  s.since = string.match(counted, "^since:(%S+)$")
+  local since, width, widens = string.match(counted, "^since:([^:]+):(%d+):([01])$")
+  s.since, s.width, s.widens = since, tonumber(width), widens == "1"
   local way, at, id = string.match(complete, "^(%l+):([^:]+):(%S+)$")
   if way == "scan" then
     s.complete = { rows = tonumber(at), is_more = id == "1" }
@@ -174,7 +185,8 @@ end
 -- What the caller may pass with its next search of the same filter; "" if it knows that already, or if it is useless.
 function known.text(s)
   if not s.entry or not s.matches then return "" end
-  local counted = s.rows and "rows:" .. s.rows or s.since and "since:" .. s.since or "all"
+  local counted = s.rows and "rows:" .. s.rows or "all"
+  if s.since then counted = "since:" .. s.since .. ":" .. s.width .. ":" .. (s.widens and "1" or "0") end
   local complete = s.complete
   if type(complete) == "table" and complete.rows then
     complete = "scan:" .. complete.rows .. ":" .. (complete.is_more and "1" or "0")

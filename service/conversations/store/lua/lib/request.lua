@@ -1,14 +1,14 @@
 -- The arguments and replies of the searching functions.
 --
 -- ARGV: a map in MessagePack, then four texts that may be long and would be copied once more in the map: the query for
--- RediSearch, dialect 2, or "" if the index cannot help; the filter as a predicate in MessagePack, see predicate.lua, or
--- "" if every conversation matches; what the caller knows of an earlier search, see known.lua, or ""; and the name by
--- which workers share what they know of the filter. In the map:
+-- RediSearch, dialect 2, or "" if the index cannot help; the filter as a predicate in MessagePack, see predicate.lua,
+-- or "" if every conversation matches; what the caller knows of an earlier search, see known.lua, or ""; and the name
+-- by which workers share what they know of the filter. In the map:
 --
 --   is_exact   whether the query finds what the predicate matches, not more
 --
--- Replies begin with a word, followed by names and values. {"unfinished", "known", text, ...} if the turn ended: the
--- caller asks again with this text. {"ok", ...} otherwise.
+-- Replies begin with a word, followed by names and values: "ok", or "unfinished" if the turn ended: the caller asks
+-- again with the new text in `known`.
 local keys = require("keys")
 local access = require("access")
 local turn = require("turn")
@@ -22,14 +22,14 @@ local function shared(p, name)
   return text or ""
 end
 
--- Reads a request. Returns its map and the search, see search.lua; and a reply if the turn ended. `careful` ignores what
--- others know.
+-- Reads a request. Returns its map and the search, see search.lua; and a reply if the turn ended. `careful` ignores
+-- what others know.
 function request.read(p, argv, careful)
   turn.begin()
   local args, text = cmsgpack.unpack(argv[1]), argv[4]
   local all = access.shared("ZCARD", keys.recent(p))
-  local s = { p = p, query = argv[2] ~= "" and argv[2] or nil, is_exact = args.is_exact, careful = careful, times = {},
-    is_filtered = argv[3] ~= "", all = all ~= 0 and all or nil }
+  local s = { p = p, query = argv[2] ~= "" and argv[2] or nil, is_exact = args.is_exact, careful = careful,
+    times = {}, is_filtered = argv[3] ~= "", all = all ~= 0 and all or nil }
   if not all then
     -- The index stands in for the list.
     turn.begin(turn.WHOLE)

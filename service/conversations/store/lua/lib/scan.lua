@@ -17,6 +17,9 @@ local scan = {}
 local BLOCK_ROWS, LONG = columns.BLOCK_ROWS, columns.LONG
 local LONG_BYTE = 255
 
+-- More values than can be looked at one by one in a turn.
+local MANY = 2000
+
 -- Bytes of long values that are looked at without a look at the clock.
 local LONG_AT_ONCE = 100000
 
@@ -26,16 +29,36 @@ local ID_LENGTH = 37
 -- Any word.
 local ANY = { "glob", "\n", "" }
 
+-- What all ids start with, and no others, of which the first 48 bits are in a range; nil if there is no such text.
+local function id_prefix_of(wanted)
+  if #wanted ~= 4 then return nil end
+  local low, high = math.max(wanted[3], 0), math.min(wanted[4], 2 ^ 48 - 1)
+  local size = high - low + 1
+  local _, exponent = math.frexp(size)
+  local digits = 12 - (exponent - 1) / 4
+  if size ~= 2 ^ (exponent - 1) or digits % 1 ~= 0 or low % size ~= 0 then return nil end
+  local text = string.format("%06x%06x", math.floor(low / 2 ^ 24), low % 2 ^ 24)
+  return string.sub(string.sub(text, 1, 8) .. "-" .. string.sub(text, 9), 1, digits > 8 and digits + 1 or digits)
+end
+
 -- How a part of a predicate is found in a column: its name and a pattern; nil if it is not in one.
 local function column_of(wanted)
   if wanted.column ~= nil then return wanted.column, wanted.pattern end
   local kind, name, pattern = wanted[1], wanted[2], nil
   if kind == "matching_word" then
     pattern = wanted[4]
-  elseif kind == "matching_value" and name == "id" then
-    pattern = wanted[3]
+  elseif kind == "matching_value" then
+    name, pattern = name == "id" and name or schema.COLUMNS[name] or "", wanted[3]
+  elseif kind == "values" and #wanted == 3 then
+    name, pattern = schema.COLUMNS[name] or "", { "glob", wanted[3] }
   elseif kind == "exists" then
     pattern = ANY
+  elseif kind == "numbers" and name == schema.ID_START then
+    local prefix = id_prefix_of(wanted)
+    name, pattern = "id", prefix and { "prefix", prefix }
+  elseif kind == "numbers" then
+    name = schema.COLUMNS[name] or ""
+    pattern = wanted
   elseif kind == "words" and #wanted == 4 then
     local word = predicate.word_of(string.sub(wanted[4], #wanted[3] + 1))
     pattern = word and { "glob", word }
@@ -58,8 +81,9 @@ end
 -- The lines with values that have keys of their own.
 local function long_lines(text)
   local lines, number = {}, 0
-  for line in string.gmatch(text, "\n([^\n]*)") do
-    if string.byte(line) == LONG_BYTE then lines[#lines + 1] = number end
+  for line in string.gmatch(text, "([^\n]*)\n") do
+    -- The first line feed stands before the first line.
+    if string.byte(line) == LONG_BYTE then lines[#lines + 1] = number - 1 end
     number = number + 1
   end
   return lines
@@ -86,7 +110,11 @@ local function load_columns(s, block, wanted)
   end
 end
 
-local function id_of(block, line) return string.sub(block.ids, ID_LENGTH * line + 2, ID_LENGTH * (line + 1)) end
+-- The id in a line. The column of ids is only read for that: it is the largest one.
+local function id_of(s, block, line)
+  block.ids = block.ids or columns.block(s.p, "id", block.number) or "\n"
+  return string.sub(block.ids, ID_LENGTH * line + 2, ID_LENGTH * (line + 1))
+end
 
 -- Lines without others; both ascending.
 local function without(lines, others)
@@ -145,27 +173,40 @@ local function read_hash(s, block, line)
   end
   local c = block.hashes[line]
   if c == nil then
-    c = known.read_fields(s, id_of(block, line), s.scan_reads) or false
+    c = known.read_fields(s, id_of(s, block, line), s.scan_reads) or false
     block.hashes[line] = c
   end
   return c
 end
 
 local function select_by_hash(s, block, wanted, lines)
-  local found, is_start = {}, wanted[1] == "numbers" and wanted[2] == schema.ID_START
+  local found, start = {}, wanted[1] == "numbers" and wanted[2] == schema.ID_START and {}
   for _, line in ipairs(lines) do
-    local c
-    if is_start then c = { [schema.ID_START] = checks.id_start(id_of(block, line)) } else c = read_hash(s, block, line) end
+    if start then start[schema.ID_START] = checks.id_start(id_of(s, block, line)) end
+    local c = start or read_hash(s, block, line)
     if c and predicate.is_match(wanted, c) then found[#found + 1] = line end
   end
   return found
+end
+
+-- The lines of a column of numbers that are in the ranges of a predicate.
+local function lines_in(text, wanted)
+  local lines, line = {}, 0
+  for value in string.gmatch(text, "\n([^\n]*)") do
+    local number = tonumber(value)
+    for i = 3, number and #wanted or 0, 2 do
+      if number >= wanted[i] and number <= wanted[i + 1] then lines[#lines + 1] = line end
+    end
+    line = line + 1
+  end
+  return lines
 end
 
 -- Those of some lines of which a column's value matches a pattern.
 local function select_by_column(s, block, wanted, lines)
   local name, pattern = column_of(wanted)
   local column = block.columns[name]
-  local hits = block.hits[wanted] or blocks.lines(column.text, pattern)
+  local hits = block.hits[wanted] or (pattern == wanted and lines_in or blocks.lines)(column.text, pattern)
   block.hits[wanted] = hits
   local found = common(hits, lines)
   if not column.long then return found end
@@ -187,22 +228,23 @@ function select_lines(s, block, wanted, lines)
 end
 
 -- The number of matches in a whole block, if that can be told without the lines; else nil.
-local function count_all(block, wanted, rows)
+local function count_all(block, wanted)
   local is_negated = wanted[1] == "not"
   if is_negated then wanted = wanted[2] end
   local name, pattern = column_of(wanted)
   if not name or block.has_long then return nil end
-  local count = blocks.count(block.columns[name].text, pattern)
-  return is_negated and rows - count or count
+  local text = block.columns[name].text
+  local count = pattern == wanted and #lines_in(text, wanted) or blocks.count(text, pattern)
+  return is_negated and block.rows - count or count
 end
 
 -- Adds conversations to the newest matches.
 local function add_to_top(s, block, lines)
   for _, line in ipairs(lines) do
     if s.complete == "none" then return end
-    local id = id_of(block, line)
+    local id = id_of(s, block, line)
     local at = access.try("HGET", keys.conversation(s.p, id), "lm")
-    known.update_top(s, id, at or nil, BLOCK_ROWS * block.number + line)
+    if at and at ~= "" then known.add_match(s, id, at, BLOCK_ROWS * block.number + line) end
   end
 end
 
@@ -217,71 +259,97 @@ local function long_bytes(s, block, line)
   return bytes
 end
 
--- Takes the matches in the rows of a block from `first` on; with long values, some at a time. `take` gets lines. Returns
--- the row to go on from.
-local function take_block(s, block, first, take)
-  local lines, start = {}, BLOCK_ROWS * block.number
-  for line = first - start, math.floor(#block.ids / ID_LENGTH) - 1 do lines[#lines + 1] = line end
-  if not block.has_long then
-    take(select_lines(s, block, s.predicate, lines))
-    return start + BLOCK_ROWS
-  end
-  local some, bytes = {}, 0
-  for i, line in ipairs(lines) do
-    some[#some + 1], bytes = line, bytes + long_bytes(s, block, line)
-    if bytes > LONG_AT_ONCE or i == #lines then
-      take(select_lines(s, block, s.predicate, some))
-      some, bytes = {}, 0
-      if turn.is_over() and i < #lines then return start + line + 1 end
-    end
-  end
-  return start + BLOCK_ROWS
-end
-
-local function load_block(s, row)
-  local number = math.floor(row / BLOCK_ROWS)
-  local block = { number = number, ids = columns.block(s.p, "id", number) or "\n", columns = {}, hashes = {}, hits = {} }
+-- A block: its number, how many of its rows are given, and the columns that the predicate asks for.
+local function load_block(s, number)
+  local rows = math.min(columns.rows(s.p) - BLOCK_ROWS * number, BLOCK_ROWS)
+  local block = { number = number, rows = rows, columns = {}, hashes = {}, hits = {} }
   load_columns(s, block, s.predicate)
   return block
+end
+
+-- The lines of a block from one to another in groups that can be looked at without a look at the clock: all in one,
+-- unless there are long values.
+local function groups_of(s, block, first, last)
+  local groups, group, bytes = {}, {}, 0
+  for line = first, math.min(last, block.rows - 1) do
+    group[#group + 1] = line
+    if block.has_long then
+      bytes = bytes + long_bytes(s, block, line)
+      if bytes > LONG_AT_ONCE then
+        groups[#groups + 1] = group
+        group, bytes = {}, 0
+      end
+    end
+  end
+  groups[#groups + 1] = group
+  return groups
 end
 
 -- Counts the rows that are not counted yet. Returns whether the turn ended before the last.
 function scan.count(s)
   local all = columns.rows(s.p)
   while s.rows < all do
-    local block = load_block(s, s.rows)
-    local rows = math.floor(#block.ids / ID_LENGTH)
-    local count = s.complete == "none" and s.rows % BLOCK_ROWS == 0 and count_all(block, s.predicate, rows)
+    local number, line = math.floor(s.rows / BLOCK_ROWS), s.rows % BLOCK_ROWS
+    local block = load_block(s, number)
+    local count = s.complete == "none" and line == 0 and count_all(block, s.predicate)
     if count then
-      s.matches, s.rows = s.matches + count, s.rows + BLOCK_ROWS
+      s.matches = s.matches + count
     else
-      s.rows = take_block(s, block, s.rows, function(lines)
+      for _, group in ipairs(groups_of(s, block, line, BLOCK_ROWS - 1)) do
+        local lines = select_lines(s, block, s.predicate, group)
         s.matches = s.matches + #lines
         add_to_top(s, block, lines)
-      end)
+        s.rows = BLOCK_ROWS * number + (group[#group] or 0) + 1
+        if turn.is_over() and s.rows < all then return true end
+      end
     end
+    s.rows = BLOCK_ROWS * (number + 1)
     if turn.is_over() and s.rows < all then return true end
   end
   s.rows = nil
   return false
 end
 
+-- Counts some blocks for a measurement; returns which part of all rows.
+function scan.sample(s)
+  known.start(s, "rows", 0)
+  s.complete = "none"
+  local all = columns.rows(s.p)
+  scan.count(s)
+  return s.rows and s.rows / all or 1
+end
+
+-- Whether a filter is a pattern of a column with many values, so that the index does not help.
+function scan.is_broad(s)
+  local name = column_of(s.predicate)
+  return name and columns.size(s.p, name) > MANY
+end
+
 -- Whether a predicate asks only for columns, so that it is faster to scan all rows than to look at many conversations.
 function scan.is_fast(s) return is_in_columns(s.predicate) end
 
--- Finds the newest matches in the rows that have not been looked at for that. Returns whether the turn ended before the
--- last.
+-- Finds the newest matches in the rows that have not been looked at for that, from the last one on: the newest
+-- conversations are there. Returns whether the turn ended before the first row.
 function scan.find_top(s)
-  local all, complete = columns.rows(s.p), s.complete
-  while complete.rows < all do
-    local block = load_block(s, complete.rows)
-    local start = complete.rows
-    complete.rows = start + BLOCK_ROWS
-    complete.rows = take_block(s, block, start, function(lines) add_to_top(s, block, lines) end)
-    if turn.is_over() and complete.rows < all then return true end
+  local complete = s.complete
+  while complete.rows > 0 do
+    local number, last = math.floor((complete.rows - 1) / BLOCK_ROWS), (complete.rows - 1) % BLOCK_ROWS
+    local block = load_block(s, number)
+    local groups = groups_of(s, block, 0, last)
+    for i = #groups, 1, -1 do
+      complete.rows = BLOCK_ROWS * number + (groups[i][1] or 0)
+      add_to_top(s, block, select_lines(s, block, s.predicate, groups[i]))
+      if turn.is_over() and complete.rows > 0 then return true end
+    end
+    complete.rows = BLOCK_ROWS * number
   end
   s.complete = complete.is_more and s.top[#s.top] or "all"
   return false
+end
+
+-- Starts to find the newest matches so.
+function scan.start_top(s)
+  s.top, s.complete = {}, { rows = columns.rows(s.p), is_more = false }
 end
 
 return scan

@@ -1,6 +1,5 @@
 -- Slices of the list of conversations, which is in descending order of the latest message's time, then of id.
 local keys = require("keys")
-local access = require("access")
 local checks = require("checks")
 local order = require("order")
 local search = require("search")
@@ -18,8 +17,12 @@ local SPARE = 12
 -- Conversations that are looked at one by one where a query finds no more.
 local MAX_LOOKED_AT = 1000
 
--- Conversations in the first window of time in which the index counts; each further one of a turn is twice as wide.
-local FIRST_WINDOW = 2000
+-- If the newest matches are so much farther apart than all are, they are looked for row by row.
+local LONG_WALK = 3
+
+-- Conversations in the first window of time in which the index counts. The next ones are twice as wide until there was
+-- no time for one. If there is none for MIN_WINDOW either, the columns are scanned instead.
+local FIRST_WINDOW, MIN_WINDOW = 4000, 500
 
 -- In milliseconds: a first window that takes longer will take longer again.
 local LONG_ENOUGH = 5
@@ -77,26 +80,40 @@ end
 -- Counts in windows of time, from the newest on, and finds the newest matches. Returns whether the turn ended before
 -- the last.
 local function count_in_windows(s, limit)
-  local key, width, is_first = keys.recent(s.p), FIRST_WINDOW, true
+  local key = keys.recent(s.p)
   while s.since do
     local left = turn.left_ms()
     local nearer = s.since == "+inf" and "+inf" or "(" .. s.since
     local rank = s.since == "+inf" and 0 or redis.call("ZCOUNT", key, s.since, "+inf")
-    local edge = redis.call("ZREVRANGE", key, rank + width - 1, rank + width - 1, "WITHSCORES")[2]
+    local edge = redis.call("ZREVRANGE", key, rank + s.width - 1, rank + s.width - 1, "WITHSCORES")[2]
     local range = "[" .. (edge or "-inf") .. " " .. nearer .. "]"
     local count = search.count(s, search.between(s, range))
     if count then
       if count > 0 then take_newest(s, range, count, limit + SPARE) end
       s.matches, s.since = s.matches + count, edge
-    elseif is_first and left >= LONG_ENOUGH then
-      -- Not even a small window can be searched.
-      known.start(s, "rows", 0)
-      return true
+      if s.widens then s.width = 2 * s.width end
+    elseif left >= LONG_ENOUGH then
+      s.width, s.widens = math.floor(s.width / 2), false
+      if s.width < MIN_WINDOW then
+        known.start(s, "rows", 0)
+        return true
+      end
     end
     if s.since and (not count or turn.is_over()) then return true end
-    width, is_first = 2 * width, false
   end
   return false
+end
+
+-- Counts for a measurement; returns of which part of all conversations.
+function slices.sample(s)
+  if search.count(s, s.query) then return 1 end
+  if scan.is_fast(s) then return scan.sample(s) end
+  turn.begin()
+  known.start(s, "since", "+inf")
+  s.width, s.widens = FIRST_WINDOW, true
+  count_in_windows(s, 1)
+  local counted = s.since and s.since ~= "+inf" and redis.call("ZCOUNT", keys.recent(s.p), s.since, "+inf")
+  return (counted or s.all) / s.all
 end
 
 -- Takes the matches from a query that finds few more. Returns whether it does.
@@ -108,25 +125,32 @@ local function take_few(s)
     local c = known.read(s, id)
     if c and known.is_match(s, c) then
       s.matches = s.matches + 1
-      known.update_top(s, id, c.lm)
+      known.add_match(s, id, c.lm)
     end
   end
   return true
 end
 
--- Counts the matches, unless their number is known, for a page of at most `limit`. Returns whether the turn ended before
--- that.
+-- Counts the matches, unless their number is known, for a page of at most `limit`. Returns whether the turn ended
+-- before that.
 function slices.count(s, limit)
   if s.rows then return scan.count(s) end
   if s.since then return count_in_windows(s, limit) end
   if s.matches then return false end
   if s.query and s.is_exact then
     local count = search.count(s, s.query)
-    known.start(s, not count and "since", "+inf")
-    if count then s.matches, s.complete = count, "none" end
+    if count then
+      known.start(s)
+      s.matches, s.complete = count, "none"
+    elseif scan.is_fast(s) then
+      known.start(s, "rows", 0)
+    else
+      known.start(s, "since", "+inf")
+      s.width, s.widens = FIRST_WINDOW, true
+    end
     return not count
   end
-  if s.query and take_few(s) then return false end
+  if s.query and not scan.is_broad(s) and take_few(s) then return false end
   known.start(s, "rows", 0)
   return turn.is_over() or scan.count(s)
 end
@@ -212,13 +236,11 @@ local function find_top(s, limit)
     return #s.top >= limit + SPARE
   end)
   s.complete = last or "all"
-  if is_over and scan.is_fast(s) then
-    -- There may be many more conversations before the next match.
-    s.top, s.complete = {}, { rows = 0, is_more = false }
-  elseif is_over then
-    last.walks = true
-  end
-  return is_over
+  if not is_over then return false end
+  last.walks = true
+  local expected = (limit + SPARE) * s.all / s.matches
+  if scan.is_fast(s) and rank_behind(s, "older", last[1], last[2]) > LONG_WALK * expected then scan.start_top(s) end
+  return true
 end
 
 -- The newest matches. Returns their ids; nil if the turn ended before they were found.
@@ -311,8 +333,8 @@ function slices.has_behind(s, direction, at, id)
   return last ~= nil or is_over
 end
 
--- Places of matches, from a place on: the first `skipped` are left out. Returns time and id of each up to `limit`; then,
--- if the turn ended, the place of the last one looked at and how many are still to be skipped.
+-- Places of matches, from a place on: the first `skipped` are left out. Returns time and id of each up to `limit`; if
+-- the turn ended, also the place of the last one looked at and how many are still to be skipped.
 function slices.places(s, at, id, skipped, limit)
   local places = {}
   local last, is_over = walk(s, "older", at, id, function(time, one)

@@ -11,6 +11,9 @@ turn.WHOLE = 2
 
 local ends = 0
 
+-- Processor time in seconds.
+function turn.now() return os.clock() end
+
 -- Begins a turn. `seconds`: a longer one.
 function turn.begin(seconds) ends = os.clock() + (seconds or LENGTH) end
 
