@@ -38,8 +38,8 @@ _FIND = "local function find(s, query, ...)\n"
 
 
 def _failing(percent: int) -> dict[str, str]:
-    """Let so many of the index's searches end as if they had run out of time."""
-    chance = f"  chance = (chance * 75 + 74) % 65537\n  if chance % 100 < {percent} then return nil end\n"
+    """Let so many searches of an index with conversations end as if they had run out of time."""
+    chance = f"  chance = (chance * 75 + 74) % 65537\n  if s.all and chance % 100 < {percent} then return nil end\n"
     return {_FIND: f"local chance = 1\n{_FIND}{chance}"}
 
 

@@ -120,6 +120,10 @@ class BroadFilterMaker(FilterMaker):
         field = self.random.choice(["display_name", "id", *self.texts])
         return f"{self.random.choice(['', '', 'NOT '])}{field}:{self.atom(field)}"
 
+    def phrase(self, field: str) -> str:
+        # What a loose phrase across several values of an array means is left open.
+        return self.wildcard(field) if field.endswith(".list") else super().phrase(field)
+
     def atom(self, field: str) -> str:
         random = self.random
         if random.random() < 0.3:
@@ -148,7 +152,16 @@ class BroadFilterMaker(FilterMaker):
                 "/[0-9a-f]+.*/",
                 "".join(letters[:12]) + "~2",
                 "".join(letters[:4]) + "~1",
-                f'"{random.choice(GIVEN)} {random.choice(GIVEN)} {random.choice(FAMILY)}"~{random.choice([2, 3, 5])}',
-                f'"{random.choice(FAMILY)} {random.choice(GIVEN)}"~{random.choice([1, 2, 4])}',
+                *self.loose_phrases(field),
             ]
         )
+
+    def loose_phrases(self, field: str) -> list[str]:
+        if field.endswith(".list"):
+            return []
+        random = self.random
+        given, family = random.sample(GIVEN, 2), random.choice(FAMILY)
+        return [
+            f'"{given[0]} {given[1]} {family}"~{random.choice([2, 3, 5])}',
+            f'"{family} {given[0]}"~{random.choice([1, 2, 4])}',
+        ]

@@ -31,7 +31,10 @@ def prefixed(field: str, *found: str) -> list[str]:
         ("*:*", ["and"]),
         ("NOT *:*", ["or"]),
         ("display_name:A", ["words", "display_name", "n", "na"]),
-        ("display_name:(a OR b)", ["words", "display_name", "n", "na", "nb"]),
+        (
+            "display_name:(a OR b)",
+            ["or", ["words", "display_name", "n", "na"], ["words", "display_name", "n", "nb"]],
+        ),
         ("metadata.k:x", words("k", "x")),
         # Not stored as metadata.
         ("metadata.state:open", ["words", "", *prefixed("state", "open")]),
@@ -43,7 +46,7 @@ def prefixed(field: str, *found: str) -> list[str]:
         ("display_name:[a TO b}", ["matching_word", "display_name", "n", ["range", "a", "b", True, False]]),
         ("metadata.k:xyz~1", ["matching_word", "metadata.k", *prefixed("k"), ["fuzzy", "xyz", 1]]),
         ("metadata.state:x*", ["matching_word", "", *prefixed("state"), ["prefix", "x"]]),
-        ("state:*", ["exists", "", terms.metadata_exists("state")]),
+        ("state:*", ["exists", "state", terms.metadata_exists("state")]),
         ("tag_ids:*", ["exists", "", terms.TAGS_EXIST]),
         ("display_name:*", ["exists", "display_name", terms.NAME_EXISTS]),
         ("metadata.k:*", ["exists", "metadata.k", terms.metadata_exists("k")]),
