@@ -317,7 +317,7 @@ local function groups_of(s, block, first, last)
       end
     end
   end
-  groups[#groups + 1] = group
+  if #group > 0 then groups[#groups + 1] = group end
   return groups
 end
 
@@ -335,7 +335,7 @@ function scan.count(s)
         local lines = select_lines(s, block, s.predicate, group)
         s.matches = s.matches + #lines
         add_to_top(s, block, lines)
-        s.rows = BLOCK_ROWS * number + (group[#group] or 0) + 1
+        s.rows = BLOCK_ROWS * number + group[#group] + 1
         if turn.is_over() and s.rows < all then return true end
       end
     end
@@ -373,7 +373,7 @@ function scan.find_top(s)
     local block = load_block(s, number)
     local groups = groups_of(s, block, 0, last)
     for i = #groups, 1, -1 do
-      complete.rows = BLOCK_ROWS * number + (groups[i][1] or 0)
+      complete.rows = BLOCK_ROWS * number + groups[i][1]
       add_to_top(s, block, select_lines(s, block, s.predicate, groups[i]))
       if turn.is_over() and complete.rows > 0 then return true end
     end
