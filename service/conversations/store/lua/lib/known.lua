@@ -115,7 +115,7 @@ end
 -- Takes one change into account.
 local function follow(s, before, after)
   local is_row_needed = s.rows or type(s.complete) == "table" and s.complete.rows
-  local row = is_row_needed and tonumber(redis.call("HGET", keys.conversation(s.p, after.id), "row") or nil)
+  local row = is_row_needed and tonumber(access.try("HGET", keys.conversation(s.p, after.id), "row") or nil)
   local was = known.is_match(s, before) and is_counted(s, before, row)
   local is = known.is_match(s, after) and is_counted(s, after, row)
   s.matches = s.matches + (is and 1 or 0) - (was and 1 or 0)
