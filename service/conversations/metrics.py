@@ -9,7 +9,7 @@ DAMAGED_RECORDS = Counter(
     "Times that a record in Redis was skipped, or failed a call, because it is not what the service wrote.",
     ["kind"],
 )
-"""`kind`: conversation, message, channel or tag, a set of them, or the dictionary of a field."""
+"""`kind`: conversation, message, channel or tag, or a set of them."""
 
 SHED_CALLS = Counter(
     "conversations_shed_calls",

@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from pydantic import SecretStr
 from redis.exceptions import ResponseError
+from tests.integration.store.columns import check_columns
 from tests.integration.store.conftest import until_set_up
 from tests.integration.store.corruptions import Corruption, corruptions
 from tests.property.test_store import FILTERS, same
@@ -89,6 +90,7 @@ async def damage_and_mend(
         done = await damage(client, damages, chance)
         _, left = await doctor.repair()
         assert list(left.sentences(verbose=True)) == []
+        await check_columns(client.redis)
         # Whoever had carried totals and words on learns what is mended; so does one that begins.
         fresh = await open_store(values)
         try:

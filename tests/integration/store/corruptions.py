@@ -69,6 +69,8 @@ async def corruptions(redis: Any) -> list[Corruption]:
                     found.append(Corruption(key, f"junk at {place}", _command("LSET", key, place, JUNK)))
             case "string":
                 value = await redis.get(key)
+                if key.startswith("column:"):
+                    found += _of_lines(key, value)
                 found += [
                     Corruption(key, f"is {what}", _command("SET", key, bad)) for what, bad in _bad_values(value).items()
                 ]
@@ -127,15 +129,30 @@ def _of_key(key: str, kind: str) -> Iterator[Corruption]:
         for text in (b"", b"a b", b"-" * 36, b"0" * 46):
             for score in ("5", "-7.5", "inf", "-inf", "1e300"):
                 yield Corruption(key, f"with {text!r} at {score}", _command("ZADD", key, score, text))
-    if kind == "list":
-        yield Corruption(key, "without its first half", _command("LTRIM", key, 3, -1))
     if kind == "stream":
         yield Corruption(key, "emptied", _command("XTRIM", key, "MAXLEN", 0))
         yield Corruption(key, "at its last id", _command("XADD", key, f"{2**64 - 1}-{2**64 - 1}", "key", "x"))
 
 
+def _of_lines(key: str, value: bytes) -> Iterator[Corruption]:
+    """Damage of a block of lines that leaves it readable."""
+    lines = value[1:-1].split(b"\n")
+    others = {
+        "without its first line": lines[1:],
+        "with its first line twice": [lines[0], *lines],
+        "with its lines reversed": lines[::-1],
+        "with its last line twice": [*lines, lines[-1]],
+        "with a line for a long value": [b"\xff", *lines[1:]],
+    }
+    for what, some in others.items():
+        yield Corruption(key, what, _command("SET", key, b"\n" + b"\n".join(some) + b"\n"))
+
+
 def _of_field(key: str, field: bytes, value: bytes) -> Iterator[Corruption]:
     name = field.decode(errors="backslashreplace")
+    if field in (b"row", b"rows"):
+        for other in (0, 1, 2, 300):
+            yield Corruption(key, f"{name} is {other}", _command("HSET", key, field, other))
     yield Corruption(key, f"without {name}", _command("HDEL", key, field))
     for what, bad in _bad_values(value).items():
         yield Corruption(key, f"{name} is {what}", _command("HSET", key, field, bad))

@@ -11,6 +11,7 @@ import pytest
 import redis
 from click.testing import CliRunner
 from pydantic import SecretStr
+from tests.integration.store.columns import check_columns, stored_values
 from tests.integration.store.conftest import OpenStore, until_set_up
 from tests.integration.store.corruptions import ENDLESS, corruptions, take_snapshot
 from tests.integration.store.events import (
@@ -19,6 +20,7 @@ from tests.integration.store.events import (
     channel,
     channel_metadata,
     conversation_id,
+    find,
     get,
     message,
     message_id,
@@ -99,6 +101,7 @@ async def test_whatever_is_damaged_is_repaired(
                 else:
                     _, left = await doctor.repair()
                     assert said(left) == []
+                    await check_columns(client.redis)
                     damaged = damaged_conversations(corruption)
                     assert without(await observed(store, damaged), corruption) == without(healthy, corruption)
                     assert about_others(lines, corruption) <= await exported(store)
@@ -118,8 +121,19 @@ MISCOUNTED = "1 count of unread conversations is wrong: counts:{0}"
 WRONG_TYPE = "1 key has the wrong type of value"
 STRAY = "1 entry of a set has no record: recent:{0}"
 
+ROWS = "1 count of the rows of columns is wrong: counts:{0}"
+ROWLESS = "1 conversation has no row of its own in the columns, or other values there"
+ROWLESS_TWO = "2 conversations have no row of their own in the columns, or other values there"
+VALUELESS = "1 block of a column has values that no conversation has"
+UNREADABLE = "1 block of a column cannot be read"
+MISSIZED = "1 count of the values in a column is wrong"
+STRANGE = "1 key has a name that cannot be, or is in the wrong partition"
+# One block has the rows of all conversations.
+NAMES, IDS, AVATARS = (f"column:{{0}}:0:{name}" for name in ("display_name", "id", "metadata.contact.avatar_url"))
+LONG_VALUE = "long_value:{0}:5:metadata.user_data.long"
+
 # What is done to the keys of a filled store, and what the doctor says; each is repaired without a loss.
-DERIVED: dict[str, tuple[list[tuple[str | int, ...]], list[str]]] = {
+DERIVED: dict[str, tuple[list[tuple[str | bytes | int, ...]], list[str]]] = {
     "answer": ([("HSET", HASH, "tail", "junk")], [f"{SHOWN} (tail)"]),
     "index terms": ([("HSET", HASH, "x", "xn a | b |", "un", "7")], [f"{SHOWN} (un x)"]),
     "unknown field": ([("HSET", HASH, "junk", "x")], [f"{SHOWN} (junk)"]),
@@ -131,7 +145,7 @@ DERIVED: dict[str, tuple[list[tuple[str | int, ...]], list[str]]] = {
     "junk in the list": ([("ZADD", "recent:{0}", 5, "junk")], [f"{STRAY} (junk)"]),
     "line feed in the list": ([("ZADD", "recent:{0}", 5, "\n")], [f"{STRAY} (\\n)"]),
     "count": ([("HSET", "counts:{0}", "unread", "-3")], [f"{MISCOUNTED} (-3, not 5)"]),
-    "no count": ([("DEL", "counts:{0}")], [f"{MISCOUNTED} (no, not 5)"]),
+    "no count": ([("DEL", "counts:{0}")], [f"{MISCOUNTED} (no, not 5)", f"{ROWS} (no, not 6)"]),
     "type": ([("SET", "changes:{0}", "x")], [f"{WRONG_TYPE}: changes:{{0}}"]),
     "order": (
         [("ZREM", f"order:{{0}}:{ID}", f"0000000003{LATEST}")],
@@ -142,11 +156,91 @@ DERIVED: dict[str, tuple[list[tuple[str | int, ...]], list[str]]] = {
         [("HSET", f"channel:{{0}}:{CHANNEL}", "metadata", "junk")],
         [f"1 channel cannot be read in full: {CHANNEL} (metadata)"],
     ),
-    "dictionary": (
-        [("DEL", "words:{0}:metadata.contact.avatar_url")],
-        [f"1 conversation has words that the dictionaries lack: {conversation_id(3)}"],
+    "no row": ([("HDEL", HASH, "row")], [f"{ROWLESS}: {ID}"]),
+    "another's row": ([("HSET", HASH, "row", "1")], [f"{ROWLESS}: {ID}"]),
+    "row behind the last": ([("HSET", HASH, "row", "6")], [f"{ROWLESS}: {ID}"]),
+    "row that is no number": ([("HSET", HASH, "row", "-0")], [f"{ROWLESS}: {ID}"]),
+    "row with more digits": ([("HSET", HASH, "row", "00")], [f"{ROWLESS}: {ID}"]),
+    "two without their rows": (
+        [("HSET", HASH, "row", "1"), ("HSET", f"conversation:{{0}}:{conversation_id(2)}", "row", "0")],
+        [f"{ROWLESS_TWO}: {ID}, {conversation_id(2)}"],
     ),
-    "id": ([("LREM", "words:{0}:id", 1, ID)], [f"1 conversation is missing from the dictionary of ids: {ID}"]),
+    "value": ([("SETRANGE", NAMES, 1, "eda")], [f"{ROWLESS}: {ID}"]),
+    "lost block": (
+        [("DEL", AVATARS)],
+        [f"{ROWLESS}: {conversation_id(3)}", f"{MISSIZED}: metadata.contact.avatar_url (1, not 0)"],
+    ),
+    "block that is no text": (
+        [("DEL", AVATARS), ("LPUSH", AVATARS, "x")],
+        [
+            f"{WRONG_TYPE}: {AVATARS}",
+            f"{ROWLESS}: {conversation_id(3)}",
+            f"{MISSIZED}: metadata.contact.avatar_url (1, not 0)",
+        ],
+    ),
+    "block that is cut": (
+        [("SET", AVATARS, "\n\n\nhttp")],
+        [
+            f"{UNREADABLE}: {AVATARS}",
+            f"{ROWLESS}: {conversation_id(3)}",
+            f"{MISSIZED}: metadata.contact.avatar_url (1, not 0)",
+        ],
+    ),
+    "value of a field that it lacks": (
+        [("SET", AVATARS, "\nx\n\nhttp://x\n")],
+        [f"{VALUELESS}: {AVATARS}", f"{MISSIZED}: metadata.contact.avatar_url (1, not 2)"],
+    ),
+    "value behind the last row": (
+        [("APPEND", NAMES, "ada\n")],
+        [f"{VALUELESS}: {NAMES}", f"{MISSIZED}: display_name (6, not 7)"],
+    ),
+    "block behind the last row": (
+        [("SET", "column:{0}:7:display_name", "\nx\n")],
+        [f"{VALUELESS}: column:{{0}}:7:display_name", f"{MISSIZED}: display_name (6, not 7)"],
+    ),
+    "column that nobody has": (
+        [("SET", "column:{0}:0:metadata.none", "\nx\n")],
+        [f"{VALUELESS}: column:{{0}}:0:metadata.none", f"{MISSIZED}: metadata.none (no, not 1)"],
+    ),
+    "id twice": (
+        [("APPEND", IDS, ID + "\n")],
+        [f"{VALUELESS}: {IDS}", f"{MISSIZED}: id (6, not 7)", f"{ROWS} (6, not 7)"],
+    ),
+    "ids of another block": (
+        [("COPY", IDS, "column:{0}:3:id")],
+        [f"{VALUELESS}: column:{{0}}:3:id", f"{MISSIZED}: id (6, not 12)"],
+    ),
+    "too few rows": ([("HSET", "counts:{0}", "rows", "3")], [f"{ROWS} (3, not 6)"]),
+    "too many rows": ([("HSET", "counts:{0}", "rows", "9999999999")], [f"{ROWS} (9999999999, not 6)"]),
+    "rows that are no number": ([("HSET", "counts:{0}", "rows", "x")], [f"{ROWS} (x, not 6)"]),
+    "rows with more digits": ([("HSET", "counts:{0}", "rows", "006")], [f"{ROWS} (006, not 6)"]),
+    "count of values": (
+        [("HSET", "columns:{0}", "metadata.contact.avatar_url", "x")],
+        [f"{MISSIZED}: metadata.contact.avatar_url (x, not 1)"],
+    ),
+    "count of no values": (
+        [("HSET", "columns:{0}", "metadata.none", "3")],
+        [f"{MISSIZED}: metadata.none (3, not 0)"],
+    ),
+    "lost long value": ([("DEL", LONG_VALUE)], [f"{ROWLESS}: {conversation_id(6)}"]),
+    "long value that is no text": (
+        [("DEL", LONG_VALUE), ("LPUSH", LONG_VALUE, "x")],
+        [f"{WRONG_TYPE}: {LONG_VALUE}", f"{ROWLESS}: {conversation_id(6)}"],
+    ),
+    "long value of no line": (
+        [("SET", "long_value:{0}:0:display_name", "x")],
+        ["1 long value belongs to no line of a column: long_value:{0}:0:display_name"],
+    ),
+    "line without its long value": (
+        [("SETRANGE", AVATARS, 3, b"\xff       ")],
+        [f"{ROWLESS}: {conversation_id(3)}"],
+    ),
+    "name of a block": ([("SET", "column:{0}:x:id", "x")], [f"{STRANGE}: column:{{0}}:x:id"]),
+    "name of a column": ([("SET", "column:{0}:0:nothing", "x")], [f"{STRANGE}: column:{{0}}:0:nothing"]),
+    "name of no partition": (
+        [("SET", "long_value:{7}:0:display_name", "x")],
+        [f"{STRANGE}: long_value:{{7}}:0:display_name"],
+    ),
     "index": ([("FT.DROPINDEX", "conversations:{0}:v1")], ["1 index is missing: conversations:{0}"]),
     "setup": (
         [("DEL", "conversations:setup")],
@@ -155,21 +249,41 @@ DERIVED: dict[str, tuple[list[tuple[str | int, ...]], list[str]]] = {
 }
 
 
+def in_order(sentence: str) -> str:
+    """Return a sentence with its ids in order."""
+    text, _, ids = sentence.partition(": ")
+    return f"{text}: {', '.join(sorted(ids.split(', ')))}"
+
+
 @pytest.mark.parametrize("what", DERIVED)
-async def test_what_follows_from_facts_is_made_again(store: Store, client: Client, doctor: Doctor, what: str) -> None:
+async def test_what_follows_from_facts_is_made_again(
+    store: Store, client: Client, doctor: Doctor, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("conversations.store.doctor.doctor._SECOND_LOOK_SECONDS", 0)
     commands, sentences = DERIVED[what]
     await fill(store)
-    healthy = await observed(store, set())
+    healthy, values = await observed(store, set()), await stored_values(client.redis)
     for command in commands:
         await client.redis.execute_command(*command)
     found = said(await doctor.examine())
     if what == "order":
         found = [sentence for sentence in found if "at a wrong time" not in sentence]
-    assert sorted(found) == sorted(sentences)
+    assert sorted(map(in_order, found)) == sorted(sentences)
     repaired, left = await doctor.repair()
     assert (bool(repaired), said(left)) == (True, [])
     assert await observed(store, set()) == healthy
-    aside = {"type": "damaged:{0}:changes:{0}", "channel": f"damaged:{{0}}:channel:{{0}}:{CHANNEL}:fields"}
+    assert await stored_values(client.redis) == values
+    await check_columns(client.redis)
+    aside = {
+        "type": "damaged:{0}:changes:{0}",
+        "channel": f"damaged:{{0}}:channel:{{0}}:{CHANNEL}:fields",
+        "block that is no text": f"damaged:{{0}}:{AVATARS}",
+        "block that is cut": f"damaged:{{0}}:{AVATARS}",
+        "long value that is no text": f"damaged:{{0}}:{LONG_VALUE}",
+        "name of a block": "damaged:{0}:column:{0}:x:id",
+        "name of a column": "damaged:{0}:column:{0}:0:nothing",
+        "name of no partition": "damaged:{7}:long_value:{7}:0:display_name",
+    }
     assert await client.redis.keys("damaged:*") == ([aside[what].encode()] if what in aside else [])
 
 
@@ -179,10 +293,10 @@ async def test_a_lost_record_is_made_again_from_its_messages(store: Store, clien
     await client.redis.delete(HASH)
     assert said(await doctor.examine()) == [LOST, f"{MISCOUNTED} (5, not 4)"]
     repaired, left = await doctor.repair()
-    assert next(repaired.sentences(repaired=True)) == (
+    assert (
         "1 conversation has lost its record, but not its messages (rebuilt from the messages; what agents had added "
         f"is gone): {ID}"
-    )
+    ) in repaired.sentences(repaired=True)
     assert said(left) == []
     after = await get(store, 1)
     assert after.last_message == before.last_message
@@ -272,7 +386,7 @@ async def test_a_second_record_and_a_strange_name_are_set_aside(store: Store, cl
     await client.redis.copy(HASH, f"conversation:{{7}}:{ID}")
     await client.redis.rename(f"message:{{0}}:{message_id(22)}", b"message:{0}:\xff")
     found = said(await doctor.examine())
-    assert found[0].startswith("3 keys have no id in their name, or are in the wrong partition"), found
+    assert found[0].startswith("3 keys have a name that cannot be, or are in the wrong partition"), found
     assert any(sentence.startswith("1 conversation has a second record") for sentence in found)
     assert said((await doctor.repair())[1]) == []
     assert len(await client.redis.keys("damaged:*")) == 4
@@ -306,6 +420,62 @@ async def test_copies_of_channels_are_those_of_home(opened: OpenStore, redis_url
     await client.close()
 
 
+async def test_columns_of_several_blocks(store: Store, client: Client, doctor: Doctor) -> None:
+    redis = client.redis
+    await apply(store, *(message(n, n, n) for n in range(1, 601)), *(named(n, f"Ada{n} B") for n in range(1, 601, 3)))
+    await check_columns(redis)
+    before = await stored_values(redis)
+    adas = await page(store, "NOT display_name:*sms* AND NOT display_name:*face*")
+    assert adas.filtered_total == 200
+    for commands in (
+        [("DEL", "column:{0}:0:id"), ("SET", "column:{0}:1:id", "x"), ("DEL", "columns:{0}", "counts:{0}")],
+        [("SET", "column:{0}:2:id", "x"), ("SETRANGE", "column:{0}:1:id", 37 * 7, "\n\n")],
+        [("DEL", "column:{0}:1:id", "column:{0}:1:display_name"), ("RENAME", "column:{0}:2:id", "column:{0}:1:id")],
+        [("COPY", "column:{0}:1:display_name", "column:{0}:3:display_name"), ("HSET", "counts:{0}", "rows", "520")],
+        [("COPY", "column:{0}:1:id", "column:{0}:3:id"), ("HSET", "counts:{0}", "rows", "1024")],
+    ):
+        for command in commands:
+            await redis.execute_command(*command)
+        assert said((await doctor.repair())[1]) == []
+        await check_columns(redis)
+        assert await page(store, "NOT display_name:*sms* AND NOT display_name:*face*") == adas
+    after = {values["id"]: values for values in (await stored_values(redis)).values()}
+    assert after == {values["id"]: values for values in before.values()}
+    assert await doctor.count() == []
+    # New ones get the next rows.
+    await apply(store, *(message(n, n, n) for n in range(601, 701)))
+    await check_columns(redis)
+
+
+async def test_rows_of_conversations_that_are_gone_count_nowhere(store: Store, client: Client, doctor: Doctor) -> None:
+    await apply(store, *(message(n, n, n) for n in range(1, 9)))
+    for number in (1, 4, 8):
+        await client.redis.delete(f"message:{{0}}:{message_id(number)}")
+    assert said((await doctor.repair())[1]) == []
+    await check_columns(client.redis)
+    assert await client.redis.hget("counts:{0}", "rows") == b"7"
+    for filters in ("NOT display_name:*nobody*", "NOT (display_name:*nobody* OR source:x)"):
+        assert await find(store, filters) == {2, 3, 5, 6, 7}
+    assert await doctor.count() == []
+    await apply(store, message(9, 9), message(1, 10))
+    assert await find(store, "NOT display_name:*nobody*") == {1, 2, 3, 5, 6, 7, 9}
+    await check_columns(client.redis)
+    assert said(await doctor.examine()) == []
+
+
+async def test_a_conversation_of_many_columns_is_looked_at_in_pieces(
+    store: Store, client: Client, doctor: Doctor
+) -> None:
+    await apply(store, message(1, 1), metadata(1, user_data={f"k{n}": f"v{n}" for n in range(120)}))
+    before = await stored_values(client.redis)
+    assert said(await doctor.examine()) == []
+    for number in (0, 60, 119):
+        await client.redis.set(f"column:{{0}}:0:metadata.user_data.k{number}", "\nx\n")
+        assert said(await doctor.examine()) == [f"{ROWLESS}: {ID}"]
+        assert said((await doctor.repair())[1]) == []
+        assert await stored_values(client.redis) == before
+
+
 async def test_a_long_conversation_is_looked_at_in_pieces(store: Store, client: Client, doctor: Doctor) -> None:
     await apply(store, *(message(1, n, n % 97) for n in range(1, 1301)))
     assert said(await doctor.examine()) == []
@@ -325,7 +495,7 @@ async def test_what_is_repaired_shows_in_totals_that_were_caught_up(
     before = {filters: await page(store, filters) for filters in (*FILTERS, "")}
     for number in CONVERSATIONS:
         await client.redis.hset(f"conversation:{{0}}:{conversation_id(number)}", "x", "xn a | b |")
-    await client.redis.delete("words:{0}:display_name", "words:{0}:id")
+    await client.redis.delete("column:{0}:0:display_name", "column:{0}:0:id", "columns:{0}")
     assert said((await doctor.repair())[1]) == []
     for filters, one in before.items():
         assert await page(store, filters) == one
@@ -343,6 +513,9 @@ async def test_what_others_write_at_the_same_time_is_no_finding(any_store: Store
                 [
                     message(number, chance.randint(1, 90), chance.randint(0, 60), from_contact=chance.random() < 0.5),
                     metadata(number, user_data={"k": chance.random()}, state=chance.choice(["OPEN", None])),
+                    # Columns that values come to and go from.
+                    metadata(number, user_data={"k": 1, chance.choice("abc"): "long " * chance.choice([1, 90])}),
+                    named(number, f"{chance.random()}"),
                     receipt(number, chance.randint(0, 60)),
                     message_metadata(chance.randint(1, 400), k=chance.random()),
                     channel_metadata(uuid("k", chance.randint(1, 8)), k=chance.random()),
@@ -374,7 +547,7 @@ async def test_the_quick_look_counts(store: Store, client: Client, doctor: Docto
     await client.redis.zadd("recent:{0}", {"junk": 1})
     assert await doctor.count() == [
         "partition 0: the list has 7 conversations, the index 6",
-        "partition 0: the dictionary of ids has 6 entries for 7 conversations",
+        "partition 0: the list has 7 conversations, the columns 6",
     ]
     await client.redis.zrem("recent:{0}", "junk")
     await client.redis.hset("counts:{0}", "unread", "2")

@@ -1,6 +1,6 @@
 """Each function of the doctor finds and repairs what its header says, and the one that only looks changes nothing."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from tests.integration.store.events import CHANNEL, conversation_id, message_id, tag_id
@@ -99,11 +99,13 @@ async def test_places(client: Client) -> None:
     assert (await call(client, "repair_places", ID, "order", 0, 3))[0] == b"1"
 
 
-async def facts(client: Client, *without: str, words: Mapping[str, Sequence[str]] | None = None) -> tuple[str, bytes]:
+async def facts(
+    client: Client, *without: str, values: Mapping[str, str] | None = None, row: str = ""
+) -> tuple[str, bytes]:
     """Arguments for the conversation as it is, without some of its facts."""
     stored = {name.decode(): value for name, value in by_name(await call(client, "read_facts", ID)).items()}
     clean = {name: value for name, value in stored.items() if name not in without}
-    parts = document_parts({}) | {"words": words or {}}
+    parts = document_parts({}) | {"values": values or {}, "names": list(values or {}), "row": row}
     return ID, packed({"old": stored, "new": clean, "highest": "0000000002", **parts})
 
 
@@ -111,29 +113,31 @@ async def test_facts_and_conversation(client: Client) -> None:
     pair = ("check_conversation", "repair_conversation")
     assert await call(client, "read_facts", ID) == [b"none"]
     assert await finds(client, *pair, *await facts(client)) == [b"ok"]
-    await commit(client, document='{"k":1}', state="OPEN", added=(tag_id(1),), words={"metadata.k": ["1"]})
+    await commit(client, document='{"k":1}', state="OPEN", added=(tag_id(1),), values={"metadata.k": "1"})
     kind, *flat = await call(client, "read_facts", ID)
     assert kind == b"early"
     assert by_name([kind, *flat]) == {b"ver": b"1", b"doc": b'{"k":1}', b"st": b"OPEN", b"tg": tag_id(1).encode()}
-    assert await finds(client, *pair, *await facts(client)) == [b"ok"]
+    values = {"metadata.k": "1"}
+    assert await finds(client, *pair, *await facts(client, values=values)) == [b"ok"]
+    await client.redis.hset(f"early:{{0}}:{ID}", "values", "junk")
+    assert await finds(client, *pair, *await facts(client, values=values)) == [b"ok", b"shown", b"values"]
     await client.redis.delete("waiting:{0}")
-    assert await finds(client, *pair, *await facts(client)) == [b"ok", b"waiting", b""]
+    assert await finds(client, *pair, *await facts(client, values=values)) == [b"ok", b"waiting", b""]
     await add_message(client)
     await add_message(client, 2000, id=message_id(2))
-    words = {"metadata.k": ["1"]}
-    assert await finds(client, *pair, *await facts(client, words=words)) == [b"ok"]
+    assert await finds(client, *pair, *await facts(client, values=values)) == [b"ok"]
     await client.redis.hset(HASH, mapping={"tail": "junk", "seq": "x", "strange": "x"})
     await client.redis.zadd("recent:{0}", {ID: 5})
-    await client.redis.delete("words:{0}:metadata.k")
+    await client.redis.delete("column:{0}:0:metadata.k")
     await client.redis.hset(f"early:{{0}}:{ID}", "read", "7")
-    assert await finds(client, *pair, *await facts(client, words=words)) == [
-        *(b"ok", b"shown", b"seq strange tail", b"listed", b"", b"early", b"", b"words", b"")
+    assert await finds(client, *pair, *await facts(client, values=values)) == [
+        *(b"ok", b"shown", b"seq strange tail", b"listed", b"", b"early", b"", b"columns", b"")
     ]
-    assert await finds(client, *pair, *await facts(client, words=words)) == [b"ok"]
-    args = await facts(client, words=words)
+    assert await finds(client, *pair, *await facts(client, values=values)) == [b"ok"]
+    args = await facts(client, values=values)
     await client.redis.hset(HASH, "st", "junk")
     assert await finds(client, *pair, *args) == [b"conflict"]
-    assert (await finds(client, *pair, *await facts(client, "st", words=words)))[:3] == [b"ok", b"facts", b""]
+    assert (await finds(client, *pair, *await facts(client, "st", values=values)))[:3] == [b"ok", b"facts", b""]
     assert await client.redis.hget(f"damaged:{{0}}:{HASH}:fields", "st") == b"junk"
     # Its hash, the latest message, then all of them.
     await client.redis.delete(HASH)
@@ -163,26 +167,124 @@ async def test_members_and_membership(client: Client) -> None:
     assert await finds(client, *pair) == []
 
 
-async def test_words_and_ids(client: Client) -> None:
+async def test_a_row_is_taken_again(client: Client) -> None:
+    """The one where its id stands, then its own if that is free, then another one."""
+    await add_message(client, id=message_id(2), conversation=OTHER)
     await add_message(client)
-    await add_message(client, id=message_id(2), conversation=OTHER, source="x")
-    assert await call(client, "read_words", "nothing", 0, 5) == [b"none"]
-    kind, first, _, second, _ = await call(client, "read_words", "source", 0, 5)
-    assert (kind, first, second) == (b"zset", b"facebook", b"x")
-    assert (await call(client, "read_words", "source", 1, 5))[1] == b"x"
-    assert await call(client, "read_words", "id", 0, 5) == [b"list", ID.encode(), OTHER.encode()]
-    assert await call(client, "repair_words", "source", "facebook", "again", "x", "") == [b"ok"]
-    assert await client.redis.zrange("words:{0}:source", 0, -1) == [b"facebook"]
-    assert await call(client, "repair_ids", "", MESSAGE, 0, OTHER) == [b"ok"]
-    assert await client.redis.lrange("words:{0}:id", 0, -1) == [OTHER.encode(), OTHER.encode(), MESSAGE.encode()]
+    await add_message(client, 2000, id=message_id(3))
+    pair, fault = ("check_conversation", "repair_conversation"), [b"ok", b"columns", b""]
+    assert await finds(client, *pair, *await facts(client, row="1")) == [b"ok"]
+    await client.redis.hset(HASH, "row", "0")
+    assert await finds(client, *pair, *await facts(client, row="1")) == fault
+    assert await client.redis.hget(HASH, "row") == b"1"
+    await client.redis.setrange("column:{0}:0:id", 38, b" " * 36)
+    assert await finds(client, *pair, *await facts(client)) == fault
+    assert await client.redis.hget(HASH, "row") == b"1"
+    await client.redis.set("column:{0}:0:id", f"\n{OTHER}\n")
+    assert await finds(client, *pair, *await facts(client)) == fault
+    assert await client.redis.get("column:{0}:0:id") == f"\n{OTHER}\n{ID}\n".encode()
+    await client.redis.hset(HASH, "row", "junk")
+    assert await finds(client, *pair, *await facts(client)) == fault
+    assert await client.redis.hget(HASH, "row") == b"2"
+    # The row before is left.
+    assert await client.redis.hget("counts:{0}", "rows") == b"3"
+
+
+async def test_block(client: Client) -> None:
+    pair = ("check_block", "repair_block")
+    assert await finds(client, *pair, "id", 0) == [b"ok"]
+    await add_message(client)
+    assert await finds(client, *pair, "id", 0) == [b"ok"]
+    await client.redis.hdel(HASH, "row")
+    assert await finds(client, *pair, "id", 0) == [b"ok", b"0", ID.encode()]
+    assert await finds(client, *pair, "display_name", 0) == [b"ok"]
+    text = b"\n" + 257 * b"x\n"
+    for number, (name, bad) in enumerate(
+        [("id", "\n" + ID), ("id", "\nx\n"), ("metadata.k", "x"), ("metadata.k", text)]
+    ):
+        await client.redis.set(f"column:{{0}}:{number}:{name}", bad)
+        assert await finds(client, *pair, name, number) == [b"text"]
+        assert await finds(client, *pair, name, number) == [b"ok"]
+    await client.redis.lpush("column:{0}:8:metadata.k", "x")
+    assert await finds(client, *pair, "metadata.k", 8) == [b"type"]
+    assert len(await client.redis.keys("damaged:{0}:column:*")) == 5
+
+
+async def test_rows(client: Client) -> None:
+    pair = ("check_rows", "repair_rows")
+    assert await call(client, "read_rows") == [b"0"]
+    assert await finds(client, *pair) == []
+    await add_message(client)
+    await add_message(client, id=message_id(2), conversation=OTHER)
+    assert await finds(client, *pair, 0) == []
+    await client.redis.hset("counts:{0}", "rows", "7")
+    assert await call(client, "read_rows") == [b"2"]
+    assert await finds(client, *pair, 0) == [b"7", b"2"]
+    await client.redis.hdel("counts:{0}", "rows")
+    assert await finds(client, *pair, 0) == [b"", b"2"]
+    # The ids of conversations that have other rows do not count.
+    await client.redis.copy("column:{0}:0:id", "column:{0}:9:id")
+    await client.redis.hset("counts:{0}", "rows", "2307")
+    assert await finds(client, *pair, 9, 0) == [b"2307", b"2"]
+    await client.redis.delete("column:{0}:0:id", "column:{0}:9:id")
+    assert await finds(client, *pair) == [b"2", b"0"]
+
+
+async def test_values_and_their_number(client: Client) -> None:
+    pair = ("check_values", "repair_values")
+    await add_message(client)
+    await add_message(client, id=message_id(2), conversation=OTHER)
+    assert sorted(await call(client, "read_columns")) == [b"created_at", b"display_name", b"id"]
+    for name in ("id", "display_name"):
+        assert await finds(client, *pair, name, 0, "") == [b"2", b"2"]
+    await client.redis.set("column:{0}:0:metadata.k", "\nx\n")
+    assert await finds(client, *pair, "metadata.k", 0, "xnone") == [b"", b"1", ID.encode()]
+    assert await client.redis.exists("column:{0}:0:metadata.k") == 0
+    # An id behind the last one, with a name; then the last conversation is gone.
+    await client.redis.append("column:{0}:0:id", f"{ID}\n")
+    await client.redis.append("column:{0}:0:display_name", "x\n")
+    await client.redis.hset("counts:{0}", "rows", "3")
+    assert await finds(client, *pair, "display_name", 0, "") == [b"2", b"3", ID.encode()]
+    assert await finds(client, *pair, "id", 0, "") == [b"2", b"3", ID.encode()]
+    assert await client.redis.get("column:{0}:0:id") == f"\n{ID}\n{OTHER}\n".encode()
+    assert await client.redis.hget("counts:{0}", "rows") == b"2"
+    await client.redis.delete(f"conversation:{{0}}:{OTHER}", f"order:{{0}}:{OTHER}")
+    assert (await finds(client, *pair, "id", 0, ""))[1:] == [b"2", OTHER.encode()]
+    assert await client.redis.hget("counts:{0}", "rows") == b"1"
+    await client.redis.delete(HASH, ORDER)
+    assert (await finds(client, *pair, "id", 0, ""))[1:] == [b"1", ID.encode()]
+    assert await client.redis.hget("counts:{0}", "rows") == b"0"
+    assert await client.redis.exists("column:{0}:0:id") == 0
+    await client.redis.hset("columns:{0}", "metadata.k", "7")
+    assert await call(client, "repair_size", "metadata.k", "8", "3") == [b"conflict"]
+    assert await call(client, "repair_size", "metadata.k", "7", "3") == [b"ok"]
+    assert await client.redis.hget("columns:{0}", "metadata.k") == b"3"
+    assert await call(client, "repair_size", "metadata.k", "3", "0") == [b"ok"]
+    assert await client.redis.hexists("columns:{0}", "metadata.k") is False
+
+
+async def test_long_value(client: Client) -> None:
+    pair = ("check_long_value", "repair_long_value")
+    await add_message(client)
+    await commit(client, values={"metadata.k": 300 * "x"})
+    key = "long_value:{0}:0:metadata.k"
+    assert await client.redis.get(key) == 300 * b"x"
+    assert await finds(client, *pair, "metadata.k", 0) == []
+    await client.redis.copy(key, "long_value:{0}:1:metadata.k")
+    assert await finds(client, *pair, "metadata.k", 1) == [b"stray"]
+    assert await client.redis.exists("long_value:{0}:1:metadata.k") == 0
+    await client.redis.delete(key)
+    await client.redis.lpush(key, "x")
+    assert await finds(client, *pair, "metadata.k", 0) == [b"type"]
+    assert await finds(client, *pair, "metadata.k", 0) == []
 
 
 async def test_indexed_and_counts(client: Client) -> None:
     assert await finds(client, "check_counts", "repair_counts") == []
-    assert await call(client, "count_sets") == [0, 0, b""]
+    assert await call(client, "count_sets") == [0, b"0", b""]
     await add_message(client)
     await add_message(client, id=message_id(2), conversation=OTHER)
-    assert await call(client, "count_sets") == [2, 2, b"2"]
+    assert await call(client, "count_sets") == [2, b"2", b"2"]
     assert await finds(client, "check_indexed", "repair_indexed", ID, OTHER, MESSAGE) == []
     await client.redis.hset(HASH, "ca", "junk")
     assert await finds(client, "check_indexed", "repair_indexed", ID, OTHER) == [ID.encode()]

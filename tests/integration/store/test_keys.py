@@ -28,7 +28,8 @@ from conversations.store.partitions import Partitions
 from conversations.v1 import tag_pb2
 
 KINDS = {
-    *("conversation", "early", "order", "unread", "message", "recent", "changes", "counts", "words"),
+    *("conversation", "early", "order", "unread", "message", "recent", "changes", "counts"),
+    *("columns", "column", "long_value"),
     *("channel", "channels", "tag", "tags", "deleted_tags", "waiting", "waiting_messages"),
 }
 
@@ -40,7 +41,7 @@ async def busy_day(store: Store) -> None:
     for number in range(1, 17):
         await apply(
             store,
-            metadata(number, tags={tag_id(number % 8 + 1): ""}, state="OPEN", user_data={"k": f"v{number}"}),
+            metadata(number, tags={tag_id(number % 8 + 1): ""}, state="OPEN", user_data={"k": f"v{number}", "long": 300 * "x"}),
             receipt(number, 0.5),
             message(number, number, number, channel_id=channels[number % 8], source="Twilio.Sms"),
             message(number, 100 + number, 1),
@@ -82,7 +83,7 @@ async def test_every_key_carries_its_partition(opened: OpenStore, client: Client
         seen.add((parsed[1], int(parsed[2])))
     per_partition = {kind: {p for other, p in seen if other == kind} for kind in {kind for kind, _ in seen}}
     assert per_partition.keys() == KINDS
-    for kind in ("conversation", "order", "recent", "changes", "channel", "words", "waiting_messages"):
+    for kind in ("conversation", "order", "recent", "changes", "channel", "column", "long_value", "waiting_messages"):
         assert per_partition[kind] == {0, 1, 2, 3}
 
 

@@ -1,9 +1,10 @@
 """Compares messages and conversations with what they are derived from."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from conversations.schema import DISPLAY_NAME
 from conversations.store.damage import is_id
-from conversations.store.doctor.exam import Exam, Key
+from conversations.store.doctor.exam import Exam, Key, in_pieces
 from conversations.store.doctor.records import Change, message_changes, read_facts
 from conversations.store.functions import by_name, packed
 
@@ -11,6 +12,8 @@ __all__ = ["check_conversations", "check_messages"]
 
 # Ranks of a set of messages: at most two milliseconds of Redis' time.
 _PLACES_AT_ONCE = 500
+# Columns of one conversation: as much.
+_COLUMNS_AT_ONCE = 50
 _TRIES = 5
 
 
@@ -42,12 +45,18 @@ async def check_messages(exam: Exam, keys: Sequence[Key]) -> None:
             exam.findings.add(f"message {fault.decode()}", partition, id)
 
 
-async def check_conversations(exam: Exam, keys: Sequence[Key]) -> None:
-    """Check conversations that exist, wait for a message, or have left messages behind."""
+async def check_conversations(exam: Exam, keys: Sequence[Key], rows: Mapping[Key, int] | None = None) -> None:
+    """Check conversations that exist, wait for a message, or have left messages behind.
+
+    Args:
+        exam: The examination.
+        keys: The conversations.
+        rows: Of those that have no row in their hash: one in which their id stands.
+    """
     highest = await _check_places(exam, keys)
     pending = list(keys)
     for _ in range(_TRIES):
-        pending = await _check_facts(exam, pending, highest)
+        pending = await _check_facts(exam, pending, highest, rows or {})
         if not pending:
             break
     for partition in {p for p, _ in keys} if exam.has_index else ():
@@ -73,19 +82,25 @@ async def _check_places(exam: Exam, keys: Sequence[Key]) -> dict[Key, bytes]:
     return highest
 
 
-async def _check_facts(exam: Exam, keys: Sequence[Key], highest: dict[Key, bytes]) -> list[Key]:
+async def _check_facts(
+    exam: Exam, keys: Sequence[Key], highest: Mapping[Key, bytes], rows: Mapping[Key, int]
+) -> list[Key]:
     """Compare conversations with their facts; return those whose facts changed meanwhile."""
     if not keys:
         return []
     calls: list[tuple[int, str, tuple[str | bytes, ...]]] = []
+    checked: list[Key] = []
     for (p, id), reply in zip(keys, await exam.call([(p, "read_facts", (id,)) for p, id in keys]), strict=True):
         old = by_name(reply)
         new = read_facts(old)
-        args = {"old": old, "new": new.values, "highest": highest[p, id], **new.parts}
-        calls.append((p, "conversation", (id, packed(args))))
+        args = {"old": old, "new": new.values, "highest": highest[p, id], "row": str(rows.get((p, id), ""))}
+        names = [name for name in new.parts["values"] if name != DISPLAY_NAME.name]
+        for some in list(in_pieces(names, _COLUMNS_AT_ONCE)) or [[]]:
+            calls.append((p, "conversation", (id, packed({**args, **new.parts, "names": some}))))
+            checked.append((p, id))
     changed = []
-    for key, (outcome, *faults) in zip(keys, await exam.check(calls), strict=True):
-        if outcome == b"conflict":
+    for key, (outcome, *faults) in zip(checked, await exam.check(calls), strict=True):
+        if outcome == b"conflict" and key not in changed:
             changed.append(key)
         for fault, about in zip(faults[::2], faults[1::2], strict=True):
             exam.findings.add(_KINDS.get(fault, fault.decode()), *key, about.decode(errors="backslashreplace"))

@@ -166,8 +166,8 @@ class Doctor:
             wrong.append(f"the list has {number_text(listed)} conversations, the index {indexed}")
         elif counted := await self._client.call(Call(partition, "check_counts")):
             wrong.append(f"{number_text(unread)} conversations are counted as unread, {number_text(counted[1])} are")
-        if not isinstance(ids, int) or (isinstance(listed, int) and ids < listed):
-            wrong.append(
-                f"the dictionary of ids has {number_text(ids)} entries for {number_text(listed)} conversations"
-            )
+        if isinstance(listed, int) and ids != str(listed).encode():
+            wrong.append(f"the list has {listed} conversations, the columns {number_text(ids)}")
+        if rows := await self._client.call(Call(partition, "check_rows")):
+            wrong.append(f"{number_text(rows[0])} rows are counted in the columns")
         return [f"partition {partition}: {sentence}" for sentence in wrong]

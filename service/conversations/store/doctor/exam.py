@@ -73,13 +73,11 @@ class Exam:
         if self.repairs:
             await self.client.call(Call(partition, "repair_key", (key,)))
 
-    async def keys(self, kind: str) -> AsyncIterator[list[Key]]:
-        """Yield the records of a kind, some at a time; report keys with an invalid name. A record may come twice."""
-        found: list[Key] = []
+    async def scan(self, kind: str) -> AsyncIterator[list[bytes]]:
+        """Yield the keys of a kind, some at a time. A key may come twice."""
+        found: list[bytes] = []
         async for stored in self.client.redis.scan_iter(match=f"{kind}:*", count=_KEYS_AT_ONCE):
-            record = await self._record(kind, stored)
-            if record is not None:
-                found.append(record)
+            found.append(stored)
             if len(found) == _KEYS_AT_ONCE:
                 self.advance(len(found))
                 yield found
@@ -87,19 +85,34 @@ class Exam:
         self.advance(len(found))
         yield found
 
-    async def _record(self, kind: str, stored: bytes) -> Key | None:
-        key = stored.decode(errors="backslashreplace")
-        tag, closed, id = key.removeprefix(f"{kind}:{{").partition("}:")
+    async def keys(self, kind: str) -> AsyncIterator[list[Key]]:
+        """Yield the records of a kind, some at a time; report keys with an invalid name. A record may come twice."""
+        async for stored in self.scan(kind):
+            found = []
+            for key in stored:
+                record = self._record(kind, key)
+                if record is None:
+                    await self.report_name(key)
+                else:
+                    found.append(record)
+            yield found
+
+    def _record(self, kind: str, stored: bytes) -> Key | None:
+        tag, closed, id = stored.decode(errors="backslashreplace").removeprefix(f"{kind}:{{").partition("}:")
         partition = read_count(tag.encode())
-        own = kind in ("channel", "message") or (is_id(id) and self.partitions.of(id) == partition)
-        if not closed or partition is None:
+        if not closed or partition is None or partition >= len(self.partitions) or not is_id(id):
             return None
-        if partition < len(self.partitions) and is_id(id) and own:
-            return partition, id
-        self.findings.add("key name", partition, key)
-        # Set aside within its hash tag, even if there is no such partition.
-        await self.set_aside(partition, stored)
-        return None
+        own = kind in ("channel", "message") or self.partitions.of(id) == partition
+        return (partition, id) if own else None
+
+    async def report_name(self, stored: bytes) -> None:
+        """Report a key that has an invalid name or is in the wrong partition, unless it is no partition's."""
+        tag, closed, _ = stored.partition(b"{")[2].partition(b"}:")
+        partition = read_count(tag)
+        if closed and partition is not None:
+            self.findings.add("key name", partition, stored.decode(errors="backslashreplace"))
+            # Set aside within its hash tag, even if there is no such partition.
+            await self.set_aside(partition, stored)
 
 
 def in_pieces(items: Sequence[_T], size: int) -> Iterator[Sequence[_T]]:

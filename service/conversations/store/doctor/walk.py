@@ -6,6 +6,7 @@ from typing import Any
 
 from conversations.store import index
 from conversations.store.doctor.channels import check_channels, check_tags
+from conversations.store.doctor.columns import check_blocks, check_values
 from conversations.store.doctor.conversations import check_conversations, check_messages
 from conversations.store.doctor.exam import Exam, Key, in_pieces
 from conversations.store.doctor.findings import Findings
@@ -51,12 +52,14 @@ async def examine(exam: Exam) -> None:
     async for keys in exam.keys("message"):
         for some in in_pieces(keys, _RECORDS_AT_ONCE):
             await check_messages(exam, some)
+    columns = await check_blocks(exam)
     # A conversation without its hash is found by what is left of it.
     for kind in ("conversation", "order", "unread", "early"):
         async for keys in exam.keys(kind):
             records = keys if kind == "conversation" else await _without_hash(exam, keys)
             for some in in_pieces(records, _CONVERSATIONS_AT_ONCE):
-                await check_conversations(exam, some)
+                await check_conversations(exam, some, columns.rows)
+    await check_values(exam, columns)
     await _check_sets(exam, unusable)
     if exam.has_index:
         for partition in exam.partitions:

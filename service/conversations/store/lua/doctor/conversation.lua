@@ -6,6 +6,7 @@ local checks = require("checks")
 local format = require("format")
 local terms = require("terms")
 local columns = require("columns")
+local conversation = require("conversation")
 local message = require("message")
 local channel = require("channel")
 local changes = require("changes")
@@ -66,28 +67,46 @@ local function existing_tags(p, tg)
   return #tags > 0 and table.concat(tags, ",") or nil
 end
 
--- Whether the columns hold the values of a conversation. To repair them, they are written, in a new row if it has none.
-local function has_values(p, id, c, values, repairs)
-  local row = checks.is_count(c.row) and tonumber(c.row) or nil
-  if row and columns.read(p, "id", row) ~= id then row = nil end
-  if not row and not repairs then return false end
-  local is_sound = row ~= nil
-  if not row then
-    c.row = columns.add_row(p, id)
-    row = tonumber(c.row)
-    if not row then return false end
+-- The row of a conversation as text; nil if it has none. `known`: one in which its id stands, or "". To repair it, it
+-- gets one, the same if nobody else has that.
+local function row_of(p, id, stored_row, known, repairs)
+  if columns.is_row_of(p, stored_row, id) then return stored_row end
+  if not repairs then return nil end
+  for _, row in ipairs({ known, stored_row }) do
+    if columns.take_row(p, row, id) then return format.integer(tonumber(row)) end
   end
-  for name, value in pairs(values) do
-    if columns.read(p, name, row) ~= value then
-      is_sound = false
-      if repairs then columns.write(p, name, row, value) end
-    end
+  return columns.add_row(p, id)
+end
+
+-- Whether columns hold the values of a conversation with a row. To repair them, they are written.
+local function has_values(p, row, names, values, repairs)
+  local is_sound = true
+  local function look_at(name)
+    local value = values[name] or ""
+    if columns.read(p, name, row) == value then return end
+    is_sound = false
+    if not repairs then return end
+    doctor.has_wrong_type(p, keys.long_value(p, name, row), "string", true)
+    columns.write(p, name, row, value)
   end
+  look_at("display_name")
+  for _, name in pairs(schema.COLUMNS) do look_at(name) end
+  for _, name in ipairs(names) do look_at(name) end
   return is_sound
 end
 
+-- The values that wait for the first message, as they are stored if they are those of the document.
+local function waiting_values(stored, values)
+  local found = stored and conversation.waiting_values(stored)
+  local is_same = found ~= nil
+  for name, value in pairs(found or {}) do is_same = is_same and (values[name] or "") == value end
+  for name, value in pairs(values) do is_same = is_same and found[name] == value end
+  if is_same then return stored end
+  return next(values) and cmsgpack.pack(values) or nil
+end
+
 -- Checks a conversation without a message: what is known of it waits.
-local function check_waiting(p, id, c, stored, waiting, fault, repairs)
+local function check_waiting(p, id, c, stored, waiting, values, fault, repairs)
   local key, early = keys.conversation(p, id), keys.early(p, id)
   if next(stored) then fault("empty") end
   if repairs and next(stored) then
@@ -99,6 +118,7 @@ local function check_waiting(p, id, c, stored, waiting, fault, repairs)
     if repairs then redis.call("DEL", early) end
     return
   end
+  c.values = waiting_values(waiting.values, values)
   -- The terms of tags and state are written with the first message.
   local name_terms, metadata_terms = terms.parts(c)
   local own_name_terms, own_metadata_terms = terms.parts(waiting)
@@ -133,6 +153,8 @@ end
 --   name, avatar, data,   as for commit_document
 --   name_terms, terms,
 --   values
+--   names                 the columns of metadata to look at
+--   row                   a row in which its id stands, if it is not in its hash, or ""
 --   highest               the highest place of its messages
 --
 -- Returns: {"conflict"} if the facts have changed; else {"ok", then faults, each with "" or, for "shown", the names of
@@ -164,7 +186,7 @@ doctor.both("conversation", function(p, argv, repairs)
     if old ~= "" and old ~= args.new[name] then doctor.set_field_aside(p, known_key, name, old) end
   end
   if (access.try("ZCARD", keys.order(p, id)) or 0) == 0 then
-    check_waiting(p, id, c, stored, waiting, fault, repairs)
+    check_waiting(p, id, c, stored, waiting, args.values, fault, repairs)
     return faults
   end
   local is_readable, default_name = add_messages(p, id, c, stored.seq, args.highest)
@@ -174,20 +196,22 @@ doctor.both("conversation", function(p, argv, repairs)
   end
 
   local values = args.values
-  if default_name then values.display_name = default_name end
+  values.display_name = default_name or values.display_name
   for field, name in pairs(schema.COLUMNS) do values[name] = columns.value_of(c[field]) end
   c.row = stored.row
-  local has_all_values = has_values(p, id, c, values, repairs)
   local names = next(stored) and differing(stored, c) or {}
+  local has_row = columns.is_row_of(p, stored.row, id)
+  c.row = row_of(p, id, stored.row, args.row, repairs)
+  local has_all_values = c.row and has_values(p, tonumber(c.row), args.names, values, repairs) and has_row
   if not next(stored) then fault("lost") end
   if #names > 0 then fault("shown", table.concat(names, " ")) end
   if access.try("ZSCORE", keys.recent(p), id) ~= c.lm then fault("listed") end
   if next(waiting) and next(stored) then fault("early") end
   if access.try("SISMEMBER", keys.waiting(p), id) == 1 then fault("waiting") end
-  if not has_all_values then fault("columns") end
+  if not has_all_values and next(stored) then fault("columns") end
   if not repairs or #faults == 1 then return faults end
 
-  if facts_differ or #names > 0 or not next(stored) then
+  if facts_differ or #names > 0 or not next(stored) or not has_all_values then
     changes.log_lost(p, id)
     write_hash(key, stored, c)
   end

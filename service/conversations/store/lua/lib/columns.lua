@@ -12,6 +12,7 @@
 local schema = require("schema")
 local keys = require("keys")
 local access = require("access")
+local checks = require("checks")
 local format = require("format")
 local blocks = require("blocks")
 
@@ -30,12 +31,19 @@ local NUMBER_WIDTH = 16
 local LONG = "\255"
 columns.LONG = LONG
 
--- The text of a block; nil if it has no values, or is damaged.
+-- Of an id, with the line feed before it: all lines of that column have it.
+local ID_LENGTH = 37
+columns.ID_LENGTH = ID_LENGTH
+
+-- The text of a block; nil if it has no values, or is damaged; and whether it is damaged.
 function columns.block(p, name, number)
   local key = keys.column(p, name, number)
   local text, problem = access.try("GET", key)
+  if text and not (string.byte(text, 1) == 10 and string.byte(text, -1) == 10) then
+    text, problem = nil, "it has no line feeds at its ends"
+  end
   if problem then access.warn(key, problem) end
-  return text or nil
+  return text or nil, problem ~= nil
 end
 
 -- A text without the blanks at its end.
@@ -60,7 +68,8 @@ function columns.read(p, name, row)
   return value == LONG and columns.long_value(p, name, row) or value
 end
 
-local function count_values(p, name, change)
+-- Changes the number of values in a column.
+function columns.count_values(p, name, change)
   local left = access.shared("HINCRBY", keys.columns(p), name, change)
   if left and left <= 0 then access.shared("HDEL", keys.columns(p), name) end
 end
@@ -85,6 +94,7 @@ end
 local function write_number(p, name, row, value)
   local line, key = row % BLOCK_ROWS, keys.column(p, name, math.floor(row / BLOCK_ROWS))
   local size, problem = access.try("STRLEN", key)
+  if size and size > 0 and size % (NUMBER_WIDTH + 1) ~= 1 then problem = "its lines are not those of numbers" end
   if problem then
     access.warn(key, problem)
     return
@@ -95,7 +105,7 @@ local function write_number(p, name, row, value)
   else
     local blank = string.rep(" ", NUMBER_WIDTH) .. "\n"
     redis.call("APPEND", key, (size == 0 and "\n" or "") .. string.rep(blank, line - lines) .. written .. "\n")
-    count_values(p, name, 1)
+    columns.count_values(p, name, 1)
   end
 end
 
@@ -108,13 +118,10 @@ end
 -- Writes the value of a row; "" removes it.
 function columns.write(p, name, row, value)
   if schema.IS_NUMBER[name] then return write_number(p, name, row, value) end
-  local line = row % BLOCK_ROWS
-  local key = keys.column(p, name, math.floor(row / BLOCK_ROWS))
-  local text, problem = access.try("GET", key)
-  if problem then
-    access.warn(key, problem)
-    return
-  end
+  local number, line = math.floor(row / BLOCK_ROWS), row % BLOCK_ROWS
+  local key = keys.column(p, name, number)
+  local text, is_damaged = columns.block(p, name, number)
+  if is_damaged then return end
   local first, feed, old, written = nil, -1, "", value
   if text then first, feed = blocks.place(text, line) end
   if first then old = trimmed(string.sub(text, first, feed - 1)) end
@@ -131,29 +138,72 @@ function columns.write(p, name, row, value)
     -- An absent block begins with a line feed, too.
     redis.call("APPEND", key, string.rep("\n", line - feed) .. written .. "\n")
   end
-  if old == "" then count_values(p, name, 1) elseif written == "" then count_values(p, name, -1) end
+  if old == "" then
+    columns.count_values(p, name, 1)
+  elseif written == "" then
+    columns.count_values(p, name, -1)
+  end
 end
 
 -- The value in a column of a field of a conversation's hash.
 function columns.value_of(text) return (string.gsub(string.lower(text or ""), ",", " ")) end
 
--- Gives a conversation a row; nil if the number of rows is damaged: then the doctor gives it one.
+-- Whether the column of ids ends with the last of so many rows.
+function columns.is_end(p, rows)
+  local number, lines = math.floor((rows - 1) / BLOCK_ROWS), (rows - 1) % BLOCK_ROWS + 1
+  return (rows == 0 or access.try("STRLEN", keys.column(p, "id", number)) == ID_LENGTH * lines + 1)
+    and redis.call("EXISTS", keys.column(p, "id", number + 1)) == 0
+end
+
+-- The number of rows. If it is damaged, that of conversations: it is the same as a rule.
+function columns.rows(p)
+  local rows = access.shared("HGET", keys.counts(p), "rows") or "0"
+  if checks.is_count(rows) and columns.is_end(p, tonumber(rows)) then return tonumber(rows) end
+  access.warn(keys.counts(p), "the number of rows is wrong")
+  return access.shared("ZCARD", keys.recent(p)) or 0
+end
+
+-- Gives a conversation a row; nil if the number of rows or their last block is damaged: then the doctor gives it one.
 function columns.add_row(p, id)
-  local rows = access.shared("HINCRBY", keys.counts(p), "rows", 1)
-  if not rows then return nil end
-  local row = rows - 1
-  if row < 0 or columns.read(p, "id", row) ~= "" or row == 0 and columns.size(p, "id") > 0 then
-    access.warn(keys.counts(p), "the number of rows is too small")
+  local counts = keys.counts(p)
+  local rows = access.shared("HGET", counts, "rows") or "0"
+  local row = checks.is_count(rows) and tonumber(rows) or 0
+  local number, line = math.floor(row / BLOCK_ROWS), row % BLOCK_ROWS
+  local text, is_damaged = columns.block(p, "id", number)
+  if not checks.is_count(rows) or is_damaged or #(text or "\n") ~= ID_LENGTH * line + 1
+    or line == 0 and number > 0 and redis.call("EXISTS", keys.column(p, "id", number - 1)) == 0 then
+    access.warn(counts, "the number of rows is wrong")
     return nil
   end
+  if not access.shared("HINCRBY", counts, "rows", 1) then return nil end
   columns.write(p, "id", row, id)
   return format.integer(row)
 end
 
+-- Gives a conversation a row that is its own or nobody's, if there is one; returns whether it is.
+function columns.take_row(p, row, id)
+  if not checks.is_count(row) or tonumber(row) >= columns.rows(p) then return false end
+  local owner = columns.read(p, "id", tonumber(row))
+  if owner == id then return true end
+  local number, line = math.floor(tonumber(row) / BLOCK_ROWS), tonumber(row) % BLOCK_ROWS
+  local text, is_damaged = columns.block(p, "id", number)
+  if owner ~= "" or is_damaged then return false end
+  text = text or "\n"
+  text = text .. string.rep(string.rep(" ", ID_LENGTH - 1) .. "\n", line + 1 - (#text - 1) / ID_LENGTH)
+  local first = ID_LENGTH * line + 2
+  redis.call("SET", keys.column(p, "id", number), string.sub(text, 1, first - 1) .. id .. string.sub(text, first + 36))
+  columns.count_values(p, "id", 1)
+  return true
+end
+
+-- Whether a text is the row of a conversation.
+function columns.is_row_of(p, row, id)
+  if not checks.is_count(row) or format.integer(tonumber(row)) ~= row then return false end
+  local first = ID_LENGTH * (tonumber(row) % BLOCK_ROWS) + 1
+  return access.try("GETRANGE", keys.column(p, "id", math.floor(tonumber(row) / BLOCK_ROWS)), first, first + 35) == id
+end
+
 -- The number of values in a column.
 function columns.size(p, name) return tonumber(access.shared("HGET", keys.columns(p), name) or "0") or 0 end
-
--- The number of rows.
-function columns.rows(p) return tonumber(access.shared("HGET", keys.counts(p), "rows") or "0") or 0 end
 
 return columns

@@ -47,6 +47,18 @@ local MAX_FIELDS = 100
 -- Bounded, as each change of a conversation's tags looks at all of them, and every answer has all of them.
 local MAX_TAGS = 1000
 
+-- The values that wait for a conversation's first message; nil if they are damaged: one with a line feed would be the
+-- next one's too.
+function conversation.waiting_values(packed)
+  local is_read, values = pcall(cmsgpack.unpack, packed)
+  if not is_read or type(values) ~= "table" then return nil end
+  for name, value in pairs(values) do
+    if type(name) ~= "string" or type(value) ~= "string" or string.find(value, "[\n\255]") then return nil end
+    if name ~= "display_name" and string.sub(name, 1, 9) ~= "metadata." then return nil end
+  end
+  return values
+end
+
 -- Whether the fields of a conversation's hash are valid by themselves.
 local function is_sound(id, c)
   if c.doc and not is_count(c.ver) or c.ver and not c.doc then return false end
@@ -56,7 +68,7 @@ local function is_sound(id, c)
   if c.name and not protobuf.is_field(1, c.name) then return false end
   if c.avatar and not protobuf.is_field(2, c.avatar) then return false end
   if c.data and not protobuf.is_field(5, c.data) then return false end
-  if c.values and not pcall(cmsgpack.unpack, c.values) then return false end
+  if c.values and not conversation.waiting_values(c.values) then return false end
   if c.lm then
     return c.id == id and checks.is_id(c.ch) and is_time(c.lm) and is_time(c.ca) and is_count(c.un)
       and is_count(c.seq) and c.src ~= nil and not string.find(c.src, "[^!-~]") and rendering.is_tail(c.tail)
@@ -105,6 +117,11 @@ local function write_values(p, c, stored, values, waiting, default_name)
   end
   for key, name in pairs(schema.COLUMNS) do
     if c[key] ~= stored[key] then values[name] = columns.value_of(c[key]) end
+  end
+  if not next(values) then return end
+  if not columns.is_row_of(p, c.row, c.id) then
+    access.warn(keys.conversation(p, c.id), "its row is not its own")
+    return
   end
   for name, value in pairs(values) do columns.write(p, name, tonumber(c.row), value) end
 end

@@ -119,7 +119,7 @@ end
 -- Takes one change into account.
 local function follow(s, before, after)
   local is_row_needed = s.rows or type(s.complete) == "table" and s.complete.rows
-  local row = is_row_needed and tonumber(redis.call("HGET", keys.conversation(s.p, after.id), "row") or nil)
+  local row = is_row_needed and tonumber(access.try("HGET", keys.conversation(s.p, after.id), "row") or nil)
   local was = is_counted(s, before, row) and known.is_match(s, before)
   local is = is_counted(s, after, row) and known.is_match(s, after)
   s.matches = s.matches + (is and 1 or 0) - (was and 1 or 0)

@@ -53,12 +53,12 @@ local function has_word(wanted, c)
   return false
 end
 
--- A value that has words of which the index terms are hashes. That of a conversation as it was is known if its terms
--- are the same.
+-- A value that has words of which the index terms are hashes; "" if the conversation has no row. That of a conversation
+-- as it was is known if its terms are the same.
 local function long_words(c, column)
-  local stored = redis.call("HMGET", keys.conversation(c.p, c.id), "x", "row")
-  if stored[1] ~= c.x or not stored[2] then error({ is_outdated = true }) end
-  return columns.read(c.p, column, tonumber(stored[2]))
+  local x, row = unpack(redis.call("HMGET", keys.conversation(c.p, c.id), "x", "row"))
+  if x ~= c.x then error({ is_outdated = true }) end
+  return columns.is_row_of(c.p, row, c.id) and columns.read(c.p, column, tonumber(row)) or ""
 end
 
 local function character(digits) return string.char(tonumber(digits, 16)) end
