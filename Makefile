@@ -58,7 +58,8 @@ e2e: tools ## run the tests through a real Envoy
 	$(BIN)/pytest tests/e2e
 
 fuzz: tools ## compare many random filters with the reference: make fuzz FUZZ_CORPORA=1000 FUZZ_SEED=1
-	FUZZ_CORPORA=$(FUZZ_CORPORA) FUZZ_FILTERS=$(FUZZ_FILTERS) FUZZ_SEED=$(FUZZ_SEED) $(BIN)/pytest -q tests/property/test_filters.py
+	FUZZ_CORPORA=$(FUZZ_CORPORA) FUZZ_FILTERS=$(FUZZ_FILTERS) FUZZ_SEED=$(FUZZ_SEED) $(BIN)/pytest -q tests/property/test_filters.py \
+		tests/integration/store/test_searches.py
 
 faults: tools ## inject faults into its own services, and print how other callers fare
 	$(BIN)/python -m tests.faults

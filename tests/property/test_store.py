@@ -72,6 +72,21 @@ FILTERS = [
     "(NOT metadata.state:closed) AND id:c*",
     "metadata.contact.display_name:* metadata.contact.avatar_url:a*",
 ]
+# What matches much: each step looks at one.
+BROAD_FILTERS = [
+    "display_name:?*",
+    "NOT display_name:*a*",
+    "display_name:[a TO n] OR metadata.a:?*",
+    "metadata.user_data.a:* OR metadata.user_data.b:*",
+    "NOT metadata.user_data.a:[0 TO z]",
+    "metadata.contact.display_name:/[a-z]+.*/ AND NOT state:closed",
+    "metadata.note:?* OR metadata.user_data.:?*",
+    "id:*c* AND NOT display_name:x*x",
+    "metadata.user_data.x:*1 OR display_name:lovelace~2",
+    "source:*o* OR channel_id:*1",
+    "tag_ids:*0 OR (NOT tag_ids:f*)",
+    'display_name:"lovelace ada"~2 OR metadata.user_data.erp:??*',
+]
 
 
 class Server(Protocol):
@@ -127,6 +142,7 @@ class ServiceMachine(RuleBasedStateMachine):
         self.batches = 0
         self.sizes = cycle([2, 3, 1, 100])
         self.filters = cycle(FILTERS)
+        self.broad_filters = cycle(BROAD_FILTERS)
 
     @initialize(log=st.lists(message_events(), max_size=5), more=st.lists(events(), max_size=10))
     def begin(self, log: list[Json], more: list[Json]) -> None:
@@ -276,9 +292,9 @@ class ServiceMachine(RuleBasedStateMachine):
     def lists_agree(self) -> None:
         size = next(self.sizes)
         self.check_list("", self.model.ids(), size)
-        filter_text = next(self.filters)
         facts = {id: fields(self.model.facts(id)) for id in self.model.ids()}
-        self.check_list(filter_text, [id for id in facts if matches(filter_text, facts[id])], size)
+        for filter_text in (next(self.filters), next(self.broad_filters), next(self.broad_filters)):
+            self.check_list(filter_text, [id for id in facts if matches(filter_text, facts[id])], size)
 
     def check_list(self, filter_text: str, expected: list[str], size: int) -> None:
         stub = self.clients[1].conversations

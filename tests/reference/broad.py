@@ -10,7 +10,7 @@ __all__ = ["broad_change", "make_broad_corpus", "make_broad_filter"]
 
 Json = dict[str, Any]
 
-GIVEN = "Anna Ana Anne Hanna Ada Adam Maria Marie Émile Zoë José Jürgen Łukasz Σοφία Αννα Анна Ганна علي 花子 太郎 अनिता A".split()
+GIVEN = "Anna Ana Anne Hanna Ada Adam Maria Marie Émile Zoë José Jürgen Łukasz Σοφία Αννα Анна Ганна علي 花子 太郎 अनिता".split()
 FAMILY = "Schmidt Schmitt Smith O'Brien Müller van-Dyk Kowalski Παππάς Иванова 王 山田 الحسن Silva Æther X.500".split()
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 SOURCES = ["facebook", "twilio.sms", "chatplugin"]
@@ -35,7 +35,9 @@ def broad_data(random: Random) -> Json:
     if random.random() < 0.3:
         data["list"] = [broad_name(random) for _ in range(random.randint(1, 3))]
     if random.random() < 0.3:
-        words = random.choices([*GIVEN, *FAMILY, LONG_WORD, LONG_WORD + random.choice(LETTERS)], k=random.choice([1, 3, 9, 90]))
+        words = random.choices(
+            [*GIVEN, *FAMILY, LONG_WORD, LONG_WORD + random.choice(LETTERS)], k=random.choice([1, 3, 9, 90])
+        )
         data["note"] = " ".join(words)
     if random.random() < 0.2:
         data["n"] = random.choice([0, 7, -7, 12.5, True, "", " "])
@@ -63,7 +65,9 @@ def grown_from(model: Model, log: list[Json]) -> Corpus:
 
 def new_conversation(random: Random, model: Model) -> list[Json]:
     id, channel = random_uuid(random), random.choice(list(model.channels.values()))
-    sent_at = START_MS + random.randrange(3) * DAY_MS + random.choice([0, random.randrange(50), random.randrange(DAY_MS)])
+    sent_at = (
+        START_MS + random.randrange(3) * DAY_MS + random.choice([0, random.randrange(50), random.randrange(DAY_MS)])
+    )
     changes = [message_event(random, id, channel, sent_at)]
     if random.random() < 0.9:
         changes.append({"metadata": {"subject": "conversation", "id": id, "metadata": broad_metadata(random, model)}})
@@ -99,7 +103,11 @@ def broad_change(random: Random, model: Model) -> Json:
     if kind < 0.6:
         metadata = {random.choice(["user_data", "contact", "state"]): None}
     elif kind < 0.8:
-        metadata = {"user_data": {random.choice(["phone", "note", "list", "mail"]): random.choice([None, "a", LONG_WORD * 5, "1 b"])}}
+        metadata = {
+            "user_data": {
+                random.choice(["phone", "note", "list", "mail"]): random.choice([None, "a", LONG_WORD * 5, "1 b"])
+            }
+        }
     return {"metadata": {"subject": "conversation", "id": id, "metadata": metadata}}
 
 

@@ -396,7 +396,7 @@ async def test_list_places(client: Client) -> None:
         for skipped, limit, expected in ((0, 5, places), (1, 1, places[1:2]), (3, 1, [])):
             outcome, reply = await search(client, "list_places", skipped=skipped, limit=limit, **asked, **query)
             assert (outcome, reply) == (b"ok", {b"places": " ".join(expected).encode()})
-    place = {"at": "1000", "id": conversation_id(3)}
+    place: dict[str, Any] = {"at": "1000", "id": conversation_id(3)}
     _, reply = await search(client, "list_places", skipped=0, limit=5, query=BY_SOURCE, **place)
     assert reply == {b"places": " ".join(places[1:]).encode()}
 

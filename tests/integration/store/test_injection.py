@@ -77,9 +77,7 @@ def escaped(value: str) -> str:
 
 def shape(filter_text: str) -> str:
     """Return a query without its words and values: what is left is syntax."""
-    return re.sub(
-        r"(?:\\.|[A-Za-z0-9_.]|[^\x00-\x7f])+", "V", compile_filter(filter_text).query.text, flags=re.DOTALL
-    )
+    return re.sub(r"(?:\\.|[A-Za-z0-9_.]|[^\x00-\x7f])+", "V", compile_filter(filter_text).query.text, flags=re.DOTALL)
 
 
 @pytest.mark.parametrize("position", POSITIONS)

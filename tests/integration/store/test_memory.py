@@ -1,4 +1,4 @@
-"""The memory of Redis: changes take no more and more, and if it is full, what frees some works, and the rest is refused."""
+"""The memory of Redis: it does not grow with changes; if it is full, what frees some works, and the rest is refused."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 

@@ -24,7 +24,7 @@ from conversations.errors import FilterError
 from conversations.filters import compile_filter
 from conversations.servicers.events import read_event
 from conversations.store import Store
-from conversations.store.cursors import encode_cursor
+from conversations.store.cursors import Direction, encode_cursor
 from conversations.store.functions import Call
 
 CORPORA = int(os.environ.get("FUZZ_CORPORA", "1"))
@@ -32,6 +32,9 @@ FILTERS = int(os.environ.get("FUZZ_FILTERS", "40"))
 SEED = int(os.environ.get("FUZZ_SEED", "0"))
 
 Place = tuple[int, str]
+
+# Whether the first page, or the direction from a place.
+WAYS: list[tuple[bool, Direction]] = [(True, "older"), (False, "older"), (False, "newer")]
 
 
 @dataclass
@@ -108,7 +111,9 @@ async def test_pages_and_totals(inbox: Inbox, cut: Cut, seed: int) -> None:
         if number % 4 == 3:
             await inbox.change(*(broad_change(random, inbox.model) for _ in range(random.choice([1, 5]))))
         filters = next_filter(inbox, random)
-        await check_walk(inbox, filters, random.choice([3, 7, 10] if cut in (Cut.PIECES, Cut.NO_INDEX) else [7, 30, 100]))
+        await check_walk(
+            inbox, filters, random.choice([3, 7, 10] if cut in (Cut.PIECES, Cut.NO_INDEX) else [7, 30, 100])
+        )
         await check_offset(inbox, filters, random)
 
 
@@ -173,26 +178,26 @@ async def test_changes_between_the_pieces_of_a_search(inbox: Inbox, seed: int) -
     for _ in range(2 * FILTERS):
         filters = next_filter(inbox, random)
         place = random.choice(inbox.expected("*:*"))
-        way = random.choice(["first", "older", "newer"])
+        is_first, way = random.choice(WAYS)
         if random.random() < 0.5:
             search.forget()
         meddler = Meddler(inbox, random, random.choice([1, 3, 20]))
         search._client = meddler  # type: ignore[assignment]
         limit = random.choice([1, 3, 10])
-        cursor = "" if way == "first" else encode_cursor(f"conversations {filters}", way, str(place[0]), place[1])
+        cursor = "" if is_first else encode_cursor(f"conversations {filters}", way, str(place[0]), place[1])
         found = await page(inbox.store, filters, cursor, limit)
         search._client = client
         exchanges += meddler.exchanges
         expected = inbox.expected(filters)
-        rows = [one for one in expected if one < place] if way == "older" else expected
+        rows = [one for one in expected if one < place] if way == "older" and not is_first else expected
         rows = [one for one in expected if one > place][-limit:] if way == "newer" else rows[:limit]
-        case = (filters, way, limit)
+        case = (filters, is_first, way, limit)
         assert found.filtered_total == len(expected), case
-        if way != "first":
+        if not is_first:
             # Conversations that are looked at one by one are those of several moments.
             found = await page(inbox.store, filters, cursor, limit)
         assert ids_of(found) == [id for _, id in rows], case
-        if way == "older" and rows and any(one > place for one in expected):
+        if not is_first and way == "older" and rows and any(one > place for one in expected):
             assert found.previous_cursor, case
     assert exchanges > 6 * FILTERS
 

@@ -62,7 +62,10 @@ def test_lines() -> None:
         ('display_name:["*" TO b}', 'range display_name (text) ["*" TO b} (by words)'),
         ('display_name:{* TO "b c"]', 'range display_name (text) {* TO "b c"] (by words)'),
         ("display_name:/A.b/", "regex display_name (text) /a.b/ (by words)"),
-        ("last_message_at:[* TO 9000000000000000]", "range last_message_at (number) [* TO 9000000000000000] (by the index)"),
+        (
+            "last_message_at:[* TO 9000000000000000]",
+            "range last_message_at (number) [* TO 9000000000000000] (by the index)",
+        ),
         ("unread_count:*", "exists unread_count (number) * (by the index)"),
     ],
 )

@@ -13,7 +13,9 @@ ROWS = 3 * 256
 NAME = "metadata.k"
 VALUES = st.one_of(
     st.just(""),
-    st.lists(st.sampled_from(["a", "bb", "\xc3\xa9", "word", "x" * 60, "y" * 120]), min_size=1, max_size=4).map(" ".join),
+    st.lists(st.sampled_from(["a", "bb", "\xc3\xa9", "word", "x" * 60, "y" * 120]), min_size=1, max_size=4).map(
+        " ".join
+    ),
 )
 WRITES = st.lists(st.tuples(st.one_of(st.integers(0, 6), st.integers(0, ROWS - 1)), VALUES), max_size=30)
 
@@ -97,7 +99,9 @@ def test_rows_are_given_in_order(keys: Keys) -> None:
     ids = [f"{number:036d}" for number in range(300)]
     assert [LUA.columns.add_row("{0}", id) for id in ids] == [str(row) for row in range(300)]
     assert LUA.columns.rows("{0}") == LUA.columns.size("{0}", "id") == 300
-    assert [LUA.columns.read("{0}", "id", row) for row in (0, 255, 256, 299)] == [ids[row] for row in (0, 255, 256, 299)]
+    assert [LUA.columns.read("{0}", "id", row) for row in (0, 255, 256, 299)] == [
+        ids[row] for row in (0, 255, 256, 299)
+    ]
 
 
 ATOMS = st.builds(
@@ -179,7 +183,7 @@ def test_what_is_known_is_written_and_read(
 
     LUA.redis.pcall = log
     assert LUA.known.catch_up(read, text) is False
-    assert python(read["complete"]) == (complete if isinstance(complete, str) else {k: v for k, v in complete.items()})
+    assert python(read["complete"]) == (complete if isinstance(complete, str) else dict(complete.items()))
     assert (read["entry"], read["matches"]) == ("5-1", matches)
     assert [(place[1], place[2]) for place in read["top"].values()] == top
     assert {name: read[name] for name in counted} == counted
