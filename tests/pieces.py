@@ -28,7 +28,6 @@ _PIECES = {
     "local READ_AT_ONCE = 50": "local READ_AT_ONCE = 2",
     # Where there is nothing yet there is no log, without which nothing would be known for the next turn.
     "return turn.is_over() or scan.count(s)": "return s.all and turn.is_over() or scan.count(s)",
-    "if i % 8 == 0 and turn.is_over()": "if i % 3 == 0 and turn.is_over()",
     "local SPARE = 12": "local SPARE = 3",
     "known.MAX_TOP = 120": "known.MAX_TOP = 14",
     "local BLOCK_ROWS = 256": "local BLOCK_ROWS = 8",

@@ -57,7 +57,7 @@ async def test_many_patterns_of_one_filter(names: Store) -> None:
 async def test_loose_phrases_of_one_filter(any_store: Store) -> None:
     for number in range(1, 8):
         await apply(any_store, message(number, number), named(number, "a b c d" if number % 2 else "a d b x x c x"))
-    one, other = 'display_name:"c a b"~3', 'display_name:"d b a"~4'
+    one, other = 'display_name:"c a b"~3', 'display_name:"d b a"~5'
     assert await find(any_store, one) == {1, 3, 5, 7}
     assert await find(any_store, f"{one} AND {other}") == {1, 3, 5, 7}
     assert await find(any_store, f"{other} AND NOT {one}") == {2, 4, 6}

@@ -126,6 +126,4 @@ def test_every_reason_is_in_the_proto() -> None:
     reasons = {reason for _, _, reason in STATUSES.values()} | {"INTERNAL_ERROR"}
     # The proxy answers with the others.
     by_proxy = {"REQUEST_TOO_LARGE", "NO_SERVER", "ORIGIN_NOT_ALLOWED", "HOST_NOT_ALLOWED", "UNSUPPORTED_PROTOCOL"}
-    # Only earlier versions answer with it.
-    retired = {"FILTER_TOO_BROAD"}
-    assert reasons | by_proxy | retired == set(ErrorReason.keys()) - {"ERROR_REASON_UNSPECIFIED"}
+    assert reasons | by_proxy == set(ErrorReason.keys()) - {"ERROR_REASON_UNSPECIFIED"}

@@ -302,10 +302,9 @@ function slices.matching(s, direction, at, id, limit, walked)
     return #ids >= limit
   end
   for i = 3, #walked, 2 do
-    -- Since it was found it may have moved, or ceased to match.
-    local time, one = walked[i], walked[i + 1]
-    local c = tonumber(redis.call("ZSCORE", keys.recent(s.p), one) or nil) == tonumber(time) and known.read(s, one)
-    if c and known.is_match(s, c) then add(time, one) end
+    -- Since it was found it may have moved, or changed.
+    local c = known.read(s, walked[i + 1])
+    if c and tonumber(c.lm) == tonumber(walked[i]) and known.is_match(s, c) then add(walked[i], walked[i + 1]) end
   end
   if #ids >= limit then return ids end
   local last, is_over = walk(s, direction, walked[1], walked[2], add)
