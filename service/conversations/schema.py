@@ -68,7 +68,7 @@ class Field:
     is_time: bool = False
     """Whether its number is a time in milliseconds since 1970 UTC, which may also be given as a date."""
     has_column: bool = False
-    """Whether its numbers are kept in a column too, so that many can be compared fast: for one that rarely changes."""
+    """Whether its values are kept in a column too, so that those of all conversations can be compared fast."""
     has_many: bool = False
     """Whether a conversation may have several values; they are stored separated by commas."""
     ignores_case: bool = False
@@ -102,6 +102,7 @@ STATE = Field(
     "state:open",
     "`open` or `closed`; nothing where no state is set.",
     ignores_case=True,
+    has_column=True,
     exists=terms.metadata_exists("state"),
 )
 TAG_IDS = Field(
@@ -112,6 +113,7 @@ TAG_IDS = Field(
     "The ids of the tags.",
     ("tagIds", "metadata.tags"),
     has_many=True,
+    has_column=True,
     exists=terms.TAGS_EXIST,
 )
 METADATA = Field(
@@ -131,6 +133,7 @@ FIELDS = (
         "channel_id:318efa04-7cc1-4200-988e-50699d0dd6e3",
         "The id of the channel that the conversation came by.",
         ("channelId",),
+        has_column=True,
     ),
     Field(
         "source",
@@ -139,6 +142,7 @@ FIELDS = (
         "source:twilio.*",
         "The kind of channel, such as `facebook`.",
         ignores_case=True,
+        has_column=True,
     ),
     STATE,
     DISPLAY_NAME,
@@ -161,6 +165,7 @@ FIELDS = (
         "When the latest message was sent: a date, a time, or milliseconds since 1970 UTC.",
         ("lastMessageAt",),
         is_time=True,
+        has_column=True,
     ),
     Field(
         "unread_count",
@@ -169,6 +174,7 @@ FIELDS = (
         "unread_count:[2 TO *]",
         "How many messages of the contact are later than the last read.",
         ("unreadCount", "unread_message_count", "unreadMessageCount", "metadata.unread_count"),
+        has_column=True,
     ),
     METADATA,
 )

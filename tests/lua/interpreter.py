@@ -21,7 +21,9 @@ class Modules:
         names: Any = self._lua.globals()
         names.package.path = f"{FOLDER}/lib/?.lua"
         names.package.preload.schema = self._lua.eval(f"function() {schema_code()} end")
-        names.redis = self.table({"sha1hex": lambda text: hashlib.sha1(text.encode("latin-1")).hexdigest()})
+        self.redis = self.table({"sha1hex": lambda text: hashlib.sha1(text.encode("latin-1")).hexdigest()})
+        """What the library calls Redis by."""
+        names.redis = self.redis
         self._require: Callable[[str], Any] = names.require
 
     def __getattr__(self, name: str) -> Any:

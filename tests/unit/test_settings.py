@@ -29,9 +29,6 @@ def test_every_setting_is_read_from_its_variable(monkeypatch: pytest.MonkeyPatch
         "partitions": "64",
         "redis_timeout_ms": "100",
         "search_timeout_ms": "10",
-        "max_filter_words": "3",
-        "max_phrase_candidates": "4",
-        "max_filter_cost": "5",
         "max_request_bytes": "1024",
         "request_timeout_seconds": "0.25",
         "max_running_calls": "6",
@@ -56,9 +53,6 @@ def test_every_setting_is_read_from_its_variable(monkeypatch: pytest.MonkeyPatch
         "partitions": 64,
         "redis_timeout_ms": 100,
         "search_timeout_ms": 10,
-        "max_filter_words": 3,
-        "max_phrase_candidates": 4,
-        "max_filter_cost": 5,
         "max_request_bytes": 1024,
         "request_timeout_seconds": 0.25,
         "max_running_calls": 6,
@@ -77,7 +71,7 @@ def test_defaults_serve_a_laptop() -> None:
     settings = Settings()
     assert settings.redis_url.get_secret_value() == "redis://127.0.0.1:6379/0"
     assert (settings.host, settings.port, settings.own_port) == ("127.0.0.1", 50051, None)
-    assert (settings.partitions, settings.max_filter_words) == (1, 5000)
+    assert settings.partitions == 1
 
 
 @pytest.mark.parametrize(
@@ -93,7 +87,6 @@ def test_defaults_serve_a_laptop() -> None:
         ("partitions", "1.5"),
         ("redis_timeout_ms", "99"),
         ("search_timeout_ms", "9"),
-        ("max_filter_words", "0"),
         ("max_request_bytes", "1023"),
         ("drain_seconds", "-1"),
         ("grace_seconds", "soon"),

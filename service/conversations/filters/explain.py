@@ -117,7 +117,7 @@ def _answer(expression: BoundExpression) -> Answer:
     query, predicate = asked_of(expression)
     if query.is_exact:
         return Answer("index", query, predicate)
-    has_words = isinstance(expression, Pattern | IdRange | ValuePrefix) and has_column(expression.field)
+    has_words = isinstance(expression, Pattern | IdRange | ValuePrefix | WordPhrase) and has_column(expression.field)
     return Answer("words" if has_words else "conversations", query, predicate)
 
 

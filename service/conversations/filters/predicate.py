@@ -8,7 +8,7 @@ A predicate is MessagePack, arrays whose first value is the kind:
     ["words", column, prefix, term...]              the text has any of the index terms
     ["matching_word", column, prefix, pattern]      the text has an index term with the prefix whose word matches
     ["exists", column, term]                        the text has the index term of all with a value
-    ["phrase", slop, term...]                       the text has the terms as a phrase, see lua/lib/phrases.lua
+    ["phrase", column, prefix, slop, term...]       the text has the terms as a phrase, see lua/lib/phrases.lua
     ["numbers", key, low, high...]                  the number lies in any of the ranges, ends included
 
 A key is that of a conversation's hash. A column is the name of the field, under which its words are stored too, or
@@ -26,6 +26,8 @@ from conversations.filters.simplify import Numbers
 from conversations.schema import Field, has_column
 
 __all__ = ["predicate_of"]
+
+_FEW = 8
 
 _OPEN = 1e300
 """Infinity, as every reader of numbers knows it."""
@@ -50,8 +52,8 @@ def _predicate(plan: Plan) -> list[Any]:
             return ["not", _predicate(part)]
         case Numbers(key, spans):
             return ["numbers", key, *(min(max(bound, -_OPEN), _OPEN) for span in spans for bound in span)]
-        case Phrase(_, terms, slop):
-            return ["phrase", slop, *terms]
+        case Phrase(field, terms, slop):
+            return ["phrase", _column(field), field.prefix, slop, *terms]
         case ValuePrefix(field, text):
             return ["matching_value", field.key, ["prefix", text]]
         case Exists(field):
@@ -60,6 +62,9 @@ def _predicate(plan: Plan) -> list[Any]:
             return ["matching_value", field.key, pattern.spec()]
         case Matching(field, pattern):
             return ["matching_word", _column(field), field.prefix, pattern.spec()]
+        case AnyOf(field, values) if 1 < len(values) <= _FEW and has_column(field):
+            # Each is found in the column by itself.
+            return ["or", *(_predicate(AnyOf(field, (value,))) for value in values)]
         case AnyOf(field, values) if field.is_tag:
             return ["values", field.key, *values]
         case AnyOf(field, values):

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, TypedDict
 
@@ -30,6 +30,8 @@ __all__ = [
 
 # Separates the values of an array: it is no field's term, so no exact phrase spans two values.
 _GAP = "g"
+# The same in a column: it is in no text.
+_COLUMN_GAP = b" \xfe "
 
 MAX_DOCUMENT_BYTES = 64 * 1024
 """Maximum size of one record's metadata as protobuf: a page of 100 conversations has to fit into one answer."""
@@ -174,8 +176,8 @@ class DocumentParts(TypedDict):
     """Index terms of the name."""
     terms: str
     """Index terms of the leaves."""
-    values: dict[str, str]
-    """Values of columns by field name: distinct words separated by blanks. See lua/lib/columns.lua."""
+    values: dict[str, bytes]
+    """Values of columns by field name: words separated by blanks. See lua/lib/columns.lua."""
 
 
 def document_parts(document: JsonObject) -> DocumentParts:
@@ -183,46 +185,48 @@ def document_parts(document: JsonObject) -> DocumentParts:
     contact = document.get("contact", {})
     name = contact.get("display_name")
     name_bytes = avatar_bytes = user_data = b""
-    words: dict[str, dict[str, None]] = {}
-    name_terms = []
+    values: dict[str, bytes] = {}
+    name_terms: list[str] = []
     if name is not None:
         name_bytes = conversation_pb2.Contact(display_name=name).SerializeToString()
-        for word in terms.split_words(name):
-            name_terms.append(terms.name_term(word))
-            words.setdefault("display_name", {})[word] = None
+        if words := terms.split_words(name):
+            name_terms += map(terms.name_term, words)
+            values["display_name"] = _joined(words)
     if "avatar_url" in contact:
         avatar_bytes = conversation_pb2.Contact(avatar_url=contact["avatar_url"]).SerializeToString()
     if "user_data" in document:
         metadata = conversation_pb2.ConversationMetadata(user_data=to_struct(document["user_data"]))
         user_data = metadata.SerializeToString()
-    leaf_terms: list[str] = []
-    seen = set()
+    leaves: dict[str, list[list[str]]] = {}
     for path, text in _leaves(document, ()):
-        leaf_words = terms.split_words(text)
-        if not leaf_words:
-            continue
-        if path in seen:
-            leaf_terms.append(_GAP)
-        else:
-            seen.add(path)
-            leaf_terms.append(terms.metadata_exists(path))
-        for word in leaf_words:
-            leaf_terms.append(terms.metadata_term(path, word))
-            words.setdefault(f"metadata.{path}", {})[word] = None
+        if words := terms.split_words(text):
+            leaves.setdefault(path, []).append(words)
+    leaf_terms: list[str] = []
+    for path, texts in leaves.items():
+        # The separator of the first value is the term that the leaf exists.
+        separator = terms.metadata_exists(path)
+        for words in texts:
+            leaf_terms += [separator, *(terms.metadata_term(path, word) for word in words)]
+            separator = _GAP
+        values[f"metadata.{path}"] = _COLUMN_GAP.join(map(_joined, texts))
     return DocumentParts(
         name=name_bytes,
         avatar=avatar_bytes,
         data=user_data,
         name_terms=" ".join(name_terms),
         terms=" ".join(leaf_terms),
-        values={name: " ".join(some) for name, some in words.items()},
+        values=values,
     )
 
 
-def changed_values(before: JsonObject, values: Mapping[str, str]) -> dict[str, str]:
+def _joined(words: Sequence[str]) -> bytes:
+    return " ".join(words).encode()
+
+
+def changed_values(before: JsonObject, values: Mapping[str, bytes]) -> dict[str, bytes]:
     """Return the values of columns that differ from those of an earlier document; empty for what is gone."""
     old = document_parts(before)["values"]
-    gone = dict.fromkeys(old.keys() - values.keys(), "")
+    gone = dict.fromkeys(old.keys() - values.keys(), b"")
     return {name: value for name, value in values.items() if old.get(name) != value} | gone
 
 

@@ -20,9 +20,10 @@ from conversations.store.functions import Call
 
 __all__ = ["Lane"]
 
-# Limits of one pipeline; they bound how long its first caller waits.
+# Limits of one pipeline; they bound how long its first caller waits, and, as Redis runs what it has read of a pipeline
+# before it turns to others, how long these do.
 _MAX_CALLS = 64
-_MAX_COST_MS = 100
+_MAX_COST_MS = 20
 # With fewer turns of the loop, many callers fill pipelines half as much; each turn costs a lone caller microseconds.
 _TURNS_TO_JOIN = 4
 

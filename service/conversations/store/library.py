@@ -101,6 +101,7 @@ def schema_code() -> str:
             "INDEXED": indexed,
             "NUMBERS": numbers,
             "COLUMNS": {field.key: field.name for field in stored if field.has_column},
+            "IS_NUMBER": {field.name: True for field in stored if field.kind is FieldKind.NUMBER},
             "ID_START": schema.ID_START_KEY,
             "IGNORES_CASE": {field.key: field.ignores_case for field in _TAGS},
             "HAS_MANY": {field.key: field.has_many for field in _TAGS},

@@ -3,6 +3,7 @@
 from importlib.resources import files
 from typing import Any
 
+import msgpack
 import pytest
 from tests.integration.store.events import CHANNEL, apply, conversation_id, message, message_id, metadata, tag, tag_id
 
@@ -27,11 +28,16 @@ async def call(client: Client, function: str, *args: str | bytes | int) -> Any:
     return await client.call(Call(0, function, args))
 
 
+BY_SOURCE = "(@src:{facebook})"
+BY_SOURCE_TOO = msgpack.packb(["values", "src", "facebook"])
+
+
 async def search(
-    client: Client, function: str, query: str = "", predicate: str = "", known: bytes = b"", **asked: Any
+    client: Client, function: str, query: str = "", known: bytes = b"", name: str = "", **asked: Any
 ) -> tuple[bytes, dict[bytes, Any]]:
     """Call a function that searches; return the word that its reply begins with, and what it says by name."""
-    reply = await call(client, function, packed({"timeout_ms": 1000, **asked}), query, predicate, known)
+    predicate = BY_SOURCE_TOO if query else b""
+    reply = await call(client, function, packed({"is_exact": True, **asked}), query, predicate, known, name)
     return reply[0], by_name(reply)
 
 
@@ -99,21 +105,8 @@ async def test_every_function_is_tested_here(client: Client) -> None:
     names = await functions_of(client)
     tests = files("tests.integration.store")
     source = "".join(tests.joinpath(f"test_{name}.py").read_text("utf-8") for name in ("functions", "doctor_functions"))
-    assert len(names) == 59
+    assert len(names) == 58
     assert [name for name in sorted(names) if f'"{name}"' not in source] == []
-
-
-async def test_a_cost_is_that_over_the_conversations_that_there_are(client: Client) -> None:
-    """It grows with them up to 100,000; where nobody knows how many there are, it is taken in whole."""
-    script = "for i = tonumber(ARGV[1]), tonumber(ARGV[2]) do redis.call('ZADD', KEYS[1], i, i) end"
-    whole, passed = 32 * 10**6, 0
-    request: Any = {"offset": 0, "limit": 1, "cost": whole, "max_cost": -1}
-    for count, share in ((0, 0), (3125, 1 / 32), (50_000, 1 / 2), (100_000, 1), (100_100, 1)):
-        await client.redis.eval(script, 1, "recent:{0}", passed + 1, count)
-        passed = count
-        assert await search(client, "list_places", "*", **request) == (b"costly", {b"cost": whole * share})
-    await client.redis.set("recent:{0}", "no list")
-    assert await search(client, "list_places", "*", **request) == (b"costly", {b"cost": whole})
 
 
 async def test_the_names_of_functions_tell_reads_from_writes(client: Client) -> None:
@@ -267,15 +260,15 @@ async def test_read_and_commit_document(client: Client) -> None:
     assert await call(client, "read_document", ID) == [b"1", b'{"k":1}', b"1"]
     assert await commit(client, "0") == [b"conflict"]
     contact = conversation_pb2.Contact(display_name="Ada")
-    words = {"display_name": ["ada"], "metadata.k": ["v"]}
-    changes: dict[str, Any] = {"name": contact.SerializeToString(), "name_terms": "nada", "words": words}
+    values = {"display_name": "ada", "metadata.k": "v"}
+    changes: dict[str, Any] = {"name": contact.SerializeToString(), "name_terms": "nada", "values": values}
     assert await commit(client, "1", **changes, state="OPEN", added=(tag_id(1), tag_id(2)), removed=(tag_id(2),)) == [
         b"ok"
     ]
     found = await answer(client)
     assert found.metadata.contact == contact
     assert list(found.metadata.tags) == [tag_id(1)]
-    assert await client.redis.zrange("words:{0}:metadata.k", 0, -1) == [b"v"]
+    assert await client.redis.get("column:{0}:0:metadata.k") == b"\nv\n"
     # What is empty goes, "-" removes the state, "*" every tag.
     assert await commit(client, "2", state="-", removed=("*",)) == [b"ok"]
     found = await answer(client)
@@ -302,7 +295,6 @@ async def test_get_conversation(client: Client) -> None:
 
 
 FIRST: dict[str, Any] = {"direction": "older", "at": "", "id": ""}
-BY_SOURCE = "(@src:{facebook})"
 
 
 async def test_list_conversations(client: Client) -> None:
@@ -353,87 +345,60 @@ async def test_list_sound_conversations_passes_over_what_is_no_place(client: Cli
         assert (careless[b"damaged"], careless[b"page"]) == (1, reply[b"page"])
 
 
-async def test_list_conversations_says_which_words_the_caller_lacks(client: Client) -> None:
-    await add_message(client)
-    dictionary = "words:{0}:source"
-    [(word, score)] = await client.redis.zrange(dictionary, 0, -1, withscores=True)
-    text = f"{score:.0f}".encode()
-
-    async def ask(**known: Any) -> tuple[bytes, dict[bytes, Any]]:
-        return await search(client, "list_conversations", **FIRST, limit=5, query="*", words=known)
-
-    assert await ask(source=(0, b"0")) == (b"stale", {b"source": [0, text, word]})
-    assert (await ask(source=(1, text)))[0] == b"ok"
-    # Other words than those that the caller knows: from the beginning. A mark may be any bytes.
-    for known, last in ((1, b"7"), (2, text), (9, b"0"), (1, b"\xff\x00")):
-        assert await ask(source=(known, last)) == (b"stale", {b"source": [0, text, word]})
-    await client.redis.delete(dictionary)
-    assert await ask(source=(1, text)) == (b"stale", {b"source": [0, b"0"]})
-    outcome, reply = await ask(id=(0, b"0"), state=(0, b"0"))
-    assert (outcome, reply) == (b"stale", {b"id": [0, ID.encode(), ID.encode()], b"state": [0, b"0"]})
+def known_of(reply: dict[bytes, Any]) -> list[bytes]:
+    """Return what is known of a search, without the entry of the log."""
+    text: bytes = reply[b"known"]
+    return text.split()[1:]
 
 
-async def test_list_conversations_refuses_a_phrase_of_too_many_candidates(client: Client) -> None:
-    for number in (1, 2, 3):
-        await add_message(client, id=message_id(number), conversation=conversation_id(number))
-    phrase = {"candidates": "@x:(nfacebook)", "slop": 9, "terms": ["nfacebook"]}
-    for limit, expected in ((2, b"broad"), (3, b"ok")):
-        asked: dict[str, Any] = {"query": "(<<0>>)", "phrases": [phrase], "max_candidates": limit, "limit": 5}
-        outcome, reply = await search(client, "list_conversations", **FIRST, **asked)
-        assert outcome == expected
-        assert reply.get(b"candidates", 3) == reply.get(b"matches", 3) == 3
-        assert (await search(client, "list_places", offset=0, **asked))[0] == expected
-
-
-async def test_list_conversations_refuses_what_costs_too_much(client: Client) -> None:
-    for number in range(1000):
-        await client.redis.zadd("recent:{0}", {conversation_id(number): number})
-    for cost, expected in ((100, b"ok"), (101, b"costly")):
-        outcome, reply = await search(client, "list_conversations", **FIRST, limit=5, query="*", cost=cost, max_cost=1)
-        assert outcome == expected
-        assert reply.get(b"cost", 2) == 2
-
-
-async def test_list_conversations_counts_in_a_call_of_its_own(client: Client) -> None:
+async def test_what_is_known_of_a_search_goes_back_and_forth(client: Client) -> None:
     for number in (1, 2, 3):
         await add_message(client, 1000 * number, id=message_id(number), conversation=conversation_id(number))
-    asked: dict[str, Any] = {
-        **FIRST,
-        "limit": 5,
-        "query": BY_SOURCE,
-        "predicate": '["values","src","facebook"]',
-        "cost": 10,
-        "max_cost": 100,
-        "max_cost_at_once": 0,
-    }
-    outcome, counted = await search(client, "list_conversations", **asked)
-    assert outcome == b"counted"
-    known = counted[b"known"]
-    assert known.split()[1:] == [b"3", b"0"]
+    asked: dict[str, Any] = {**FIRST, "limit": 5, "query": BY_SOURCE, "name": "a filter"}
+    outcome, reply = await search(client, "list_conversations", **asked)
+    newest = [word for number in (3, 2, 1) for word in (b"%d000" % number, conversation_id(number).encode())]
+    assert (outcome, known_of(reply)) == (b"ok", [b"3", b"all", b"all", *newest])
+    known = reply[b"known"]
+    # Nothing new is not said again.
+    _, again = await search(client, "list_conversations", known=known, **asked)
+    assert (again[b"matches"], again[b"known"]) == (3, b"")
     await add_message(client, 4000, id=message_id(4), conversation=conversation_id(4))
-    _, reply = await search(client, "list_conversations", known=known, **asked)
-    assert (reply[b"matches"], reply[b"places"].split()[::3]) == (4, [b"4000", b"3000", b"2000", b"1000"])
+    assert await call(client, "share_known", "a filter", known) == [b"ok"]
+    [shared] = await client.redis.keys("known:{0}:*:a filter")
+    assert 0 < await client.redis.ttl(shared) <= 600
+    for options in ({"known": known}, {}, {"known": b"junk"}):
+        _, reply = await search(client, "list_conversations", **options, **asked)
+        assert (reply[b"matches"], reply[b"places"].split()[::3]) == (4, [b"4000", b"3000", b"2000", b"1000"])
 
 
-async def test_count_words(client: Client) -> None:
-    await add_message(client, source="twilio.sms")
-    await add_message(client, id=message_id(2), source="facebook")
-    names = ("source", "metadata.user_data.k", "channel_id")
-    assert await call(client, "count_words", *names) == [2, 0, 1]
+async def test_count_values(client: Client) -> None:
+    await add_message(client)
+    await commit(client, values={"metadata.user_data.k": "a b"})
+    names = ("metadata.user_data.k", "metadata.user_data.none", "display_name")
+    assert await call(client, "count_values", *names) == [1, 0, 1]
+
+
+async def test_count_cost(client: Client) -> None:
+    await add_message(client)
+    outcome, reply = await search(client, "count_cost", query=BY_SOURCE)
+    assert outcome == b"ok"
+    assert 0 <= float(reply[b"ms"]) < 1000
 
 
 async def test_list_places(client: Client) -> None:
-    assert await search(client, "list_places", offset=0, limit=5) == (b"ok", {b"places": b""})
+    asked: dict[str, Any] = {"at": "", "id": ""}
+    assert await search(client, "list_places", skipped=0, limit=5, **asked) == (b"ok", {b"places": b""})
     for number in (1, 2, 3):
         await add_message(client, 1000, id=message_id(number), conversation=conversation_id(number))
     places = [f"1000 {conversation_id(number)}" for number in (3, 2, 1)]
     queries: list[dict[str, Any]] = [{}, {"query": BY_SOURCE}]
     for query in queries:
-        for offset, limit, expected in ((0, 5, places), (1, 1, places[1:2]), (3, 1, [])):
-            outcome, reply = await search(client, "list_places", offset=offset, limit=limit, **query)
+        for skipped, limit, expected in ((0, 5, places), (1, 1, places[1:2]), (3, 1, [])):
+            outcome, reply = await search(client, "list_places", skipped=skipped, limit=limit, **asked, **query)
             assert (outcome, reply) == (b"ok", {b"places": " ".join(expected).encode()})
-    stale, _ = await search(client, "list_places", offset=0, limit=5, query="*", words={"source": (0, b"0")})
-    assert stale == b"stale"
+    place = {"at": "1000", "id": conversation_id(3)}
+    _, reply = await search(client, "list_places", skipped=0, limit=5, query=BY_SOURCE, **place)
+    assert reply == {b"places": " ".join(places[1:]).encode()}
 
 
 async def test_read_and_commit_message_changes(client: Client) -> None:

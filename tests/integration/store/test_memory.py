@@ -1,6 +1,6 @@
-"""Redis out of memory: what frees some works, and what needs more is refused whole, with the cause."""
+"""The memory of Redis: changes take no more and more, and if it is full, what frees some works, and the rest is refused."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 import pytest
 from tests.integration.store.conftest import OpenStore
@@ -23,6 +23,8 @@ from tests.integration.store.events import (
 from conversations.errors import StoreUnavailableError
 from conversations.store import ConversationPatch, Store
 from conversations.store.client import Client
+from conversations.store.documents import document_parts, dump_document
+from conversations.store.functions import Call, packed
 from conversations.v1 import tag_pb2
 
 FULL = "the store is unavailable: Redis is out of memory and rejects writes, except those that free memory"
@@ -102,3 +104,44 @@ async def test_a_deleted_tag_comes_back_whole_or_not_at_all(full_store: Store, c
     await client.redis.config_set("maxmemory", 0)
     await apply(full_store, metadata(1, tags={tag_id(1): ""}))
     assert tag_id(1) not in (await get(full_store, 1)).metadata.tags
+
+
+async def change_values(client: Client, numbers: Sequence[int], start: int, count: int) -> None:
+    """Change a value of each conversation in turn, from a round on: it becomes shorter and longer, and goes."""
+    lengths = (3, 40, 200, 7, 0, 500, 90, 1)
+    versions = dict.fromkeys(numbers, start)
+    for first in range(0, count, 1000):
+        pipeline = client.redis.pipeline(transaction=False)
+        for change in range(first, first + 1000):
+            number = numbers[change % len(numbers)]
+            version = versions[number]
+            versions[number] += 1
+            # Another one each time, of a length that comes again.
+            value = f"{version}x" * (lengths[(version + number) % len(lengths)] // len(f"{version}x"))
+            document = {"user_data": {"k": value, "version": version}}
+            parts = {**document_parts(document), "document": dump_document(document), "state": ""}
+            changed = packed({**parts, "added": (), "removed": ()})
+            pipeline.execute_command(
+                *Call(0, "commit_document", (conversation_id(number), str(version), changed)).command()
+            )
+        assert set(map(tuple, await pipeline.execute())) == {(b"ok",)}
+
+
+async def used_memory(client: Client) -> int:
+    """Return the bytes in use once the index has dropped what it kept of earlier documents."""
+    [index] = await client.redis.execute_command("FT._LIST")
+    await client.redis.execute_command("FT.DEBUG", "GC_FORCEINVOKE", index, 10_000)
+    return int((await client.redis.info("memory"))["used_memory"])
+
+
+@pytest.mark.parametrize("conversations", [1, 500])
+async def test_values_that_change_again_and_again_take_no_more_memory(
+    store: Store, client: Client, conversations: int
+) -> None:
+    numbers = range(conversations)
+    await apply(store, *(message(number, number) for number in numbers))
+    # The log of changes is full.
+    await change_values(client, numbers, 0, 12_000)
+    before = await used_memory(client)
+    await change_values(client, numbers, 12_000 // conversations, 8_000)
+    assert await used_memory(client) < 1.05 * before

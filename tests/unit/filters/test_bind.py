@@ -18,12 +18,12 @@ from conversations.filters.expressions import (
     BoundExpression,
     Everything,
     Exists,
-    IdPrefix,
     Nothing,
     NumberRange,
     Occur,
     Pattern,
     Term,
+    ValuePrefix,
     WordPhrase,
 )
 from conversations.filters.language import parse
@@ -320,7 +320,7 @@ def test_default_fields() -> None:
             raise AssertionError(other)
     match bound("e*"):
         case Boolean(parts):
-            assert [type(part.expression) for part in parts] == [IdPrefix, Pattern]
+            assert [type(part.expression) for part in parts] == [ValuePrefix, Pattern]
         case other:
             raise AssertionError(other)
 

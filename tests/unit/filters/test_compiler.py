@@ -3,14 +3,14 @@
 import pytest
 
 from conversations.errors import FilterError, FilterSyntaxError, FilterTooLargeError
-from conversations.filters import MAX_FILTER_BYTES, CompiledFilter, compile_filter, metadata_fields
+from conversations.filters import MAX_FILTER_BYTES, CompiledFilter, Query, compile_filter, metadata_fields
 
 
 @pytest.mark.parametrize("text", ["", " ", " \t\n\r\u3000", "*:*", "id:*", "a OR *"])
 def test_matches_all(text: str) -> None:
     compiled = compile_filter(text)
     assert compiled.matches_all
-    assert compiled.query({}, 0).text == "*"
+    assert compiled.query == Query("*", is_exact=True)
 
 
 @pytest.mark.parametrize("text", ['""', "a", "state:*", "NOT *:*", "\u00a0"])

@@ -159,8 +159,8 @@ async def test_a_crowd_is_served_in_turn_and_who_has_gone_is_not(client: Client,
 
 
 async def test_what_takes_long_does_not_go_in_crowds(client: Client, wire: Wire) -> None:
-    tasks = [await ask(client, "list_first", cost_ms=40)]
-    tasks += [asyncio.create_task(client.call_all([Call(0, "list_it", cost_ms=40)])) for _ in range(6)]
+    tasks = [await ask(client, "list_first", cost_ms=8)]
+    tasks += [asyncio.create_task(client.call_all([Call(0, "list_it", cost_ms=8)])) for _ in range(6)]
     await asyncio.sleep(0)
     wire.answers.set()
     await asyncio.gather(*tasks)

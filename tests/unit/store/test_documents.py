@@ -49,7 +49,7 @@ def leaf_terms(document: JsonObject) -> list[str]:
 
 
 def words(document: JsonObject) -> list[tuple[str, str]]:
-    return [(name, word) for name, some in document_parts(document)["words"].items() for word in some]
+    return [(name, word) for name, some in document_parts(document)["values"].items() for word in some.split(" ")]
 
 
 def leaf(path: str, *leaf_words: str) -> list[str]:
@@ -202,11 +202,11 @@ def test_the_parts_of_a_document() -> None:
     assert metadata == conversation_pb2.ConversationMetadata(user_data=struct({"k": 1}))
     assert parts["name_terms"] == "nada n_c3bc"
     # The name is a field of its own, and a leaf of the metadata as well.
-    assert parts["words"]["display_name"] == parts["words"]["metadata.contact.display_name"] == ["ada", "ü"]
+    assert parts["values"]["display_name"] == parts["values"]["metadata.contact.display_name"] == "ada ü"
 
 
 def test_what_is_absent_has_no_part() -> None:
-    nothing = {"name": b"", "avatar": b"", "data": b"", "name_terms": "", "terms": "", "words": {}}
+    nothing = {"name": b"", "avatar": b"", "data": b"", "name_terms": "", "terms": "", "values": {}}
     assert document_parts({}) == document_parts({"contact": {}}) == nothing
 
 

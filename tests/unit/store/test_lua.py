@@ -151,12 +151,18 @@ RANGES = st.lists(st.tuples(NUMBERS, NUMBERS), min_size=1, max_size=2)
 VALUES = st.lists(st.sampled_from(["a", "b", "a,b", "open", ""]), min_size=1, max_size=3)
 ATOMS: st.SearchStrategy[list[Any]] = st.one_of(
     st.builds(lambda key, values: ["values", key, *values], st.sampled_from(["id", "src", "st", "tg"]), VALUES),
-    st.builds(lambda words: ["words", *words], st.lists(LETTERS, min_size=1, max_size=2)),
+    st.builds(lambda words: ["words", "k", "", *words], st.lists(LETTERS, min_size=1, max_size=2)),
+    st.builds(lambda word: ["exists", "k", word], LETTERS),
+    st.builds(lambda word, high: ["matching_word", "k", "", ["range", word, high, True, True]], LETTERS, LETTERS),
     st.builds(
         lambda words, slop: ["phrase", slop, *words], st.lists(LETTERS, min_size=2, max_size=3), st.integers(0, 2)
     ),
     st.builds(lambda key, ranges: ["numbers", key, *sum(ranges, ())], st.sampled_from(["un", "lm"]), RANGES),
-    st.builds(lambda start: ["start", start], st.text("ab", max_size=2)),
+    st.builds(
+        lambda key, start: ["matching_value", key, ["prefix", start]],
+        st.sampled_from(["id", "src", "st", "tg"]),
+        st.text("abo", max_size=2),
+    ),
 )
 PREDICATES = st.recursive(
     ATOMS,
@@ -190,59 +196,51 @@ def matches(predicate: Sequence[Any], c: dict[str, str]) -> bool:
         case "not":
             return not matches(rest[0], c)
         case "words":
-            return not set(rest).isdisjoint(c.get("x", "").split())
+            return not set(rest[2:]).isdisjoint(c.get("x", "").split())
+        case "exists":
+            return rest[1] in c.get("x", "").split()
+        case "matching_word":
+            return any(rest[2][1] <= word <= rest[2][2] for word in c.get("x", "").split())
         case "phrase":
             return has_phrase(c.get("x", "").split(), rest[1:], rest[0])
         case "numbers":
             key, *bounds = rest
             pairs = zip(bounds[::2], bounds[1::2], strict=True)
             return key in c and any(low <= int(c[key]) <= high for low, high in pairs)
-        case "start":
-            return c.get("id", "").startswith(rest[0])
     key, *values = rest
-    if key not in c:
-        return False
-    value = c[key].lower() if key in ("src", "st") else c[key]
-    return not set(values).isdisjoint(value.split(",") if key == "tg" else [value])
+    value = c.get(key, "").lower() if key in ("src", "st") else c.get(key, "")
+    own = [one for one in (value.split(",") if key == "tg" else [value]) if one]
+    if kind == "matching_value":
+        return any(one.startswith(values[0][1]) for one in own)
+    return not set(values).isdisjoint(own)
 
 
 @given(PREDICATES, CONVERSATIONS)
 def test_a_predicate(predicate: list[Any], c: dict[str, str]) -> None:
-    assert LUA.predicate.is_match(LUA.table(predicate), LUA.table(c)) == matches(predicate, c)
-    assert LUA.predicate.is_found(LUA.table(predicate), LUA.table(c)) == matches(predicate, c)
+    assert bool(LUA.predicate.is_match(LUA.table(predicate), LUA.table(c))) == matches(predicate, c)
+    assert bool(LUA.predicate.is_found(LUA.table(predicate), LUA.table(c))) == matches(predicate, c)
     assert not LUA.predicate.is_found(LUA.table(predicate), LUA.table({**c, "ca": "junk"}))
 
 
 @pytest.mark.parametrize(
-    ("predicate", "size"),
+    ("predicate", "names"),
     [
-        (["start", "a"], 2),
-        (["values", "st", "a", "b"], 4),
-        (["not", ["start", "a"]], 2),
-        (["or", ["words", "a"], ["start", "b"]], 4),
+        (["values", "st", "a"], {"st"}),
+        (["matching_value", "ch", ["prefix", "a"]], {"ch"}),
+        (["not", ["numbers", "un", 1, 2]], {"un"}),
+        (["or", ["words", "a", "m", "mb"], ["and", ["exists", "a", "xa"], ["matching_word", "a", "m", []]]], {"x"}),
+        (["and", ["phrase", 1, "a", "b"], ["values", "tg", "a"]], {"x", "tg"}),
+        (["and"], set()),
     ],
 )
-def test_the_size_of_a_predicate(predicate: list[Any], size: int) -> None:
-    assert LUA.predicate.size_of(LUA.table(predicate)) == size
+def test_what_a_predicate_reads(predicate: list[Any], names: set[str]) -> None:
+    assert set(LUA.predicate.reads(LUA.table(predicate), LUA.table({}))) == names
 
 
-@pytest.mark.parametrize(
-    ("before", "expected"),
-    [
-        ({}, ["channel_id c", "source a.b", "state open", "tag_ids 1", "tag_ids 2", "metadata.state open"]),
-        ({"ch": "c", "src": "x", "st": "OPEN", "tg": "2,3"}, ["source a.b", "tag_ids 1"]),
-        ({"ch": "c", "src": "A.b", "st": "OPEN", "tg": "1,2"}, []),
-    ],
-)
-def test_words_of_fields_enter_dictionaries_when_they_are_new(before: dict[str, str], expected: list[str]) -> None:
-    found: list[str] = []
-    c = {"ch": "c", "src": "A.b", "st": "OPEN", "tg": "1,2"}
-
-    def take(name: str, word: str) -> None:
-        found.append(f"{name} {word}")
-
-    LUA.dictionary.each_new_word(LUA.table(c), LUA.table(before), take)
-    assert found == expected
+@given(VISIBLE.map(str.lower))
+def test_the_word_of_a_term(word: str) -> None:
+    term = terms.name_term(word).removeprefix(terms.NAME_PREFIX)
+    assert LUA.predicate.word_of(term) == (None if term.startswith("__") else word)
 
 
 @pytest.mark.parametrize(

@@ -164,7 +164,7 @@ def test_where_a_line_is(lines: list[bytes], number: int) -> None:
     block = block_of(lines)
     found = LUA.blocks.place(block, number)
     if number >= len(lines):
-        assert found is None
+        assert found == (None, len(lines))
     else:
         first, line_feed = found
         assert block[first - 1 : line_feed - 1] == lines[number].decode("latin-1")

@@ -197,7 +197,7 @@ doctor.both("conversation", function(p, argv, repairs)
 
   local values = args.values
   values.display_name = default_name or values.display_name
-  for field, name in pairs(schema.COLUMNS) do values[name] = c[field] end
+  for field, name in pairs(schema.COLUMNS) do values[name] = columns.value_of(c[field]) end
   c.row = stored.row
   local names = next(stored) and differing(stored, c) or {}
   local has_row = columns.is_row_of(p, stored.row, id)

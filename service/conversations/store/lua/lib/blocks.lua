@@ -38,16 +38,18 @@ function blocks.lines(text, pattern)
   return places
 end
 
--- The first byte of a line, and the place of the line feed behind it; nil if the text has fewer lines.
+-- The first byte of a line, and the place of the line feed behind it; nil and the number of lines if the text has
+-- fewer.
 function blocks.place(text, line)
   local find = string.find
   local at = 1
-  for _ = 1, line do
+  for number = 1, line do
     at = find(text, "\n", at + 1, true)
-    if not at then return nil end
+    if not at then return nil, number - 1 end
   end
   local finish = find(text, "\n", at + 1, true)
-  if finish then return at + 1, finish end
+  if not finish then return nil, line end
+  return at + 1, finish
 end
 
 return blocks

@@ -5,8 +5,11 @@
 -- in lower case, separated by blanks. The ids are a column too. A block without a value is absent, and so is the end of
 -- a block after its last value. A longer value than MAX_LINE has a key of its own, and LONG in its line.
 --
+-- Numbers have NUMBER_WIDTH characters, so that a line is found without the ones before it.
+--
 -- A changed value takes the place of the old one, with blanks behind it if it is shorter. The hash `columns` has the
 -- number of values in each column.
+local schema = require("schema")
 local keys = require("keys")
 local access = require("access")
 local checks = require("checks")
@@ -20,6 +23,9 @@ columns.BLOCK_ROWS = BLOCK_ROWS
 
 -- In bytes. It bounds the time that a block takes.
 local MAX_LINE = 256
+
+-- More than any number has, with its sign.
+local NUMBER_WIDTH = 16
 
 -- In no text.
 local LONG = "\255"
@@ -40,10 +46,16 @@ function columns.block(p, name, number)
   return text or nil, problem ~= nil
 end
 
+-- A text without the blanks at its end.
+local function trimmed(text)
+  if string.byte(text, -1) ~= 32 then return text end
+  return (string.gsub(text, " +$", ""))
+end
+
 -- The value in a line of a block, which may be LONG.
 local function line_of(text, line)
   local first, feed = blocks.place(text, line)
-  return first and (string.gsub(string.sub(text, first, feed - 1), " +$", "")) or ""
+  return first and trimmed(string.sub(text, first, feed - 1)) or ""
 end
 
 -- The value of a row that has LONG in its line.
@@ -62,40 +74,57 @@ function columns.count_values(p, name, change)
   if left and left <= 0 then access.shared("HDEL", keys.columns(p), name) end
 end
 
--- Writes a line of a block.
-local function write_line(key, text, line, value)
-  if not text then
-    redis.call("SET", key, string.rep("\n", line + 1) .. value .. "\n")
-    return
-  end
-  local first, feed = blocks.place(text, line)
-  if not first then
-    local _, feeds = string.gsub(text, "\n", "")
-    redis.call("APPEND", key, string.rep("\n", line - feeds + 1) .. value .. "\n")
-  elseif #value <= feed - first then
-    local others = string.sub(text, 1, first - 1) .. string.sub(text, feed)
-    if value == "" and not string.find(others, "[^ \n]") then
-      redis.call("DEL", key)
-    else
-      redis.call("SETRANGE", key, first - 1, value .. string.rep(" ", feed - first - #value))
-    end
-  else
+-- Replaces a line of a block, from its first byte to the line feed behind it.
+local function replace(key, text, first, feed, value)
+  if #value > feed - first then
     local rest = value .. string.gsub(string.sub(text, feed), " +\n", "\n")
     if first - 1 + #rest >= #text then
       redis.call("SETRANGE", key, first - 1, rest)
     else
       redis.call("SET", key, string.sub(text, 1, first - 1) .. rest)
     end
+  elseif value == "" and not string.find(string.sub(text, 1, first - 1) .. string.sub(text, feed), "[^ \n]") then
+    redis.call("DEL", key)
+  else
+    redis.call("SETRANGE", key, first - 1, value .. string.rep(" ", feed - first - #value))
   end
+end
+
+-- Writes the number of a row, as text.
+local function write_number(p, name, row, value)
+  local line, key = row % BLOCK_ROWS, keys.column(p, name, math.floor(row / BLOCK_ROWS))
+  local size, problem = access.try("STRLEN", key)
+  if size and size > 0 and size % (NUMBER_WIDTH + 1) ~= 1 then problem = "its lines are not those of numbers" end
+  if problem then
+    access.warn(key, problem)
+    return
+  end
+  local written, lines = string.format("%-16s", value), math.floor(size / (NUMBER_WIDTH + 1))
+  if line < lines then
+    redis.call("SETRANGE", key, 1 + (NUMBER_WIDTH + 1) * line, written)
+  else
+    local blank = string.rep(" ", NUMBER_WIDTH) .. "\n"
+    redis.call("APPEND", key, (size == 0 and "\n" or "") .. string.rep(blank, line - lines) .. written .. "\n")
+    columns.count_values(p, name, 1)
+  end
+end
+
+-- The number in a line of a block of numbers, as text; nil if there is none.
+function columns.number_in(text, line)
+  local first = 2 + (NUMBER_WIDTH + 1) * line
+  return string.match(string.sub(text, first, first + NUMBER_WIDTH - 1), "^%-?%d+")
 end
 
 -- Writes the value of a row; "" removes it.
 function columns.write(p, name, row, value)
+  if schema.IS_NUMBER[name] then return write_number(p, name, row, value) end
   local number, line = math.floor(row / BLOCK_ROWS), row % BLOCK_ROWS
   local key = keys.column(p, name, number)
   local text, is_damaged = columns.block(p, name, number)
   if is_damaged then return end
-  local old, written = text and line_of(text, line) or "", value
+  local first, feed, old, written = nil, -1, "", value
+  if text then first, feed = blocks.place(text, line) end
+  if first then old = trimmed(string.sub(text, first, feed - 1)) end
   if #value > MAX_LINE then
     written = LONG
     redis.call("SET", keys.long_value(p, name, row), value)
@@ -103,13 +132,21 @@ function columns.write(p, name, row, value)
     redis.call("DEL", keys.long_value(p, name, row))
   end
   if written == old then return end
-  write_line(key, text, line, written)
+  if first then
+    replace(key, text, first, feed, written)
+  else
+    -- An absent block begins with a line feed, too.
+    redis.call("APPEND", key, string.rep("\n", line - feed) .. written .. "\n")
+  end
   if old == "" then
     columns.count_values(p, name, 1)
   elseif written == "" then
     columns.count_values(p, name, -1)
   end
 end
+
+-- The value in a column of a field of a conversation's hash.
+function columns.value_of(text) return (string.gsub(string.lower(text or ""), ",", " ")) end
 
 -- Whether the column of ids ends with the last of so many rows.
 function columns.is_end(p, rows)

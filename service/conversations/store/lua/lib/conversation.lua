@@ -116,7 +116,7 @@ local function write_values(p, c, stored, values, waiting, default_name)
     values.display_name = default_name
   end
   for key, name in pairs(schema.COLUMNS) do
-    if c[key] ~= stored[key] then values[name] = c[key] end
+    if c[key] ~= stored[key] then values[name] = columns.value_of(c[key]) end
   end
   if not next(values) then return end
   if not columns.is_row_of(p, c.row, c.id) then

@@ -7,6 +7,7 @@
 --   counted   which ones are:
 --               all
 --               rows:<n>                      those in the first n rows
+--               ids:<id>                      those with this id or a smaller one
 --               since:<time>:<n>:<widens>     those whose latest message has this time or a later one; the next n are
 --                                             counted at once, then twice as many if `widens` is 1
 --   complete  which matches follow:
@@ -16,8 +17,9 @@
 --               scan:<n>:<more>               the newest of the rows from n on; all of these if `more` is 0
 --               none
 --
--- In a search: matches, top (a list of {time, id}), and `rows`, `since` with `width` and `widens`, or neither;
--- `complete` is "all", "none", a place, with `walks`, or {rows = n, is_more = ...}. All are nil if nothing is known.
+-- In a search: matches, top (a list of {time, id}), and `rows`, `up_to` (an id), `since` with `width` and `widens`, or
+-- none of these; `complete` is "all", "none", a place, with `walks`, or {rows = n, is_more = ...}. All are nil if
+-- nothing is known.
 local keys = require("keys")
 local access = require("access")
 local format = require("format")
@@ -73,7 +75,8 @@ local function belongs(s, at, id, row)
   local complete, top = s.complete, s.top
   if type(complete) ~= "table" then return complete == "all" end
   if not complete.rows then return not is_before(complete, at, id) end
-  return row ~= nil and row >= complete.rows and not (complete.is_more and is_before(top[#top], at, id))
+  if complete.is_more and (not top[1] or is_before(top[#top], at, id)) then return false end
+  return row ~= nil and row >= complete.rows
 end
 
 -- Adds a match that is not among the newest matches, if it belongs there. `row` is needed while rows are scanned.
@@ -109,15 +112,16 @@ end
 
 local function is_counted(s, c, row)
   if s.rows then return row ~= nil and row < s.rows end
-  return not s.since or tonumber(c.lm) >= tonumber(s.since)
+  if s.up_to then return c.id <= s.up_to end
+  return not s.since or c.lm ~= nil and tonumber(c.lm) >= tonumber(s.since)
 end
 
 -- Takes one change into account.
 local function follow(s, before, after)
   local is_row_needed = s.rows or type(s.complete) == "table" and s.complete.rows
   local row = is_row_needed and tonumber(access.try("HGET", keys.conversation(s.p, after.id), "row") or nil)
-  local was = known.is_match(s, before) and is_counted(s, before, row)
-  local is = known.is_match(s, after) and is_counted(s, after, row)
+  local was = is_counted(s, before, row) and known.is_match(s, before)
+  local is = is_counted(s, after, row) and known.is_match(s, after)
   s.matches = s.matches + (is and 1 or 0) - (was and 1 or 0)
   if was or is then update_top(s, after.id, is and after.lm, row) end
 end
@@ -127,6 +131,7 @@ local function read_text(s, text)
   if not entry then return nil end
   s.matches, s.top = tonumber(matches), {}
   s.rows = tonumber(string.match(counted, "^rows:(%d+)$"))
+  s.up_to = string.match(counted, "^ids:(%S+)$")
   local since, width, widens = string.match(counted, "^since:([^:]+):(%d+):([01])$")
   s.since, s.width, s.widens = since, tonumber(width), widens == "1"
   local way, at, id = string.match(complete, "^(%l+):([^:]+):(%S+)$")
@@ -139,7 +144,10 @@ local function read_text(s, text)
   return entry
 end
 
-local function forget(s) s.matches, s.top, s.complete, s.rows, s.since, s.entry = nil, nil, nil, nil, nil, nil end
+local function forget(s)
+  s.matches, s.top, s.complete, s.entry = nil, nil, nil, nil
+  s.rows, s.up_to, s.since = nil, nil, nil
+end
 
 -- Updates what a caller knows; all is nil if that cannot be done: the log must still have the entry. Returns whether
 -- the turn ended before the last change.
@@ -154,7 +162,7 @@ function known.catch_up(s, text)
       forget(s)
       return false
     end
-    for _, change in ipairs(since) do
+    for i, change in ipairs(since) do
       local ok, problem = pcall(follow, s, change[2], change[3])
       if not ok then
         if not (type(problem) == "table" and problem.is_outdated) then error(problem, 0) end
@@ -162,8 +170,8 @@ function known.catch_up(s, text)
         return false
       end
       s.entry = change[1]
+      if turn.is_over() and (is_more or i < #since) then return true end
     end
-    if is_more and turn.is_over() then return true end
   end
   return false
 end
@@ -185,7 +193,7 @@ end
 -- What the caller may pass with its next search of the same filter; "" if it knows that already, or if it is useless.
 function known.text(s)
   if not s.entry or not s.matches then return "" end
-  local counted = s.rows and "rows:" .. s.rows or "all"
+  local counted = s.rows and "rows:" .. s.rows or s.up_to and "ids:" .. s.up_to or "all"
   if s.since then counted = "since:" .. s.since .. ":" .. s.width .. ":" .. (s.widens and "1" or "0") end
   local complete = s.complete
   if type(complete) == "table" and complete.rows then

@@ -99,8 +99,8 @@ end
 
 local function has_phrase(wanted, c)
   local terms = {}
-  for i = 3, #wanted do terms[i - 2] = wanted[i] end
-  return phrases.is_in(c.x or "", terms, wanted[2])
+  for i = 5, #wanted do terms[i - 4] = wanted[i] end
+  return phrases.is_in(c.x or "", terms, wanted[4])
 end
 
 local function has_all(wanted, c)

@@ -9,6 +9,7 @@ local checks = require("checks")
 local blocks = require("blocks")
 local columns = require("columns")
 local known = require("known")
+local phrases = require("phrases")
 local predicate = require("predicate")
 local turn = require("turn")
 
@@ -38,14 +39,26 @@ local function id_prefix_of(wanted)
   return string.sub(string.sub(text, 1, 8) .. "-" .. string.sub(text, 9), 1, digits > 8 and digits + 1 or digits)
 end
 
+-- A pattern for the words of a phrase, see select_phrases; nil if one of them is only known as a hash.
+local function words_of_phrase(wanted)
+  local words = {}
+  for i = 5, #wanted do
+    words[i - 4] = predicate.word_of(string.sub(wanted[i], #wanted[3] + 1))
+    if not words[i - 4] then return nil end
+  end
+  return { "glob", words[1], words = words }
+end
+
 -- How a part of a predicate is found in a column: its name and a pattern; nil if it is not in one.
 local function column_of(wanted)
   if wanted.column ~= nil then return wanted.column, wanted.pattern end
   local kind, name, pattern = wanted[1], wanted[2], nil
   if kind == "matching_word" then
     pattern = wanted[4]
-  elseif kind == "matching_value" and name == "id" then
-    pattern = wanted[3]
+  elseif kind == "matching_value" then
+    name, pattern = name == "id" and name or schema.COLUMNS[name] or "", wanted[3]
+  elseif kind == "values" and #wanted == 3 then
+    name, pattern = schema.COLUMNS[name] or "", { "glob", wanted[3] }
   elseif kind == "exists" then
     pattern = ANY
   elseif kind == "numbers" and name == schema.ID_START then
@@ -58,6 +71,7 @@ local function column_of(wanted)
     local word = predicate.word_of(string.sub(wanted[4], #wanted[3] + 1))
     pattern = word and { "glob", word }
   end
+  if kind == "phrase" then pattern = words_of_phrase(wanted) end
   wanted.column = pattern and name ~= "" and name
   wanted.pattern = pattern
   return wanted.column, pattern
@@ -197,17 +211,38 @@ local function lines_in(text, wanted)
   return lines
 end
 
+-- Those lines of a text that have a phrase.
+local function phrase_lines(text, pattern, slop)
+  local found, at, number = {}, 2, 0
+  for _, line in ipairs(blocks.lines(text, pattern)) do
+    while number < line do
+      at = string.find(text, "\n", at, true) + 1
+      number = number + 1
+    end
+    local value = string.sub(text, at, string.find(text, "\n", at, true) - 1)
+    if phrases.is_in(value, pattern.words, slop) then found[#found + 1] = line end
+  end
+  return found
+end
+
+-- The lines of a text that match.
+local function lines_of(text, wanted, pattern)
+  if wanted[1] == "numbers" and pattern == wanted then return lines_in(text, wanted) end
+  if wanted[1] == "phrase" then return phrase_lines(text, pattern, wanted[4]) end
+  return blocks.lines(text, pattern)
+end
+
 -- Those of some lines of which a column's value matches a pattern.
 local function select_by_column(s, block, wanted, lines)
   local name, pattern = column_of(wanted)
   local column = block.columns[name]
-  local hits = block.hits[wanted] or (pattern == wanted and lines_in or blocks.lines)(column.text, pattern)
+  local hits = block.hits[wanted] or lines_of(column.text, wanted, pattern)
   block.hits[wanted] = hits
   local found = common(hits, lines)
   if not column.long then return found end
   for _, line in ipairs(common(column.long, lines)) do
     local value = columns.long_value(s.p, name, BLOCK_ROWS * block.number + line)
-    if blocks.count("\n" .. value .. "\n", pattern) > 0 then found[#found + 1] = line end
+    if #lines_of("\n" .. value .. "\n", wanted, pattern) > 0 then found[#found + 1] = line end
   end
   table.sort(found)
   return found
@@ -229,16 +264,19 @@ local function count_all(block, wanted)
   local name, pattern = column_of(wanted)
   if not name or block.has_long then return nil end
   local text = block.columns[name].text
-  local count = pattern == wanted and #lines_in(text, wanted) or blocks.count(text, pattern)
+  local is_pattern = pattern ~= wanted and wanted[1] ~= "phrase"
+  local count = is_pattern and blocks.count(text, pattern) or #lines_of(text, wanted, pattern)
   return is_negated and block.rows - count or count
 end
 
 -- Adds conversations to the newest matches.
 local function add_to_top(s, block, lines)
+  if #lines == 0 or s.complete == "none" then return end
+  block.times = block.times or columns.block(s.p, schema.COLUMNS.lm, block.number) or "\n"
   for _, line in ipairs(lines) do
     if s.complete == "none" then return end
     local id = id_of(s, block, line)
-    local at = access.try("HGET", keys.conversation(s.p, id), "lm")
+    local at = columns.number_in(block.times, line) or access.try("HGET", keys.conversation(s.p, id), "lm")
     if at and at ~= "" then known.add_match(s, id, at, BLOCK_ROWS * block.number + line) end
   end
 end
@@ -281,7 +319,7 @@ local function groups_of(s, block, first, last)
       end
     end
   end
-  groups[#groups + 1] = group
+  if #group > 0 then groups[#groups + 1] = group end
   return groups
 end
 
@@ -299,7 +337,7 @@ function scan.count(s)
         local lines = select_lines(s, block, s.predicate, group)
         s.matches = s.matches + #lines
         add_to_top(s, block, lines)
-        s.rows = BLOCK_ROWS * number + (group[#group] or 0) + 1
+        s.rows = BLOCK_ROWS * number + group[#group] + 1
         if turn.is_over() and s.rows < all then return true end
       end
     end
@@ -337,13 +375,13 @@ function scan.find_top(s)
     local block = load_block(s, number)
     local groups = groups_of(s, block, 0, last)
     for i = #groups, 1, -1 do
-      complete.rows = BLOCK_ROWS * number + (groups[i][1] or 0)
+      complete.rows = BLOCK_ROWS * number + groups[i][1]
       add_to_top(s, block, select_lines(s, block, s.predicate, groups[i]))
       if turn.is_over() and complete.rows > 0 then return true end
     end
     complete.rows = BLOCK_ROWS * number
   end
-  s.complete = complete.is_more and s.top[#s.top] or "all"
+  s.complete = complete.is_more and (s.top[#s.top] or "none") or "all"
   return false
 end
 

@@ -23,6 +23,9 @@ local turn = require("turn")
 
 local search = {}
 
+-- Of one time. TIMEOUT does not bound how long more take to be fetched and sorted.
+local MAX_TIES = 1000
+
 -- The id in a key that the index found; nil if there is none.
 local function id_of(s, key)
   local id = string.sub(key, -36)
@@ -63,11 +66,11 @@ end
 -- The query narrowed to a range of times, such as "[1 (5]".
 function search.between(s, range) return search.narrowed(s, "@lm:" .. range) end
 
--- The ids of all matches with one time, ascending.
+-- The ids of all matches with one time, ascending; nil also if there are too many.
 function search.ties(s, at)
   if s.all and redis.call("ZCOUNT", keys.recent(s.p), at, at) == 0 then return {} end
-  local found = find(s, search.between(s, "[" .. at .. " " .. at .. "]"), "LIMIT", 0, 1000000)
-  if not found then return nil end
+  local found = find(s, search.between(s, "[" .. at .. " " .. at .. "]"), "LIMIT", 0, MAX_TIES)
+  if not found or found[1] > MAX_TIES then return nil end
   local ids = {}
   for i = 2, #found do ids[#ids + 1] = id_of(s, found[i]) end
   table.sort(ids)

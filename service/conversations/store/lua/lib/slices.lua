@@ -68,6 +68,11 @@ end
 local function take_newest(s, range, count, limit)
   if s.complete ~= "all" then return end
   local wanted = limit - #s.top
+  -- A larger page was asked for before, or others have become matches since.
+  if wanted <= 0 then
+    s.complete = s.top[#s.top]
+    return
+  end
   local found = search.sorted(s, range, "DESC", wanted)
   if not found then
     s.complete = s.top[#s.top] or "none"
@@ -107,6 +112,7 @@ end
 -- Counts for a measurement; returns of which part of all conversations.
 function slices.sample(s)
   if search.count(s, s.query) then return 1 end
+  if scan.is_fast(s) then return scan.sample(s) end
   turn.begin()
   known.start(s, "since", "+inf")
   s.width, s.widens = FIRST_WINDOW, true
@@ -115,19 +121,25 @@ function slices.sample(s)
   return (counted or s.all) / s.all
 end
 
--- Takes the matches from a query that finds few more. Returns whether it does.
+-- Takes the matches from a query that finds few more, by id. Returns whether the turn ended before the last; nil if it
+-- finds too many.
 local function take_few(s)
   local ids = search.few(s, MAX_LOOKED_AT)
-  if not ids then return false end
-  known.start(s)
-  for _, id in ipairs(ids) do
-    local c = known.read(s, id)
+  if not ids then return nil end
+  if not s.up_to then known.start(s) end
+  table.sort(ids)
+  local counted = s.up_to or ""
+  for i, id in ipairs(ids) do
+    local c = id > counted and known.read(s, id)
     if c and known.is_match(s, c) then
       s.matches = s.matches + 1
       known.add_match(s, id, c.lm)
     end
+    s.up_to = id > counted and id or counted
+    if c and turn.is_over() and i < #ids then return true end
   end
-  return true
+  s.up_to = nil
+  return false
 end
 
 -- Counts the matches, unless their number is known, for a page of at most `limit`. Returns whether the turn ended
@@ -135,15 +147,23 @@ end
 function slices.count(s, limit)
   if s.rows then return scan.count(s) end
   if s.since then return count_in_windows(s, limit) end
-  if s.matches then return false end
+  if s.matches and not s.up_to then return false end
   if s.query and s.is_exact then
     local count = search.count(s, s.query)
-    known.start(s, not count and "since", "+inf")
-    s.width, s.widens = FIRST_WINDOW, true
-    if count then s.matches, s.complete = count, "none" end
+    if count then
+      known.start(s)
+      s.matches, s.complete = count, "none"
+    elseif scan.is_fast(s) then
+      known.start(s, "rows", 0)
+    else
+      known.start(s, "since", "+inf")
+      s.width, s.widens = FIRST_WINDOW, true
+    end
     return not count
   end
-  if s.query and not scan.is_broad(s) and take_few(s) then return false end
+  local is_over = nil
+  if s.query and not scan.is_broad(s) then is_over = take_few(s) end
+  if is_over ~= nil then return is_over end
   known.start(s, "rows", 0)
   return turn.is_over() or scan.count(s)
 end
@@ -195,10 +215,10 @@ local function walk(s, direction, at, id, callback)
   local command = direction == "newer" and "ZRANGE" or "ZREVRANGE"
   while true do
     local ids = slices.recent_ids(s, command, rank, READ_AT_ONCE)
-    for i, one in ipairs(ids) do
+    for _, one in ipairs(ids) do
       local c = known.read(s, one)
       if c and known.is_match(s, c) and callback(s.times[one], one) then return { s.times[one], one }, false end
-      if i % 8 == 0 and turn.is_over() then return { s.times[one], one }, true end
+      if turn.is_over() then return { s.times[one], one }, true end
     end
     if #ids < READ_AT_ONCE then return nil, false end
     rank = rank + READ_AT_ONCE
@@ -223,7 +243,8 @@ local function find_top(s, limit)
     s.complete = #found < wanted and "all" or s.top[#s.top]
     return false
   end
-  if from.rows then return scan.find_top(s) end
+  -- Of those that were found some may have ceased to match.
+  if from.rows then return scan.find_top(s) or not known.has_top(s, limit) end
   local last, is_over = walk(s, "older", from[1], from[2], function(at, id)
     s.top[#s.top + 1] = { at, id }
     return #s.top >= limit + SPARE
@@ -281,10 +302,10 @@ function slices.matching(s, direction, at, id, limit, walked)
     return #ids >= limit
   end
   for i = 3, #walked, 2 do
-    -- Since it was found it may have moved.
-    if tonumber(redis.call("ZSCORE", keys.recent(s.p), walked[i + 1]) or nil) == tonumber(walked[i]) then
-      add(walked[i], walked[i + 1])
-    end
+    -- Since it was found it may have moved, or ceased to match.
+    local time, one = walked[i], walked[i + 1]
+    local c = tonumber(redis.call("ZSCORE", keys.recent(s.p), one) or nil) == tonumber(time) and known.read(s, one)
+    if c and known.is_match(s, c) then add(time, one) end
   end
   if #ids >= limit then return ids end
   local last, is_over = walk(s, direction, walked[1], walked[2], add)
@@ -317,10 +338,11 @@ function slices.has_behind(s, direction, at, id)
   if s.query and s.is_exact then
     local behind = search.count(s, search.between(s, newer and "[-inf (" .. at .. "]" or "[(" .. at .. " +inf]"))
     if behind ~= 0 then return true end
-    for _, tie in ipairs(search.ties(s, at) or { id }) do
+    local ties = search.ties(s, at)
+    for _, tie in ipairs(ties or {}) do
       if newer and tie <= id or not newer and tie >= id then return true end
     end
-    return false
+    if ties then return false end
   end
   local last, is_over = walk(s, newer and "older" or "newer", at, id, function() return true end)
   return last ~= nil or is_over
