@@ -234,7 +234,7 @@ async def test_values_and_their_number(client: Client) -> None:
     pair = ("check_values", "repair_values")
     await add_message(client)
     await add_message(client, id=message_id(2), conversation=OTHER)
-    assert sorted(await call(client, "read_columns")) == [b"created_at", b"display_name", b"id"]
+    assert {b"created_at", b"display_name", b"id"} <= set(await call(client, "read_columns"))
     for name in ("id", "display_name"):
         assert await finds(client, *pair, name, 0, "", 0) == [b"2", b"2", b""]
     assert await finds(client, *pair, "id", 0, "", 1) == [b"2", b"1", b""]

@@ -1,4 +1,5 @@
 -- Checks columns, block by block: see lib/columns.lua. What a value should be is checked with its conversation.
+local schema = require("schema")
 local keys = require("keys")
 local access = require("access")
 local checks = require("checks")
@@ -11,13 +12,20 @@ local doctor = require("doctor")
 
 local BLOCK_ROWS, ID_LENGTH, LONG = columns.BLOCK_ROWS, columns.ID_LENGTH, columns.LONG
 
+-- How long each line of a column is; nil if they differ.
+local function width_of(name)
+  if name == "id" then return ID_LENGTH - 1 end
+  return schema.IS_NUMBER[name] and columns.NUMBER_WIDTH
+end
+
 -- The lines of a block, without blanks at their ends; nil if it cannot be a block of the column.
 local function lines_of(name, text)
   if string.byte(text, 1) ~= 10 or string.byte(text, -1) ~= 10 then return nil end
-  local lines = {}
+  local lines, width = {}, width_of(name)
   for line in string.gmatch(string.sub(text, 2), "([^\n]*)\n") do
-    if name == "id" and not (checks.is_id(line) or #line == 36 and string.find(line, "^ +$")) then return nil end
-    lines[#lines + 1] = string.gsub(line, " +$", "")
+    local value = string.gsub(line, " +$", "")
+    if width and #line ~= width or name == "id" and value ~= "" and not checks.is_id(value) then return nil end
+    lines[#lines + 1] = value
     if #lines > BLOCK_ROWS then return nil end
   end
   return #lines > 0 and lines or nil
@@ -112,14 +120,14 @@ end
 
 -- Writes a block anew, without the values of some lines, by number, and without lines behind its last value.
 local function remove(p, name, number, lines, strays)
-  local key, kept, last = keys.column(p, name, number), {}, 0
+  local key, kept, last, width = keys.column(p, name, number), {}, 0, width_of(name) or 0
   for line, value in ipairs(lines) do
     if strays[line] then
       if value == LONG then redis.call("DEL", keys.long_value(p, name, BLOCK_ROWS * number + line - 1)) end
       value = ""
     end
     if value ~= "" then last = line end
-    kept[line] = value == "" and name == "id" and string.rep(" ", ID_LENGTH - 1) or value
+    kept[line] = value .. string.rep(" ", width - #value)
   end
   if last == 0 then
     redis.call("DEL", key)
