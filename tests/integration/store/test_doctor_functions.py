@@ -200,14 +200,14 @@ async def test_block(client: Client) -> None:
     assert await finds(client, *pair, "display_name", 0) == [b"ok"]
     text = b"\n" + 257 * b"x\n"
     for number, (name, bad) in enumerate(
-        [("id", "\n" + ID), ("id", "\nx\n"), ("metadata.k", "x"), ("metadata.k", text)]
+        [("id", "\n" + ID), ("id", "\nx\n"), ("metadata.k", "x"), ("metadata.k", text), ("created_at", "\n15\n")]
     ):
         await client.redis.set(f"column:{{0}}:{number}:{name}", bad)
         assert await finds(client, *pair, name, number) == [b"text"]
         assert await finds(client, *pair, name, number) == [b"ok"]
     await client.redis.lpush("column:{0}:8:metadata.k", "x")
     assert await finds(client, *pair, "metadata.k", 8) == [b"type"]
-    assert len(await client.redis.keys("damaged:{0}:column:*")) == 5
+    assert len(await client.redis.keys("damaged:{0}:column:*")) == 6
 
 
 async def test_rows(client: Client) -> None:
