@@ -5,6 +5,7 @@ import re
 from typing import Any
 
 from conversations import terms
+from conversations.schema import FIELDS
 from conversations.store.documents import document_parts
 from conversations.v1 import conversation_pb2
 
@@ -21,7 +22,8 @@ async def stored_values(redis: Any) -> dict[tuple[str, int], dict[str, str]]:
     for key in await redis.keys("*"):
         match = _KEY.fullmatch(key.decode(errors="surrogateescape"))
         if match and match[1] == "long_value":
-            long_values[match[2], int(match[3]), match[4]] = (await redis.get(key)).decode()
+            value = await redis.get(key)
+            long_values[match[2], int(match[3]), match[4]] = value.decode(errors="surrogateescape")
         elif match:
             text = await redis.get(key)
             assert text[:1] == text[-1:] == b"\n"
@@ -44,14 +46,22 @@ async def check_columns(redis: Any) -> None:
     for key in await redis.keys("conversation:*"):
         _, partition, id = key.decode().split(":")
         stored = await redis.hgetall(key)
-        values = document_parts(json.loads(stored.get(b"doc", b"") or b"{}"))["values"]
+        parts = document_parts(json.loads(stored.get(b"doc", b"") or b"{}"))
+        values = {name: value.decode(errors="surrogateescape") for name, value in parts["values"].items()}
         shown = conversation_pb2.Conversation.FromString(stored[b"tail"])
         words = dict.fromkeys(terms.split_words(shown.metadata.contact.display_name))
-        own = {"id": id, "created_at": stored[b"ca"].decode(), "display_name": " ".join(words)}
+        own = {"id": id, "display_name": " ".join(words)}
+        for column in FIELDS:
+            if column.has_column:
+                value = stored.get(column.key.encode(), b"").decode()
+                own[column.name] = value.lower().replace(",", " ")
         place = partition, int(stored[b"row"])
         assert place not in wanted
         wanted[place] = {name: value for name, value in (values | own).items() if value}
-    assert rows == wanted
+    assert {place for place in rows if rows[place] != wanted.get(place)} == set(), [
+        (rows.get(place), wanted.get(place)) for place in rows.keys() | wanted if rows.get(place) != wanted.get(place)
+    ]
+    assert rows.keys() == wanted.keys()
     for partition in {partition for partition, _ in wanted}:
         numbers = [row for other, row in wanted if other == partition]
         assert await redis.hget(f"counts:{partition}", "rows") == str(max(numbers) + 1).encode()

@@ -149,7 +149,11 @@ DERIVED: dict[str, tuple[list[tuple[str | bytes | int, ...]], list[str]]] = {
     "type": ([("SET", "changes:{0}", "x")], [f"{WRONG_TYPE}: changes:{{0}}"]),
     "order": (
         [("ZREM", f"order:{{0}}:{ID}", f"0000000003{LATEST}")],
-        [f"1 message is not at its place in the order of the conversation: {LATEST}", f"{SHOWN} (lm tail)"],
+        [
+            f"1 message is not at its place in the order of the conversation: {LATEST}",
+            f"{SHOWN} (lm tail)",
+            f"{ROWLESS}: {ID}",
+        ],
     ),
     "tag not listed": ([("SREM", "tags:{0}", tag_id(1))], [f"1 tag is missing from the list: {tag_id(1)}"]),
     "channel": (

@@ -41,7 +41,8 @@ async def busy_day(store: Store) -> None:
     for number in range(1, 17):
         await apply(
             store,
-            metadata(number, tags={tag_id(number % 8 + 1): ""}, state="OPEN", user_data={"k": f"v{number}", "long": 300 * "x"}),
+            metadata(number, tags={tag_id(number % 8 + 1): ""}, state="OPEN", user_data={"k": f"v{number}"}),
+            metadata(number, user_data={"k": f"v{number}", "long": 300 * "x"}),
             receipt(number, 0.5),
             message(number, number, number, channel_id=channels[number % 8], source="Twilio.Sms"),
             message(number, 100 + number, 1),

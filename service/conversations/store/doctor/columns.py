@@ -91,17 +91,32 @@ async def check_values(exam: Exam, columns: Columns) -> None:
 
 
 async def _check_column(exam: Exam, partition: int, name: str, blocks: set[int]) -> None:
-    pieces = list(in_pieces(sorted(blocks), _BLOCKS_AT_ONCE)) or [[0]]
     counts, size = set(), 0
-    for numbers in pieces:
-        replies = await exam.check([(partition, "values", _values_of(name, number)) for number in numbers])
-        for number, (count, values, *strays) in zip(numbers, replies, strict=True):
-            counts.add(count)
-            size += int(values) - (len(strays) if exam.repairs else 0)
-            if strays and (exam.repairs or not await _have_value(exam, partition, name, strays)):
-                exam.findings.add("column value", partition, f"column:{{{partition}}}:{number}:{name}")
+    async for number, count, values, strays in _walk(exam, partition, name, sorted(blocks) or [0]):
+        counts.add(count)
+        size += values - (len(strays) if exam.repairs else 0)
+        if strays and (exam.repairs or not await _have_value(exam, partition, name, strays)):
+            exam.findings.add("column value", partition, f"column:{{{partition}}}:{number}:{name}")
     if counts != {_count_text(size)}:
         await _check_size(exam, partition, name, blocks)
+
+
+async def _walk(
+    exam: Exam, partition: int, name: str, numbers: Sequence[int]
+) -> AsyncIterator[tuple[int, bytes, int, Sequence[bytes]]]:
+    """Yield what check_values, or repair_values, finds in blocks: number of the block, and as in its reply."""
+    term = "" if name in _OF_ALL else metadata_exists(name.removeprefix(METADATA_PREFIX))
+    for some in in_pieces(numbers, _BLOCKS_AT_ONCE):
+        places = [(number, b"0") for number in some]
+        while places:
+            calls = [(partition, "values", (_bytes(name), number, term, line)) for number, line in places]
+            following = []
+            for (number, _), reply in zip(places, await exam.check(calls), strict=True):
+                count, values, next_line, *strays = reply
+                yield number, count, int(values), strays
+                if next_line:
+                    following.append((number, next_line))
+            places = following
 
 
 async def _have_value(exam: Exam, partition: int, name: str, ids: Sequence[bytes]) -> bool:
@@ -119,11 +134,9 @@ async def _check_size(exam: Exam, partition: int, name: str, blocks: set[int]) -
         [[rows]] = await exam.call([(partition, "read_rows", ())])
         numbers = sorted({*blocks, *range(int(rows) // _BLOCK_ROWS + 1)})
         counts, size = set(), 0
-        for some in in_pieces(numbers, _BLOCKS_AT_ONCE):
-            calls = [(partition, "check_values", _values_of(name, number)) for number in some]
-            for count, values, *_ in await exam.call(calls):
-                counts.add(count)
-                size += int(values)
+        async for _, count, values, strays in _walk(exam, partition, name, numbers):
+            counts.add(count)
+            size += values - (len(strays) if exam.repairs else 0)
         if counts == {_count_text(size)}:
             return
         # The same twice is no accident.
@@ -139,12 +152,6 @@ async def _check_size(exam: Exam, partition: int, name: str, blocks: set[int]) -
 
 def _count_text(size: int) -> bytes:
     return str(size).encode() if size else b""
-
-
-def _values_of(name: str, number: int) -> tuple[bytes, int, str]:
-    """Return the arguments of check_values."""
-    term = "" if name in _OF_ALL else metadata_exists(name.removeprefix(METADATA_PREFIX))
-    return _bytes(name), number, term
 
 
 def _bytes(name: str) -> bytes:

@@ -1,22 +1,31 @@
 -- Checks columns, block by block: see lib/columns.lua. What a value should be is checked with its conversation.
+local schema = require("schema")
 local keys = require("keys")
 local access = require("access")
 local checks = require("checks")
 local format = require("format")
 local columns = require("columns")
 local changes = require("changes")
+local turn = require("turn")
 local register = require("register")
 local doctor = require("doctor")
 
 local BLOCK_ROWS, ID_LENGTH, LONG = columns.BLOCK_ROWS, columns.ID_LENGTH, columns.LONG
 
+-- How long each line of a column is; nil if they differ.
+local function width_of(name)
+  if name == "id" then return ID_LENGTH - 1 end
+  return schema.IS_NUMBER[name] and columns.NUMBER_WIDTH
+end
+
 -- The lines of a block, without blanks at their ends; nil if it cannot be a block of the column.
 local function lines_of(name, text)
   if string.byte(text, 1) ~= 10 or string.byte(text, -1) ~= 10 then return nil end
-  local lines = {}
+  local lines, width = {}, width_of(name)
   for line in string.gmatch(string.sub(text, 2), "([^\n]*)\n") do
-    if name == "id" and not (checks.is_id(line) or #line == 36 and string.find(line, "^ +$")) then return nil end
-    lines[#lines + 1] = string.gsub(line, " +$", "")
+    local value = string.gsub(line, " +$", "")
+    if width and #line ~= width or name == "id" and value ~= "" and not checks.is_id(value) then return nil end
+    lines[#lines + 1] = value
     if #lines > BLOCK_ROWS then return nil end
   end
   return #lines > 0 and lines or nil
@@ -105,49 +114,65 @@ local function may_have(p, id, row, term)
   if stored[1] ~= format.integer(row) then
     return not has_other_row(p, id, row) and redis.call("EXISTS", keys.order(p, id)) == 1
   end
-  return term == "" or string.find(" " .. (stored[2] or "") .. " ", " " .. term .. " ", 1, true) ~= nil
+  -- Terms of metadata are neither the first nor the last.
+  return term == "" or string.find(stored[2] or "", " " .. term .. " ", 1, true) ~= nil
 end
 
--- Removes the lines behind the last id of a block.
-local function trim(p, number)
-  local key, lines = keys.column(p, "id", number), read_lines(p, "id", number)
-  local count, rows = #lines, access.try("HGET", keys.counts(p), "rows")
-  while count > 0 and lines[count] == "" do count = count - 1 end
-  if count == 0 then
-    redis.call("DEL", key)
-  elseif count < #lines then
-    redis.call("SET", key, string.sub(redis.call("GET", key), 1, ID_LENGTH * count + 1))
+-- Writes a block anew, without the values of some lines, by number, and without lines behind its last value.
+local function remove(p, name, number, lines, strays)
+  local key, kept, last, width = keys.column(p, name, number), {}, 0, width_of(name) or 0
+  for line, value in ipairs(lines) do
+    if strays[line] then
+      if value == LONG then redis.call("DEL", keys.long_value(p, name, BLOCK_ROWS * number + line - 1)) end
+      value = ""
+    end
+    if value ~= "" then last = line end
+    kept[line] = value .. string.rep(" ", width - #value)
   end
-  if checks.is_count(rows) and math.floor((tonumber(rows) - 1) / BLOCK_ROWS) == number then
+  if last == 0 then
+    redis.call("DEL", key)
+  else
+    redis.call("SET", key, "\n" .. table.concat(kept, "\n", 1, last) .. "\n")
+  end
+  local rows = name == "id" and access.try("HGET", keys.counts(p), "rows")
+  if checks.is_count(rows or nil) and math.floor((tonumber(rows) - 1) / BLOCK_ROWS) == number then
     redis.call("HSET", keys.counts(p), "rows", count_rows(p, number))
   end
 end
 
 -- Whether the values of a block belong to conversations that have one. Others are removed.
 --
--- ARGV: column, number of the block, index term of the conversations that have a value, or "" for all
--- Returns: {the stored number of values in the column, the number in this block, then of each of the others the id in
---          its row, or ""}.
+-- ARGV: column, number of the block, index term of the conversations that have a value, or "" for all, and the line to
+--       begin with, from 0
+-- Returns: {the stored number of values in the column, the number in these lines, the line to go on from, or "" at the
+--          end, then of each value that does not belong there the id in its row, or ""}.
 doctor.both("values", function(p, argv, repairs)
-  local name, number, term = argv[1], tonumber(argv[2]), argv[3]
+  turn.begin()
+  local name, number, term, next_line = argv[1], tonumber(argv[2]), argv[3], ""
   local lines, ids = read_lines(p, name, number), read_lines(p, "id", number)
   -- A block of ids that cannot be read is found by itself.
   local are_known = #ids > 0 or redis.call("EXISTS", keys.column(p, "id", number)) == 0
   local stored_count = access.try("HGET", keys.columns(p), name) or ""
-  local count, strays = 0, {}
-  for line, value in ipairs(lines) do
+  local count, strays, ids_of_strays = 0, {}, {}
+  for line = tonumber(argv[4]) + 1, #lines do
     local row, id = BLOCK_ROWS * number + line - 1, ids[line] or ""
-    if value ~= "" then count = count + 1 end
-    if value ~= "" and are_known and not (id ~= "" and may_have(p, id, row, term)) then
-      strays[#strays + 1] = id
-      if repairs then columns.write(p, name, row, "") end
+    if lines[line] ~= "" then
+      count = count + 1
+      if are_known and not (id ~= "" and may_have(p, id, row, term)) then
+        strays[line], ids_of_strays[#ids_of_strays + 1] = true, id
+      end
+    end
+    if turn.is_over() and line < #lines then
+      next_line = format.integer(line)
+      break
     end
   end
-  if #strays > 0 and repairs then
-    if name == "id" then trim(p, number) end
+  if repairs and #ids_of_strays > 0 then
+    remove(p, name, number, lines, strays)
+    columns.count_values(p, name, -#ids_of_strays)
     changes.log_lost(p, "")
   end
-  return { stored_count, format.integer(count), unpack(strays) }
+  return { stored_count, format.integer(count), next_line, unpack(ids_of_strays) }
 end)
 
 -- Corrects the number of values in a column, unless it has changed. ARGV: column, stored number, actual number.

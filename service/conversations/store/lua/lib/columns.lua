@@ -26,6 +26,7 @@ local MAX_LINE = 256
 
 -- More than any number has, with its sign.
 local NUMBER_WIDTH = 16
+columns.NUMBER_WIDTH = NUMBER_WIDTH
 
 -- In no text.
 local LONG = "\255"
