@@ -21,7 +21,6 @@ _SCANS = {
 _PIECES = {
     **_SCANS,
     "local LENGTH = 0.008": "local LENGTH = 0",
-    "local LONG_ENOUGH = 5": "local LONG_ENOUGH = 0",
     "local FIRST_WINDOW, MIN_WINDOW = 4000, 500": "local FIRST_WINDOW, MIN_WINDOW = 8, 2",
     "local LONG_WALK = 3": "local LONG_WALK = 1",
     "local READ_AT_ONCE = 64": "local READ_AT_ONCE = 6",

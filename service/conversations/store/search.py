@@ -144,7 +144,12 @@ class Search:
         unfinished = [task for task in tasks if task.reply is None]
         texts = known.texts
         calls = [_call(compiled, function, task, texts.get(task.partition, b""), cost_ms) for task in unfinished]
-        for task, flat in zip(unfinished, await self._client.call_all(calls), strict=True):
+        if cost_ms:
+            # Redis runs a pipeline to its end before it turns to others.
+            replies = [await self._client.call(call) for call in calls]
+        else:
+            replies = await self._client.call_all(calls)
+        for task, flat in zip(unfinished, replies, strict=True):
             outcome, reply = checked(flat)[0], by_name(flat)
             text: bytes = reply.get(b"known", b"")
             if text:

@@ -48,8 +48,14 @@ def leaf_terms(document: JsonObject) -> list[str]:
     return document_parts(document)["terms"].split()
 
 
+# Between two values of an array.
+GAP = b"\xfe"
+
+
 def words(document: JsonObject) -> list[tuple[str, str]]:
-    return [(name, word) for name, some in document_parts(document)["values"].items() for word in some.split(" ")]
+    values = document_parts(document)["values"]
+    words = [(name, word) for name, value in values.items() for word in value.split(b" ")]
+    return [(name, word.decode()) for name, word in words if word != GAP]
 
 
 def leaf(path: str, *leaf_words: str) -> list[str]:
@@ -190,7 +196,12 @@ def test_keys_with_dots_share_the_path_of_nested_ones() -> None:
 
 
 def test_a_word_is_in_a_dictionary_once() -> None:
-    assert words({"a": ["x y", "x"], "b": "x"}) == [("metadata.a", "x"), ("metadata.a", "y"), ("metadata.b", "x")]
+    assert words({"a": ["x y", "x"], "b": "x"}) == [
+        ("metadata.a", "x"),
+        ("metadata.a", "y"),
+        ("metadata.a", "x"),
+        ("metadata.b", "x"),
+    ]
 
 
 def test_the_parts_of_a_document() -> None:
@@ -202,7 +213,7 @@ def test_the_parts_of_a_document() -> None:
     assert metadata == conversation_pb2.ConversationMetadata(user_data=struct({"k": 1}))
     assert parts["name_terms"] == "nada n_c3bc"
     # The name is a field of its own, and a leaf of the metadata as well.
-    assert parts["values"]["display_name"] == parts["values"]["metadata.contact.display_name"] == "ada ü"
+    assert parts["values"]["display_name"] == parts["values"]["metadata.contact.display_name"] == "ada ü".encode()
 
 
 def test_what_is_absent_has_no_part() -> None:

@@ -36,8 +36,10 @@ function request.read(p, argv, careful)
     if not s.is_filtered then s.query, s.is_exact = "*", true end
   end
   s.predicate = s.is_filtered and cmsgpack.unpack(argv[3]) or { "and" }
-  if s.is_filtered and text == "" and not careful then text = shared(p, argv[5]) end
-  if s.is_filtered and known.catch_up(s, text) then return args, s, { "unfinished", "known", known.text(s) } end
+  if not s.is_filtered then return args, s end
+  local is_over = known.catch_up(s, text)
+  if not s.matches and not careful then is_over = known.catch_up(s, shared(p, argv[5])) end
+  if is_over then return args, s, { "unfinished", "known", known.text(s) } end
   return args, s
 end
 

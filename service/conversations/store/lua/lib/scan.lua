@@ -18,6 +18,9 @@ local scan = {}
 local BLOCK_ROWS, LONG, ID_LENGTH = columns.BLOCK_ROWS, columns.LONG, columns.ID_LENGTH
 local LONG_BYTE = 255
 
+-- Parts of a predicate that are evaluated for a whole block without a look at the clock.
+local PARTS_AT_ONCE = 4
+
 -- More values than can be looked at one by one in a turn.
 local MANY = 2000
 
@@ -232,12 +235,21 @@ local function lines_of(text, wanted, pattern)
   return blocks.lines(text, pattern)
 end
 
+-- The part of a text from one line to another, as a text.
+local function text_between(text, from, to)
+  if from == 0 and to >= BLOCK_ROWS - 1 then return text end
+  local first = blocks.place(text, from)
+  if not first then return "\n" end
+  local _, feed = blocks.place(text, to)
+  return string.sub(text, first - 1, blocks.place(text, to) and feed or #text)
+end
+
 -- Those of some lines of which a column's value matches a pattern.
 local function select_by_column(s, block, wanted, lines)
   local name, pattern = column_of(wanted)
   local column = block.columns[name]
-  local hits = block.hits[wanted] or lines_of(column.text, wanted, pattern)
-  block.hits[wanted] = hits
+  local hits = lines_of(text_between(column.text, block.from, block.to), wanted, pattern)
+  for i, line in ipairs(block.from > 0 and hits or {}) do hits[i] = line + block.from end
   local found = common(hits, lines)
   if not column.long then return found end
   for _, line in ipairs(common(column.long, lines)) do
@@ -300,27 +312,42 @@ local function load_block(s, number)
     s.has_gaps = s.row_count ~= columns.size(s.p, "id")
   end
   local rows = math.min(s.row_count - BLOCK_ROWS * number, BLOCK_ROWS)
-  local block = { number = number, rows = rows, columns = {}, hashes = {}, hits = {} }
+  local block = { number = number, rows = rows, columns = {}, hashes = {} }
   load_columns(s, block, s.predicate)
   return block
 end
 
+local function parts_of(wanted)
+  local kind = wanted[1]
+  if kind ~= "and" and kind ~= "or" and kind ~= "not" then return 1 end
+  local count = 0
+  for i = 2, #wanted do count = count + parts_of(wanted[i]) end
+  return count
+end
+
 -- The lines of a block from one to another in groups that can be looked at without a look at the clock: all in one,
--- unless there are long values.
+-- unless there are long values, or the predicate has many parts.
 local function groups_of(s, block, first, last)
+  s.group_size = s.group_size or math.max(1, math.floor(BLOCK_ROWS * PARTS_AT_ONCE / parts_of(s.predicate)))
   local groups, group, bytes = {}, {}, 0
   for line = first, math.min(last, block.rows - 1) do
     if not s.has_gaps or checks.is_id(id_of(s, block, line)) then group[#group + 1] = line end
     if block.has_long then
       bytes = bytes + long_bytes(s, block, line)
-      if bytes > LONG_AT_ONCE then
-        groups[#groups + 1] = group
-        group, bytes = {}, 0
-      end
+    end
+    if bytes > LONG_AT_ONCE or #group >= s.group_size then
+      groups[#groups + 1] = group
+      group, bytes = {}, 0
     end
   end
   if #group > 0 then groups[#groups + 1] = group end
   return groups
+end
+
+-- Those lines of a group that match.
+local function select_group(s, block, group)
+  block.from, block.to = group[1], group[#group]
+  return select_lines(s, block, s.predicate, group)
 end
 
 -- Counts the rows that are not counted yet. Returns whether the turn ended before the last.
@@ -334,7 +361,7 @@ function scan.count(s)
       s.matches = s.matches + count
     else
       for _, group in ipairs(groups_of(s, block, line, BLOCK_ROWS - 1)) do
-        local lines = select_lines(s, block, s.predicate, group)
+        local lines = select_group(s, block, group)
         s.matches = s.matches + #lines
         add_to_top(s, block, lines)
         s.rows = BLOCK_ROWS * number + group[#group] + 1
@@ -376,7 +403,7 @@ function scan.find_top(s)
     local groups = groups_of(s, block, 0, last)
     for i = #groups, 1, -1 do
       complete.rows = BLOCK_ROWS * number + groups[i][1]
-      add_to_top(s, block, select_lines(s, block, s.predicate, groups[i]))
+      add_to_top(s, block, select_group(s, block, groups[i]))
       if turn.is_over() and complete.rows > 0 then return true end
     end
     complete.rows = BLOCK_ROWS * number

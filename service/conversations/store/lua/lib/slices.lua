@@ -24,9 +24,6 @@ local LONG_WALK = 3
 -- no time for one. If there is none for MIN_WINDOW either, the columns are scanned instead.
 local FIRST_WINDOW, MIN_WINDOW = 4000, 500
 
--- In milliseconds: a first window that takes longer will take longer again.
-local LONG_ENOUGH = 5
-
 -- Members of `recent` that are read at once.
 local READ_AT_ONCE = 64
 
@@ -87,7 +84,6 @@ end
 local function count_in_windows(s, limit)
   local key = keys.recent(s.p)
   while s.since do
-    local left = turn.left_ms()
     local nearer = s.since == "+inf" and "+inf" or "(" .. s.since
     local rank = s.since == "+inf" and 0 or redis.call("ZCOUNT", key, s.since, "+inf")
     local edge = redis.call("ZREVRANGE", key, rank + s.width - 1, rank + s.width - 1, "WITHSCORES")[2]
@@ -97,7 +93,7 @@ local function count_in_windows(s, limit)
       if count > 0 then take_newest(s, range, count, limit + SPARE) end
       s.matches, s.since = s.matches + count, edge
       if s.widens then s.width = 2 * s.width end
-    elseif left >= LONG_ENOUGH then
+    else
       s.width, s.widens = math.floor(s.width / 2), false
       if s.width < MIN_WINDOW then
         known.start(s, "rows", 0)

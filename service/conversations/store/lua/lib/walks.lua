@@ -11,6 +11,9 @@ local utf8 = require("utf8")
 
 local walks = {}
 
+-- How many states were made.
+walks.states = 0
+
 -- States in memory at a time; beyond that they are made again.
 local MOST_STATES = 4096
 -- Words that can only start with so many bytes, or fewer, are looked for by them.
@@ -84,6 +87,7 @@ function walks.new(first, follow, accepts, may_start)
     local state = states[key]
     if state then return state end
     made = made + 1
+    walks.states = walks.states + 1
     if made > MOST_STATES then
       states, made = {}, 1
       for b = 0, 255 do start[b] = nil end
