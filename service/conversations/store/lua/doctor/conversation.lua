@@ -83,7 +83,9 @@ local function has_values(p, row, names, values, repairs)
   local is_sound = true
   local function look_at(name)
     local value = values[name] or ""
-    if columns.read(p, name, row) == value then return end
+    local stored = columns.line(p, name, row)
+    if stored == columns.LONG and value ~= "" then stored = columns.long_value(p, name, row) end
+    if stored == value then return end
     is_sound = false
     if not repairs then return end
     doctor.has_wrong_type(p, keys.long_value(p, name, row), "string", true)

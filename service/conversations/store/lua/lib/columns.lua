@@ -62,10 +62,15 @@ end
 -- The value of a row that has LONG in its line.
 function columns.long_value(p, name, row) return access.shared("GET", keys.long_value(p, name, row)) or "" end
 
+-- What stands in the line of a row: its value, LONG, or "".
+function columns.line(p, name, row)
+  local text = columns.block(p, name, math.floor(row / BLOCK_ROWS))
+  return text and line_of(text, row % BLOCK_ROWS) or ""
+end
+
 -- The value of a row; "" if it has none.
 function columns.read(p, name, row)
-  local text = columns.block(p, name, math.floor(row / BLOCK_ROWS))
-  local value = text and line_of(text, row % BLOCK_ROWS) or ""
+  local value = columns.line(p, name, row)
   return value == LONG and columns.long_value(p, name, row) or value
 end
 
