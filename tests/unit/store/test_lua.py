@@ -155,7 +155,7 @@ ATOMS: st.SearchStrategy[list[Any]] = st.one_of(
     st.builds(lambda word: ["exists", "k", word], LETTERS),
     st.builds(lambda word, high: ["matching_word", "k", "", ["range", word, high, True, True]], LETTERS, LETTERS),
     st.builds(
-        lambda words, slop: ["phrase", slop, *words], st.lists(LETTERS, min_size=2, max_size=3), st.integers(0, 2)
+        lambda words, slop: ["phrase", "k", "", slop, *words], st.lists(LETTERS, min_size=2, max_size=3), st.integers(0, 2)
     ),
     st.builds(lambda key, ranges: ["numbers", key, *sum(ranges, ())], st.sampled_from(["un", "lm"]), RANGES),
     st.builds(
@@ -202,7 +202,7 @@ def matches(predicate: Sequence[Any], c: dict[str, str]) -> bool:
         case "matching_word":
             return any(rest[2][1] <= word <= rest[2][2] for word in c.get("x", "").split())
         case "phrase":
-            return has_phrase(c.get("x", "").split(), rest[1:], rest[0])
+            return has_phrase(c.get("x", "").split(), rest[3:], rest[2])
         case "numbers":
             key, *bounds = rest
             pairs = zip(bounds[::2], bounds[1::2], strict=True)
@@ -229,7 +229,7 @@ def test_a_predicate(predicate: list[Any], c: dict[str, str]) -> None:
         (["matching_value", "ch", ["prefix", "a"]], {"ch"}),
         (["not", ["numbers", "un", 1, 2]], {"un"}),
         (["or", ["words", "a", "m", "mb"], ["and", ["exists", "a", "xa"], ["matching_word", "a", "m", []]]], {"x"}),
-        (["and", ["phrase", 1, "a", "b"], ["values", "tg", "a"]], {"x", "tg"}),
+        (["and", ["phrase", "k", "", 1, "a", "b"], ["values", "tg", "a"]], {"x", "tg"}),
         (["and"], set()),
     ],
 )
