@@ -76,7 +76,7 @@ local function any_term(text, prefix, callback)
   local sought = " " .. prefix
   local _, at = string.find(text, sought, 1, true)
   while at do
-    local ends = string.find(text, " ", at, true) or #text + 1
+    local ends = string.find(text, " ", at + 1, true) or #text + 1
     if callback(string.sub(text, at + 1, ends - 1)) then return true end
     _, at = string.find(text, sought, ends, true)
   end
