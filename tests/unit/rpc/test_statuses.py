@@ -126,4 +126,5 @@ def test_every_reason_is_in_the_proto() -> None:
     reasons = {reason for _, _, reason in STATUSES.values()} | {"INTERNAL_ERROR"}
     # The proxy answers with the others.
     by_proxy = {"REQUEST_TOO_LARGE", "NO_SERVER", "ORIGIN_NOT_ALLOWED", "HOST_NOT_ALLOWED", "UNSUPPORTED_PROTOCOL"}
-    assert reasons | by_proxy == set(ErrorReason.keys()) - {"ERROR_REASON_UNSPECIFIED"}
+    values = ErrorReason.DESCRIPTOR.values
+    assert reasons | by_proxy == {value.name for value in values if value.number and not value.GetOptions().deprecated}

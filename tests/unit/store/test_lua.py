@@ -155,7 +155,9 @@ ATOMS: st.SearchStrategy[list[Any]] = st.one_of(
     st.builds(lambda word: ["exists", "k", word], LETTERS),
     st.builds(lambda word, high: ["matching_word", "k", "", ["range", word, high, True, True]], LETTERS, LETTERS),
     st.builds(
-        lambda words, slop: ["phrase", "k", "", slop, *words], st.lists(LETTERS, min_size=2, max_size=3), st.integers(0, 2)
+        lambda words, slop: ["phrase", "k", "", slop, *words],
+        st.lists(LETTERS, min_size=2, max_size=3),
+        st.integers(0, 2),
     ),
     st.builds(lambda key, ranges: ["numbers", key, *sum(ranges, ())], st.sampled_from(["un", "lm"]), RANGES),
     st.builds(

@@ -134,7 +134,7 @@ def is_match(tree: list[Any], values: dict[str, str]) -> bool:
 
 @given(TREES, st.lists(st.tuples(st.integers(0, 259), st.sampled_from("kl"), VALUES), max_size=12))
 def test_a_scan_counts_the_rows_that_match(tree: list[Any], writes: list[tuple[int, str, str]]) -> None:
-    keys = fresh_keys()
+    fresh_keys()
     for number in range(260):
         LUA.columns.add_row("{0}", f"{number:08x}-{number:04x}-4000-8000-{number:012x}")
     model: list[dict[str, str]] = [{} for _ in range(260)]
