@@ -1,8 +1,8 @@
 """The table of fields: what a filter may ask of a conversation, and how each field is stored and indexed.
 
-A field is a row here. The index schema, the tables of the Lua functions, how filters are bound, written, costed and
-explained, and the answer of `/filters.fields` all follow from the rows. A new field also needs code that writes it, and
-a message that shows it.
+A field is a row here. The index schema, the tables of the Lua functions, how filters are bound, written and explained,
+and the answer of `/filters.fields` all follow from the rows. A new field also needs code that writes it, and a message
+that shows it.
 """
 
 from dataclasses import dataclass, replace
@@ -72,7 +72,7 @@ class Field:
     has_many: bool = False
     """Whether a conversation may have several values; they are stored separated by commas."""
     ignores_case: bool = False
-    """Whether the stored value may have upper case; in the index and the dictionary it is in lower case."""
+    """Whether the stored value may have upper case; in the index and the column it is in lower case."""
     exists: str | None = None
     """Index term of every conversation that has a value; None if all have one."""
     prefix: str = ""

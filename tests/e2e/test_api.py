@@ -164,6 +164,10 @@ class Scenario:
             case list():
                 pairs = zip_longest(wanted, (got or [])[: len(wanted)])
                 return [self._expected(inner, inner_got) for inner, inner_got in pairs]
+            case "<milliseconds>":
+                assert isinstance(got, int | float)
+                assert 0 <= got < 1000
+                return got
             case str() if re.fullmatch("<.*>", wanted):
                 assert isinstance(got, str)
                 assert got

@@ -41,7 +41,7 @@ def other_service(tmp_path: Path) -> Path:
     changed = 0
     for path in [*copy.rglob("store/**/*.py"), *copy.rglob("store/**/*.lua")]:
         text = path.read_text("utf-8")
-        other = text.replace('"direction":', '"way":').replace("asked.direction", "asked.way")
+        other = text.replace('"direction":', '"way":').replace("args.direction", "args.way")
         other = other.replace('b"matches"', 'b"hits"').replace('"matches", matches', '"hits", matches')
         changed += other != text
         path.write_text(other, "utf-8")

@@ -195,7 +195,7 @@ def test_keys_with_dots_share_the_path_of_nested_ones() -> None:
     assert leaf_terms({"a.b": "one", "a": {"b": "two"}}) == [*leaf("a.b", "one"), "g", *leaf("a.b", "two")[1:]]
 
 
-def test_a_word_is_in_a_dictionary_once() -> None:
+def test_a_column_has_the_words_in_their_order() -> None:
     assert words({"a": ["x y", "x"], "b": "x"}) == [
         ("metadata.a", "x"),
         ("metadata.a", "y"),
