@@ -157,6 +157,9 @@ class Meddler:
         self._left = changes
         self.exchanges = 0
 
+    async def call(self, call: Call) -> Any:
+        return (await self.call_all([call]))[0]
+
     async def call_all(self, calls: Sequence[Call]) -> list[Any]:
         replies: list[Any] = await self._client.call_all(calls)
         self.exchanges += 1
