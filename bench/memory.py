@@ -30,7 +30,7 @@ GROWTH_BY_MANY = "growth of memory by these and changes of all conversations"
 REFUSED = "answers refused after the changes"
 
 # After these the log of changes has its full length.
-_WARM_UP = 5_000
+_WARM_UP = 12_000
 _FIRST_MS = 1_735_689_600_000
 _SETTLING_SECONDS, _SETTLED_SECONDS = 20.0, 2.0
 
