@@ -185,22 +185,14 @@ def document_parts(document: JsonObject) -> DocumentParts:
     contact = document.get("contact", {})
     name = contact.get("display_name")
     name_bytes = avatar_bytes = user_data = b""
-    values: dict[str, bytes] = {}
-    name_terms: list[str] = []
     if name is not None:
         name_bytes = conversation_pb2.Contact(display_name=name).SerializeToString()
-        if words := terms.split_words(name):
-            name_terms += map(terms.name_term, words)
-            values["display_name"] = _joined(words)
     if "avatar_url" in contact:
         avatar_bytes = conversation_pb2.Contact(avatar_url=contact["avatar_url"]).SerializeToString()
     if "user_data" in document:
         metadata = conversation_pb2.ConversationMetadata(user_data=to_struct(document["user_data"]))
         user_data = metadata.SerializeToString()
-    leaves: dict[str, list[list[str]]] = {}
-    for path, text in _leaves(document, ()):
-        if words := terms.split_words(text):
-            leaves.setdefault(path, []).append(words)
+    name_words, leaves = _words(document)
     leaf_terms: list[str] = []
     for path, texts in leaves.items():
         # The separator of the first value is the term that the leaf exists.
@@ -208,26 +200,44 @@ def document_parts(document: JsonObject) -> DocumentParts:
         for words in texts:
             leaf_terms += [separator, *(terms.metadata_term(path, word) for word in words)]
             separator = _GAP
-        values[f"metadata.{path}"] = _COLUMN_GAP.join(map(_joined, texts))
     return DocumentParts(
         name=name_bytes,
         avatar=avatar_bytes,
         data=user_data,
-        name_terms=" ".join(name_terms),
+        name_terms=" ".join(map(terms.name_term, name_words)),
         terms=" ".join(leaf_terms),
-        values=values,
+        values=_values(name_words, leaves),
     )
-
-
-def _joined(words: Sequence[str]) -> bytes:
-    return " ".join(words).encode()
 
 
 def changed_values(before: JsonObject, values: Mapping[str, bytes]) -> dict[str, bytes]:
     """Return the values of columns that differ from those of an earlier document; empty for what is gone."""
-    old = document_parts(before)["values"]
+    old = _values(*_words(before))
     gone = dict.fromkeys(old.keys() - values.keys(), b"")
     return {name: value for name, value in values.items() if old.get(name) != value} | gone
+
+
+_Leaves = dict[str, list[list[str]]]
+"""The words of each value by the dotted path of its leaf."""
+
+
+def _words(document: JsonObject) -> tuple[list[str], _Leaves]:
+    """Return the words of the name, and of each leaf that has any."""
+    leaves: _Leaves = {}
+    for path, text in _leaves(document, ()):
+        if words := terms.split_words(text):
+            leaves.setdefault(path, []).append(words)
+    return terms.split_words(document.get("contact", {}).get("display_name", "")), leaves
+
+
+def _values(name_words: Sequence[str], leaves: _Leaves) -> dict[str, bytes]:
+    """Return the values of columns, as in DocumentParts."""
+    values = {"display_name": _joined(name_words)} if name_words else {}
+    return values | {f"metadata.{path}": _COLUMN_GAP.join(map(_joined, texts)) for path, texts in leaves.items()}
+
+
+def _joined(words: Sequence[str]) -> bytes:
+    return " ".join(words).encode()
 
 
 def _leaves(value: Any, path: tuple[str, ...]) -> Iterator[tuple[str, str]]:
