@@ -53,12 +53,7 @@ end
 
 -- The fields of a conversation that the predicate needs; nil if it has no messages.
 function known.read(s, id)
-  if not s.reads then
-    s.reads = { "lm" }
-    for name in pairs(predicate.reads(s.predicate, {})) do
-      if name ~= "lm" then s.reads[#s.reads + 1] = name end
-    end
-  end
+  s.reads = s.reads or predicate.reads({ "and", { "numbers", "lm" }, s.predicate })
   local c = known.read_fields(s, id, s.reads)
   return c and c.lm and c
 end

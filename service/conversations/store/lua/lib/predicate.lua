@@ -145,16 +145,27 @@ function predicate.is_found(wanted, c)
   return is_match(wanted, c)
 end
 
--- What the hash has that a predicate reads, as a set of names.
-function predicate.reads(wanted, names)
+-- Calls back with each part of a predicate that has no parts.
+function predicate.each_atom(wanted, callback)
   local kind = wanted[1]
-  if kind == "and" or kind == "or" or kind == "not" then
-    for i = 2, #wanted do predicate.reads(wanted[i], names) end
-  elseif kind == "numbers" or kind == "values" or kind == "matching_value" then
-    names[wanted[2]] = true
+  if kind ~= "and" and kind ~= "or" and kind ~= "not" then
+    callback(wanted)
   else
-    names.x = true
+    for i = 2, #wanted do predicate.each_atom(wanted[i], callback) end
   end
+end
+
+-- The names of the fields of the hash that a predicate reads, as a list; without the parts for which `is_left_out` is
+-- true, if it is given.
+function predicate.reads(wanted, is_left_out)
+  local names, is_read = {}, {}
+  predicate.each_atom(wanted, function(atom)
+    local kind = atom[1]
+    local name = (kind == "numbers" or kind == "values" or kind == "matching_value") and atom[2] or "x"
+    if is_read[name] or is_left_out and is_left_out(atom) then return end
+    is_read[name] = true
+    names[#names + 1] = name
+  end)
   return names
 end
 

@@ -42,7 +42,7 @@ local function id_prefix_of(wanted)
   return string.sub(string.sub(text, 1, 8) .. "-" .. string.sub(text, 9), 1, digits > 8 and digits + 1 or digits)
 end
 
--- A pattern for the words of a phrase, see select_phrases; nil if one of them is only known as a hash.
+-- A pattern for the words of a phrase, see phrase_lines; nil if one of them is only known as a hash.
 local function words_of_phrase(wanted)
   local words = {}
   for i = 5, #wanted do
@@ -82,12 +82,13 @@ end
 
 -- Whether a predicate asks only for columns.
 local function is_in_columns(wanted)
-  local kind = wanted[1]
-  if kind ~= "and" and kind ~= "or" and kind ~= "not" then return column_of(wanted) end
-  for i = 2, #wanted do
-    if not is_in_columns(wanted[i]) then return false end
+  if wanted.is_in_columns == nil then
+    wanted.is_in_columns = true
+    predicate.each_atom(wanted, function(atom)
+      if not column_of(atom) then wanted.is_in_columns = false end
+    end)
   end
-  return true
+  return wanted.is_in_columns
 end
 
 -- The lines with values that have keys of their own.
@@ -109,17 +110,6 @@ local function load_column(s, block, name)
     column.long, block.has_long = long_lines(column.text), true
   end
   block.columns[name] = column
-end
-
--- Loads the columns that a predicate asks for.
-local function load_columns(s, block, wanted)
-  local kind = wanted[1]
-  if kind == "and" or kind == "or" or kind == "not" then
-    for i = 2, #wanted do load_columns(s, block, wanted[i]) end
-  else
-    local name = column_of(wanted)
-    if name then load_column(s, block, name) end
-  end
 end
 
 -- The id in a line. The column of ids is only read for that: it is the largest one.
@@ -167,22 +157,9 @@ local function select_any(s, block, wanted, lines)
   return without(lines, rest)
 end
 
--- The fields that parts of a predicate need that ask for no column.
-local function hash_reads(wanted, names)
-  local kind = wanted[1]
-  if kind == "and" or kind == "or" or kind == "not" then
-    for i = 2, #wanted do hash_reads(wanted[i], names) end
-  elseif not column_of(wanted) then
-    predicate.reads(wanted, names)
-  end
-  return names
-end
-
+-- The fields of a conversation that the parts of the predicate need that ask for no column.
 local function read_hash(s, block, line)
-  if not s.scan_reads then
-    s.scan_reads = {}
-    for name in pairs(hash_reads(s.predicate, {})) do s.scan_reads[#s.scan_reads + 1] = name end
-  end
+  s.scan_reads = s.scan_reads or predicate.reads(s.predicate, column_of)
   local c = block.hashes[line]
   if c == nil then
     c = known.read_fields(s, id_of(s, block, line), s.scan_reads) or false
@@ -240,8 +217,8 @@ local function text_between(text, from, to)
   if from == 0 and to >= BLOCK_ROWS - 1 then return text end
   local first = blocks.place(text, from)
   if not first then return "\n" end
-  local _, feed = blocks.place(text, to)
-  return string.sub(text, first - 1, blocks.place(text, to) and feed or #text)
+  local last, feed = blocks.place(text, to)
+  return string.sub(text, first - 1, last and feed or #text)
 end
 
 -- Those of some lines of which a column's value matches a pattern.
@@ -304,37 +281,42 @@ local function long_bytes(s, block, line)
   return bytes
 end
 
--- A block: its number, how many of its rows are given, and the columns that the predicate asks for.
-local function load_block(s, number)
+-- The number of rows.
+local function rows_of(s)
   if not s.row_count then
     s.row_count = columns.rows(s.p)
     -- Where a conversation lost its row, or was one that the doctor removed.
     s.has_gaps = s.row_count ~= columns.size(s.p, "id")
   end
-  local rows = math.min(s.row_count - BLOCK_ROWS * number, BLOCK_ROWS)
+  return s.row_count
+end
+
+-- A block: its number, how many of its rows are given, and the columns that the predicate asks for.
+local function load_block(s, number)
+  local rows = math.min(rows_of(s) - BLOCK_ROWS * number, BLOCK_ROWS)
   local block = { number = number, rows = rows, columns = {}, hashes = {} }
-  load_columns(s, block, s.predicate)
+  predicate.each_atom(s.predicate, function(atom)
+    local name = column_of(atom)
+    if name then load_column(s, block, name) end
+  end)
   return block
 end
 
-local function parts_of(wanted)
-  local kind = wanted[1]
-  if kind ~= "and" and kind ~= "or" and kind ~= "not" then return 1 end
-  local count = 0
-  for i = 2, #wanted do count = count + parts_of(wanted[i]) end
-  return count
+-- How many lines can be looked at without a look at the clock.
+local function group_size_of(s)
+  local parts = 0
+  predicate.each_atom(s.predicate, function() parts = parts + 1 end)
+  return math.max(1, math.floor(BLOCK_ROWS * PARTS_AT_ONCE / parts))
 end
 
 -- The lines of a block from one to another in groups that can be looked at without a look at the clock: all in one,
 -- unless there are long values, or the predicate has many parts.
 local function groups_of(s, block, first, last)
-  s.group_size = s.group_size or math.max(1, math.floor(BLOCK_ROWS * PARTS_AT_ONCE / parts_of(s.predicate)))
+  s.group_size = s.group_size or group_size_of(s)
   local groups, group, bytes = {}, {}, 0
   for line = first, math.min(last, block.rows - 1) do
     if not s.has_gaps or checks.is_id(id_of(s, block, line)) then group[#group + 1] = line end
-    if block.has_long then
-      bytes = bytes + long_bytes(s, block, line)
-    end
+    if block.has_long then bytes = bytes + long_bytes(s, block, line) end
     if bytes > LONG_AT_ONCE or #group >= s.group_size then
       groups[#groups + 1] = group
       group, bytes = {}, 0
@@ -352,7 +334,7 @@ end
 
 -- Counts the rows that are not counted yet. Returns whether the turn ended before the last.
 function scan.count(s)
-  local all = columns.rows(s.p)
+  local all = rows_of(s)
   while s.rows < all do
     local number, line = math.floor(s.rows / BLOCK_ROWS), s.rows % BLOCK_ROWS
     local block = load_block(s, number)
@@ -379,9 +361,8 @@ end
 function scan.sample(s)
   known.start(s, "rows", 0)
   s.complete = "none"
-  local all = columns.rows(s.p)
   scan.count(s)
-  return s.rows and s.rows / all or 1
+  return s.rows and s.rows / rows_of(s) or 1
 end
 
 -- Whether a filter is a pattern of a column with many values, so that the index does not help.
@@ -414,7 +395,7 @@ end
 
 -- Starts to find the newest matches so.
 function scan.start_top(s)
-  s.top, s.complete = {}, { rows = columns.rows(s.p), is_more = false }
+  s.top, s.complete = {}, { rows = rows_of(s), is_more = false }
 end
 
 return scan
