@@ -18,7 +18,7 @@ _BLOCKS_AT_ONCE = 8
 _LONG_VALUES_AT_ONCE = 50
 _TRIES = 5
 
-# Of fields that each conversation has.
+# Of fields whose values are compared with each conversation, whether it has one or not.
 _OF_ALL = {field.name for field in FIELDS if field in (ID, DISPLAY_NAME) or field.has_column}
 
 _Block = tuple[int, str, int]

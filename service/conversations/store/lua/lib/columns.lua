@@ -105,7 +105,7 @@ local function write_number(p, name, row, value)
     access.warn(key, problem)
     return
   end
-  local written, lines = string.format("%-16s", value), math.floor(size / (NUMBER_WIDTH + 1))
+  local written, lines = string.format("%-" .. NUMBER_WIDTH .. "s", value), math.floor(size / (NUMBER_WIDTH + 1))
   if line < lines then
     redis.call("SETRANGE", key, 1 + (NUMBER_WIDTH + 1) * line, written)
   else

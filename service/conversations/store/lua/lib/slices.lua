@@ -105,13 +105,18 @@ local function count_in_windows(s, limit)
   return false
 end
 
+-- Starts to count in windows of time.
+local function start_windows(s)
+  known.start(s, "since", "+inf")
+  s.width, s.widens = FIRST_WINDOW, true
+end
+
 -- Counts for a measurement; returns of which part of all conversations.
 function slices.sample(s)
   if search.count(s, s.query) then return 1 end
   if scan.is_fast(s) then return scan.sample(s) end
   turn.begin()
-  known.start(s, "since", "+inf")
-  s.width, s.widens = FIRST_WINDOW, true
+  start_windows(s)
   count_in_windows(s, 1)
   local counted = s.since and s.since ~= "+inf" and redis.call("ZCOUNT", keys.recent(s.p), s.since, "+inf")
   return (counted or s.all) / s.all
@@ -152,8 +157,7 @@ function slices.count(s, limit)
     elseif scan.is_fast(s) then
       known.start(s, "rows", 0)
     else
-      known.start(s, "since", "+inf")
-      s.width, s.widens = FIRST_WINDOW, true
+      start_windows(s)
     end
     return not count
   end
@@ -230,7 +234,8 @@ local function find_top(s, limit)
   end
   local from, wanted = s.complete == "none" and START or s.complete, limit + SPARE - #s.top
   if s.query and s.is_exact and not from.walks and not from.rows then
-    local found = matching(s, "older", from == START and "" or from[1], from == START and "" or from[2], wanted)
+    local place = from == START and { "", "" } or from
+    local found = matching(s, "older", place[1], place[2], wanted)
     if not found then
       s.complete = { from[1], from[2], walks = true }
       return true
