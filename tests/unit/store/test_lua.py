@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.lua.interpreter import Modules
 from tests.lua.lint import lint
+from tests.lua.predicates import holds, predicates
 
 from conversations import terms
 from conversations.times import format_time, parse_time
@@ -166,14 +167,7 @@ ATOMS: st.SearchStrategy[list[Any]] = st.one_of(
         st.text("abo", max_size=2),
     ),
 )
-PREDICATES = st.recursive(
-    ATOMS,
-    lambda inner: st.one_of(
-        st.builds(lambda kind, parts: [kind, *parts], st.sampled_from(["and", "or"]), st.lists(inner, max_size=3)),
-        st.builds(lambda part: ["not", part], inner),
-    ),
-    max_leaves=6,
-)
+PREDICATES = predicates(ATOMS)
 CONVERSATIONS = st.fixed_dictionaries(
     {},
     optional={
@@ -189,14 +183,12 @@ CONVERSATIONS = st.fixed_dictionaries(
 
 
 def matches(predicate: Sequence[Any], c: dict[str, str]) -> bool:
-    kind, *rest = predicate
+    return holds(predicate, lambda atom: matches_atom(atom, c))
+
+
+def matches_atom(atom: Sequence[Any], c: dict[str, str]) -> bool:
+    kind, *rest = atom
     match kind:
-        case "and":
-            return all(matches(part, c) for part in rest)
-        case "or":
-            return any(matches(part, c) for part in rest)
-        case "not":
-            return not matches(rest[0], c)
         case "words":
             return not set(rest[2:]).isdisjoint(c.get("x", "").split())
         case "exists":

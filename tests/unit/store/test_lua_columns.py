@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.lua.interpreter import Modules
+from tests.lua.predicates import holds, predicates
 
 LUA = Modules()
 ROWS = 3 * 256
@@ -109,31 +110,16 @@ def test_rows_are_given_in_order(keys: Keys) -> None:
 ATOMS = st.builds(
     lambda name, start: ["matching_word", name, "m", ["prefix", start]], st.sampled_from("kl"), st.sampled_from("abw")
 )
-TREES = st.recursive(
-    ATOMS,
-    lambda inner: st.one_of(
-        st.builds(lambda kind, parts: [kind, *parts], st.sampled_from(["and", "or"]), st.lists(inner, max_size=3)),
-        st.builds(lambda part: ["not", part], inner),
-    ),
-    max_leaves=6,
-)
 
 
-def is_match(tree: list[Any], values: dict[str, str]) -> bool:
-    kind, *parts = tree
-    match kind:
-        case "and":
-            return all(is_match(part, values) for part in parts)
-        case "or":
-            return any(is_match(part, values) for part in parts)
-        case "not":
-            return not is_match(parts[0], values)
-        case _:
-            return any(word.startswith(parts[2][1]) for word in values.get(parts[0], "").split(" "))
+def is_match(predicate: list[Any], values: dict[str, str]) -> bool:
+    return holds(
+        predicate, lambda atom: any(word.startswith(atom[3][1]) for word in values.get(atom[1], "").split(" "))
+    )
 
 
-@given(TREES, st.lists(st.tuples(st.integers(0, 259), st.sampled_from("kl"), VALUES), max_size=12))
-def test_a_scan_counts_the_rows_that_match(tree: list[Any], writes: list[tuple[int, str, str]]) -> None:
+@given(predicates(ATOMS), st.lists(st.tuples(st.integers(0, 259), st.sampled_from("kl"), VALUES), max_size=12))
+def test_a_scan_counts_the_rows_that_match(predicate: list[Any], writes: list[tuple[int, str, str]]) -> None:
     fresh_keys()
     for number in range(260):
         LUA.columns.add_row("{0}", f"{number:08x}-{number:04x}-4000-8000-{number:012x}")
@@ -141,10 +127,10 @@ def test_a_scan_counts_the_rows_that_match(tree: list[Any], writes: list[tuple[i
     for row, name, value in writes:
         LUA.columns.write("{0}", name, row, value)
         model[row][name] = value
-    search = LUA.table({"p": "{0}", "predicate": tree, "rows": 0, "matches": 0, "top": [], "complete": "none"})
+    search = LUA.table({"p": "{0}", "predicate": predicate, "rows": 0, "matches": 0, "top": [], "complete": "none"})
     LUA.turn.begin(10)
     assert LUA.scan.count(search) is False
-    assert (search["rows"], search["matches"]) == (None, sum(is_match(tree, values) for values in model))
+    assert (search["rows"], search["matches"]) == (None, sum(is_match(predicate, values) for values in model))
 
 
 COMPLETES = st.one_of(
