@@ -135,7 +135,7 @@ local function remove(p, name, number, lines, strays)
     redis.call("SET", key, "\n" .. table.concat(kept, "\n", 1, last) .. "\n")
   end
   local rows = name == "id" and access.try("HGET", keys.counts(p), "rows")
-  if checks.is_count(rows or nil) and math.floor((tonumber(rows) - 1) / BLOCK_ROWS) == number then
+  if checks.is_count(rows or nil) and columns.place_of(tonumber(rows) - 1) == number then
     redis.call("HSET", keys.counts(p), "rows", count_rows(p, number))
   end
 end
@@ -200,8 +200,8 @@ doctor.both("long_value", function(p, argv, repairs)
   local name, row = argv[1], tonumber(argv[2])
   local key = keys.long_value(p, name, row)
   if doctor.has_wrong_type(p, key, "string", repairs) then return { "type" } end
-  local line = read_lines(p, name, math.floor(row / BLOCK_ROWS))[row % BLOCK_ROWS + 1]
-  if line == LONG or redis.call("EXISTS", key) == 0 then return {} end
+  local number, line = columns.place_of(row)
+  if read_lines(p, name, number)[line + 1] == LONG or redis.call("EXISTS", key) == 0 then return {} end
   if repairs then redis.call("DEL", key) end
   return { "stray" }
 end)

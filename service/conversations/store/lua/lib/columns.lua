@@ -36,6 +36,11 @@ columns.LONG = LONG
 local ID_LENGTH = 37
 columns.ID_LENGTH = ID_LENGTH
 
+-- The number of the block in which a row is, and its line there.
+function columns.place_of(row) return math.floor(row / BLOCK_ROWS), row % BLOCK_ROWS end
+
+local place_of = columns.place_of
+
 -- The text of a block; nil if it has no values, or is damaged; and whether it is damaged.
 function columns.block(p, name, number)
   local key = keys.column(p, name, number)
@@ -64,8 +69,9 @@ function columns.long_value(p, name, row) return access.shared("GET", keys.long_
 
 -- What stands in the line of a row: its value, LONG, or "".
 function columns.line(p, name, row)
-  local text = columns.block(p, name, math.floor(row / BLOCK_ROWS))
-  return text and line_of(text, row % BLOCK_ROWS) or ""
+  local number, line = place_of(row)
+  local text = columns.block(p, name, number)
+  return text and line_of(text, line) or ""
 end
 
 -- The value of a row; "" if it has none.
@@ -98,7 +104,8 @@ end
 
 -- Writes the number of a row, as text.
 local function write_number(p, name, row, value)
-  local line, key = row % BLOCK_ROWS, keys.column(p, name, math.floor(row / BLOCK_ROWS))
+  local number, line = place_of(row)
+  local key = keys.column(p, name, number)
   local size, problem = access.try("STRLEN", key)
   if size and size > 0 and size % (NUMBER_WIDTH + 1) ~= 1 then problem = "its lines are not those of numbers" end
   if problem then
@@ -124,7 +131,7 @@ end
 -- Writes the value of a row; "" removes it.
 function columns.write(p, name, row, value)
   if schema.IS_NUMBER[name] then return write_number(p, name, row, value) end
-  local number, line = math.floor(row / BLOCK_ROWS), row % BLOCK_ROWS
+  local number, line = place_of(row)
   local key = keys.column(p, name, number)
   local text, is_damaged = columns.block(p, name, number)
   if is_damaged then return end
@@ -156,8 +163,8 @@ function columns.value_of(text) return (string.gsub(string.lower(text or ""), ",
 
 -- Whether the column of ids ends with the last of so many rows.
 function columns.is_end(p, rows)
-  local number, lines = math.floor((rows - 1) / BLOCK_ROWS), (rows - 1) % BLOCK_ROWS + 1
-  return (rows == 0 or access.try("STRLEN", keys.column(p, "id", number)) == ID_LENGTH * lines + 1)
+  local number, last = place_of(rows - 1)
+  return (rows == 0 or access.try("STRLEN", keys.column(p, "id", number)) == ID_LENGTH * (last + 1) + 1)
     and redis.call("EXISTS", keys.column(p, "id", number + 1)) == 0
 end
 
@@ -174,7 +181,7 @@ function columns.add_row(p, id)
   local counts = keys.counts(p)
   local rows = access.shared("HGET", counts, "rows") or "0"
   local row = checks.is_count(rows) and tonumber(rows) or 0
-  local number, line = math.floor(row / BLOCK_ROWS), row % BLOCK_ROWS
+  local number, line = place_of(row)
   local text, is_damaged = columns.block(p, "id", number)
   if not checks.is_count(rows) or is_damaged or #(text or "\n") ~= ID_LENGTH * line + 1
     or line == 0 and number > 0 and redis.call("EXISTS", keys.column(p, "id", number - 1)) == 0 then
@@ -191,7 +198,7 @@ function columns.take_row(p, row, id)
   if not checks.is_count(row) or tonumber(row) >= columns.rows(p) then return false end
   local owner = columns.read(p, "id", tonumber(row))
   if owner == id then return true end
-  local number, line = math.floor(tonumber(row) / BLOCK_ROWS), tonumber(row) % BLOCK_ROWS
+  local number, line = place_of(tonumber(row))
   local text, is_damaged = columns.block(p, "id", number)
   if owner ~= "" or is_damaged then return false end
   text = text or "\n"
@@ -205,8 +212,9 @@ end
 -- Whether a text is the row of a conversation.
 function columns.is_row_of(p, row, id)
   if not checks.is_count(row) or format.integer(tonumber(row)) ~= row then return false end
-  local first = ID_LENGTH * (tonumber(row) % BLOCK_ROWS) + 1
-  return access.try("GETRANGE", keys.column(p, "id", math.floor(tonumber(row) / BLOCK_ROWS)), first, first + 35) == id
+  local number, line = place_of(tonumber(row))
+  local first = ID_LENGTH * line + 1
+  return access.try("GETRANGE", keys.column(p, "id", number), first, first + 35) == id
 end
 
 -- The number of values in a column.

@@ -336,7 +336,7 @@ end
 function scan.count(s)
   local all = rows_of(s)
   while s.rows < all do
-    local number, line = math.floor(s.rows / BLOCK_ROWS), s.rows % BLOCK_ROWS
+    local number, line = columns.place_of(s.rows)
     local block = load_block(s, number)
     local count = s.complete == "none" and line == 0 and not s.has_gaps and count_all(block, s.predicate)
     if count then
@@ -379,7 +379,7 @@ function scan.is_fast(s) return is_in_columns(s.predicate) end
 function scan.find_top(s)
   local complete = s.complete
   while complete.rows > 0 do
-    local number, last = math.floor((complete.rows - 1) / BLOCK_ROWS), (complete.rows - 1) % BLOCK_ROWS
+    local number, last = columns.place_of(complete.rows - 1)
     local block = load_block(s, number)
     local groups = groups_of(s, block, 0, last)
     for i = #groups, 1, -1 do
