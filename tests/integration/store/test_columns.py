@@ -216,6 +216,21 @@ async def test_long_values_and_long_words(any_store: Store, value: str, found: l
     assert await matches(any_store, f"{name}:*ort") == ({2, 3} if LONG_WORD in value.split() else {2})
 
 
+@pytest.mark.parametrize(("slop", "is_found"), [("", False), ("~0", False), ("~1", True), ("~2", True)])
+async def test_a_phrase_over_two_values_of_an_array_lacks_a_word_between(
+    any_store: Store, slop: str, is_found: bool
+) -> None:
+    await apply(any_store, *(message(number, number) for number in (1, 2, 3)))
+    await apply(any_store, metadata(1, user_data={"k": ["a b", "c d"]}), metadata(2, user_data={"k": "a b c d"}))
+    expected = {1, 2} if is_found else {2}
+    # The second form is nothing that the index can answer.
+    for phrase in (f'"b c"{slop}', f'"a b c"{slop or "~0"}'):
+        filters = f"metadata.user_data.k:{phrase}"
+        assert await matches(any_store, filters) == expected
+        assert await matches(any_store, f"NOT {filters}") == {1, 2, 3} - expected
+        assert await matches(any_store, f"{filters} OR display_name:zzz*") == expected
+
+
 async def test_a_value_that_nobody_has_any_more_finds_nothing(any_store: Store) -> None:
     await apply(any_store, message(1, 1), named(1, "Ada"), named(1, "Bob"))
     assert await matches(any_store, "display_name:ad*") == set()
